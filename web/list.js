@@ -11,6 +11,8 @@ const SETTLE_MS = 120;
 // Least time between two changes of the order by new figures.
 const REORDER_MS = 5_000;
 const PAGE_ROWS = 10;
+// Rows of a page of the server, to which `?page=` counts.
+const SERVER_PAGE_ROWS = 50;
 // Ages at which slow documents are read again, and how often they are checked. The names are the largest document.
 const SPARKS_MS = 600_000;
 const NAMES_MS = 6 * 3_600_000;
@@ -246,6 +248,7 @@ async function load() {
 
 async function start() {
   const updates = new Updates(showFigures, showEvent);
+  const page = Number(new URLSearchParams(location.search).get("page"));
   const figures = await load();
   table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
   showMoment(figures);
@@ -254,6 +257,7 @@ async function start() {
   if (document.activeElement?.closest(".plain")) search.focus({ preventScroll: true });
   document.documentElement.classList.add("js");
   show(false);
+  if (page > 1) table.goTo((page - 1) * SERVER_PAGE_ROWS);
   updates.start(figures);
   box.dataset.ready = "";
   learn(board.changed());

@@ -44,6 +44,12 @@ export class Table {
     this.refresh();
   }
 
+  // Scrolls until the row at this place is the first below the head.
+  goTo(place) {
+    scrollBy(0, this.body.getBoundingClientRect().top + place * ROW_PX - HEAD_PX);
+    this.draw();
+  }
+
   // First and last row that the window shows.
   seen() {
     const top = this.body.getBoundingClientRect().top;

@@ -192,6 +192,20 @@ test("30,000 markets are searched, sorted and scrolled with few rows in the docu
   await close();
 });
 
+test("a link to a later page of the server shows its rows with script too", async () => {
+  const { page, close } = await madeUp(feed(MARKETS));
+  await page.goto(`${process.env.TICKER_URL}/?page=3`);
+  await page.waitForSelector(READY);
+  const place = await page.evaluate(() => {
+    const head = document.querySelector("#board thead").getBoundingClientRect().bottom;
+    const rows = [...document.querySelectorAll("#rows tr")];
+    const tops = rows.map((row) => [row.getBoundingClientRect().top, Number(row.getAttribute("aria-rowindex"))]);
+    return Math.min(...tops.filter(([top]) => top >= head - 1).map(([, index]) => index));
+  });
+  assert.equal(place, 102, "the row after the 100 of two pages, counted from the head");
+  await close();
+});
+
 test("every warning has a tag and is hidden with the others", async () => {
   const documents = feed(20);
   [1, 2, 4, 8, 16, 128].forEach((bit, place) => { documents.figures.flags[place] = 96 | bit; });
