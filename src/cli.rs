@@ -264,7 +264,7 @@ pub fn parse(
             let and_stream = matches.get_flag(definition::STREAM);
             load(Profile::Real).map(|(_, config)| Command::IngestTrades { config, and_stream })
         }
-        ["clean", "trades"] => load(Profile::Real).map(|(_, config)| Command::CleanTrades(config)),
+        ["clean", "trades"] => load(Profile::Cleaner).map(|(_, config)| Command::CleanTrades(config)),
         ["generate", file] => {
             let out_file = matches.get_one::<PathBuf>(definition::OUT_FILE).cloned().unwrap_or_default();
             let (_, config) = load(Profile::Real)?;
@@ -300,7 +300,7 @@ pub fn parse(
             inspection.map(|inspection| Command::Inspect { config, inspection }).ok_or_else(no_such_command)
         }
         ["doctor"] => Ok(doctor(load(Profile::Real), matches.get_flag(parts::JSON))),
-        ["validate"] => load(Profile::Real).and_then(|(_, config)| validate(config, matches)),
+        ["validate"] => validate(config::load(&flags, environment, Profile::Real), matches),
         ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
         _ => Err(no_such_command()),
     }
@@ -318,9 +318,12 @@ fn doctor(loaded: Result<(Settings, Config), CliError>, prints_json: bool) -> Co
     Command::Doctor { config, surroundings, prints_json }
 }
 
-/// Returns the command `validate`.
-fn validate(config: Config, matches: &ArgMatches) -> Result<Command, CliError> {
-    let validation = validation::parse(matches).ok_or_else(no_such_command)?;
+/// Returns the command `validate`, or the faults of the configuration and of the URL.
+fn validate(
+    loaded: Result<(Settings, Config), ConfigError>,
+    matches: &ArgMatches,
+) -> Result<Command, CliError> {
+    let ((_, config), validation) = ConfigError::both(loaded, validation::parse(matches))?;
     Ok(Command::Validate { config, validation })
 }
 

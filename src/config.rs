@@ -27,6 +27,7 @@ mod suggestion;
 mod surroundings;
 mod table;
 mod typed;
+mod validate_options;
 mod visible;
 
 pub use audit_options::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
@@ -50,6 +51,7 @@ pub use source::Source;
 pub use surroundings::check_surroundings;
 pub use table::SETTINGS;
 pub use typed::Config;
+pub use validate_options::validated_url;
 
 pub use crate::telemetry::LogFormat;
 
@@ -57,16 +59,6 @@ pub use crate::telemetry::LogFormat;
 #[must_use]
 pub fn visible_lines(text: &str) -> String {
     visible::on_lines(text)
-}
-
-/// Parses a base URL and removes its trailing slash.
-///
-/// # Errors
-///
-/// Anything but an http or https URL without user, query and fragment.
-pub fn base_url(text: &str) -> Result<String, String> {
-    parse::http_base(text)
-        .map_err(|_| "it must be an http or https URL without user, query or fragment".to_owned())
 }
 
 /// Resolves every setting of [`SETTINGS`] and checks them.
@@ -90,8 +82,9 @@ pub fn load(
     let mut settings = resolve::resolve(SETTINGS, flags, environment, &file, profile, &mut faults);
     network::settle(&mut settings, profile, &mut faults);
     resolve::settle_directories(&mut settings, profile);
+    resolve::settle_retention(&mut settings);
     let otlp = otlp::export(environment, &mut faults);
-    let config = typed::build(&settings, &mut faults).map(|config| Config { otlp, ..config });
+    let config = typed::build(&settings, profile, &mut faults).map(|config| Config { otlp, ..config });
     match config {
         Some(config) if faults.is_empty() => Ok((settings, config)),
         _ => Err(ConfigError::new(faults)),

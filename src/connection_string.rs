@@ -3,8 +3,10 @@
 //! Both forms follow the rules of libpq: `postgres://…?name=value` with percent-encoding, and `name = 'value'` with
 //! quotes and backslashes.
 
+mod hosts;
 mod options;
 
+pub use hosts::{has_stray_at, is_plain};
 use options::{Treatment, treat};
 
 /// A connection string, split into the part for tokio-postgres and the options that it does not know.
@@ -78,8 +80,7 @@ impl ConnectionString {
     /// [`ConnectionStringError`]. Other errors are found by tokio-postgres when it parses `rest`.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         let mut reading = Reading::default();
-        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let rest = if is_url { reading.url(text)? } else { reading.words(text)? };
+        let rest = if is_url(text) { reading.url(text)? } else { reading.words(text)? };
         let verifies_server = reading.verifies_server || reading.root.is_some();
         Ok(Self { rest, verifies_server, root: reading.root, options: reading.options })
     }
@@ -89,6 +90,10 @@ impl ConnectionString {
     pub fn sets(&self, name: &str) -> bool {
         self.options.iter().any(|option| option == name)
     }
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
 }
 
 impl Reading {

@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser};
 
 use super::parts::{JSON, command, settings};
-use crate::config::{self, Group};
+use crate::config::{self, ConfigError, Group};
 
 /// Families of formats, as `--format` names them.
 const FAMILIES: [&str; 6] = ["own", "ccxt", "coingecko", "coinmarketcap", "udf", "horizon"];
@@ -27,14 +27,13 @@ pub(super) fn definition() -> Command {
                  JSON Schema, and all formats against each other. Changes nothing";
     let examples = "stellar-ticker validate http://127.0.0.1:8080\n  \
                     stellar-ticker validate https://ticker.example --format coingecko\n\n\
-                    Exit codes: 0 all is well; 1 a difference; 64 usage; 69 the server does not answer, or has published nothing yet";
+                    Exit codes: 0 all is well; 1 a difference; 64 usage; 69 the server does not answer, or has published nothing yet; 78 a refused setting or URL";
     let listed = |group| matches!(group, Group::Configuration);
     settings(command("validate", about, examples), listed)
         .arg(
             Arg::new(URL)
                 .value_name("URL")
                 .required(true)
-                .value_parser(config::base_url)
                 .help("Base URL of the server: http or https, without user, query or fragment"),
         )
         .arg(
@@ -48,9 +47,10 @@ pub(super) fn definition() -> Command {
 }
 
 /// Reads the arguments.
-pub(super) fn parse(matches: &ArgMatches) -> Option<Validation> {
-    Some(Validation {
-        url: matches.get_one::<String>(URL)?.clone(),
+pub(super) fn parse(matches: &ArgMatches) -> Result<Validation, ConfigError> {
+    let url = matches.get_one::<String>(URL).map(String::as_str).unwrap_or_default();
+    Ok(Validation {
+        url: config::validated_url(url)?,
         format: matches.get_one::<String>(FORMAT).cloned(),
         prints_json: matches.get_flag(JSON),
     })

@@ -23,7 +23,7 @@ pub const CHAOS_STALE_MS: &str = "TICKER_CHAOS_STALE_MS";
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 14] = [
     PG_BIN_DIR,
     CHAOS,
     CHAOS_LEASE_MS,
@@ -31,10 +31,12 @@ const OTHERS: [&str; 12] = [
     "TICKER_ADMIN_URL",
     "TICKER_BINARY",
     "TICKER_CI_IMAGE",
+    "TICKER_CI_SECONDS",
     "TICKER_DEBIAN_MIRROR",
     "TICKER_IMAGE_ENGINE",
     "TICKER_IMAGE_TEST_CACHE",
     "TICKER_POLICY_FILE",
+    "TICKER_UPDATE_DOCS",
     "TICKER_URL",
 ];
 /// Prefix of variables with which a developer scales a test run.

@@ -94,7 +94,14 @@ impl Fault {
     /// usage error.
     #[must_use]
     pub const fn is_usage_error(&self) -> bool {
-        matches!(self, Self::Value { kind: FaultKind::Unparsable, source: Source::Flag { .. }, .. })
+        matches!(
+            self,
+            Self::Value {
+                kind: FaultKind::Unparsable,
+                source: Source::Flag { .. } | Source::Argument { .. },
+                ..
+            }
+        )
     }
 }
 

@@ -62,7 +62,13 @@ pub(super) fn export(environment: &Environment, faults: &mut Vec<Fault>) -> Opti
     if reader.text(&["OTEL_SDK_DISABLED"]).is_some_and(|(_, text)| text.eq_ignore_ascii_case("true")) {
         return None;
     }
+    if reader.text(&["OTEL_TRACES_EXPORTER"]).is_some_and(|(_, text)| text == "none") {
+        return None;
+    }
     let url = reader.url()?;
+    reader.read(&["OTEL_TRACES_EXPORTER"], "otlp or none", |text| {
+        if text == "otlp" { Ok(()) } else { Err(ValueError::refused("it is not supported")) }
+    });
     reader.read(
         &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
         "http/protobuf",
@@ -140,9 +146,11 @@ impl Reader<'_> {
     /// The endpoint of traces is used as it is; that of all signals is a base.
     fn url(&mut self) -> Option<String> {
         let (of_traces, of_all) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT");
-        let is_base = self.text(&[of_traces]).is_none();
-        let url = self.read(&[of_traces, of_all], "an http or https URL", parse::http_base)?;
-        Some(if is_base { url + TRACES_PATH } else { url })
+        if self.text(&[of_traces]).is_some() {
+            return self.read(&[of_traces], "an http or https URL without user or fragment", parse::http_url);
+        }
+        let allowed = "an http or https URL without user, query or fragment";
+        Some(self.read(&[of_all], allowed, parse::http_base)? + TRACES_PATH)
     }
 
     fn millis(&mut self, variables: &[&'static str], default: u64) -> Duration {
@@ -239,6 +247,31 @@ mod tests {
         assert_eq!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]), (None, vec![]));
         let disabled = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), ("OTEL_SDK_DISABLED", "true")];
         assert_eq!(read(&disabled), (None, vec![]));
+    }
+
+    #[test]
+    fn the_exporter_none_disables_the_export_and_unsupported_ones_are_refused() {
+        let with = |exporter| {
+            read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), ("OTEL_TRACES_EXPORTER", exporter)])
+        };
+        assert_eq!(with("none"), (None, vec![]));
+        let (export, faults) = with("otlp");
+        assert_eq!((export.is_some(), faults), (true, vec![]));
+        let (_, faults) = with("zipkin");
+        assert!(faults.len() == 1 && faults[0].contains("OTEL_TRACES_EXPORTER"), "{faults:?}");
+        assert_eq!(read(&[("OTEL_TRACES_EXPORTER", "zipkin")]), (None, vec![]), "nothing is exported");
+    }
+
+    #[test]
+    fn the_endpoint_of_traces_is_used_as_it_is() {
+        for url in ["https://c.example/v1/traces/", "http://c:4318/?tenant=1&x=/", "http://c:4318"] {
+            let (export, faults) = read(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url)]);
+            assert_eq!(export.map(|export| export.url).as_deref(), Some(url), "{faults:?}");
+        }
+        for url in ["ftp://c", "http://u:p@c", "http://c:4318/#a"] {
+            assert_eq!(read(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url)]).1.len(), 1, "{url}");
+        }
+        assert_eq!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/?tenant=1")]).1.len(), 1);
     }
 
     #[test]

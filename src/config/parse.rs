@@ -7,13 +7,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::http::Uri;
+use tokio_postgres::config::Host;
 
 use super::duration::{format_duration, parse_duration};
 use super::fault::ValueError;
 use super::network;
 use super::secret::Secret;
 use crate::{
-    connection_string::ConnectionString,
+    connection_string::{ConnectionString, has_stray_at, is_plain},
     domain::{asset::Asset, identity::SpelledAsset, plain_text::shown},
     telemetry::{self, LogFormat},
 };
@@ -106,6 +107,24 @@ pub(super) fn fixed_address(text: &str) -> Parsed<SocketAddr> {
 
 /// Parses a base URL and removes its trailing slash. Paths are appended to it, so it cannot have a query or a fragment.
 pub(super) fn http_base(text: &str) -> Parsed<String> {
+    let uri = http(text)?;
+    if uri.query().is_some() || text.contains('#') {
+        return Err(ValueError::refused("a query or fragment is not allowed in it"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Parses a complete URL, which is used as it is.
+pub(super) fn http_url(text: &str) -> Parsed<String> {
+    http(text)?;
+    if text.contains('#') {
+        return Err(ValueError::refused("a fragment is not allowed in it"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses an http or https URL without a user.
+fn http(text: &str) -> Parsed<Uri> {
     let uri: Uri = text.parse().map_err(|_| ValueError::UNPARSABLE)?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(ValueError::UNPARSABLE);
@@ -120,20 +139,25 @@ pub(super) fn http_base(text: &str) -> Parsed<String> {
     if authority.as_str().contains('@') {
         return Err(ValueError::refused("a user or password is not allowed in it"));
     }
-    if uri.query().is_some() || text.contains('#') {
-        return Err(ValueError::refused("a query or fragment is not allowed in it"));
-    }
-    Ok(text.trim_end_matches('/').to_owned())
+    Ok(uri)
 }
 
 /// Validates a connection string. The code that connects parses it again.
+///
+/// Refuses a host that may hold a part of a password. It would be logged, and asked for at name servers.
 pub(super) fn postgres(text: &str) -> Parsed<Secret> {
+    const MISREAD: &str = "its host has characters that no host has: write @ in a user or a password as %40, \
+                           / as %2F and ? as %3F";
+    if has_stray_at(text) {
+        return Err(ValueError::refused(MISREAD));
+    }
     let known = ConnectionString::parse(text).map_err(|error| {
         let detail = error.to_string();
         if error.is_refusal() { ValueError::refused(detail) } else { ValueError::unparsable(detail) }
     })?;
     match known.rest.parse::<tokio_postgres::Config>() {
         Ok(config) if config.get_hosts().is_empty() => Err(ValueError::refused("it names no host")),
+        Ok(config) if !config.get_hosts().iter().all(is_plain_host) => Err(ValueError::refused(MISREAD)),
         Ok(_) => Ok(Secret::new(text)),
         Err(error) => {
             // Other texts of the parser may quote a part of a password.
@@ -141,6 +165,14 @@ pub(super) fn postgres(text: &str) -> Parsed<Secret> {
             let named = source.filter(|text| text.starts_with("invalid value for option"));
             Err(named.map_or(ValueError::UNPARSABLE, ValueError::unparsable))
         }
+    }
+}
+
+/// Returns true for every Unix socket, whose path may have any character.
+fn is_plain_host(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => is_plain(name),
+        Host::Unix(_) => true,
     }
 }
 
@@ -215,5 +247,34 @@ mod tests {
             assert!(postgres(url).is_ok(), "{url}");
         }
         assert!(postgres("postgres://u@h/db?sslmode=nonsense").is_err());
+    }
+
+    #[test]
+    fn a_database_url_whose_password_would_become_a_part_of_the_host_is_refused() {
+        for url in [
+            "postgres://ticker:p@ssw0rd@db.example:5432/ticker",
+            "postgres://ticker:p@ss/w0rd@db.example:5432/ticker",
+            "postgres://ticker:p@%2Fssw0rd@db.example:5432/ticker",
+            "postgres://h/db?user=a@srv&password=ssw0rd",
+            "postgres://h/db?user=a&password=p@ssw0rd",
+            "postgres://ticker@h&ssw0rd/ticker",
+            "host='ssw0rd@h' user=u",
+        ] {
+            let error = postgres(url).expect_err(url);
+            let detail = error.detail.unwrap();
+            assert_eq!(error.kind, crate::config::FaultKind::Refused, "{url}");
+            assert!(detail.contains("%40") && !detail.contains("w0rd"), "{url}: {detail}");
+        }
+        for url in [
+            "postgres://ticker:p%40ssw0rd@db.example:5432/ticker",
+            "postgres://u:p@a-1.example,b_2:5433,[::1]/ticker?application_name=a@b",
+            "postgres://u:a?b@h/db",
+            "postgres://u:p@%2Frun%2Fmy%40postgresql/db",
+            "postgres://u:p@/db?host=/run/postgresql",
+            "host='/run/my @postgresql' user=u password='p@ss'",
+            "host=h user=a@srv password=p@ss",
+        ] {
+            assert!(postgres(url).is_ok(), "{url}");
+        }
     }
 }

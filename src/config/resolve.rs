@@ -8,6 +8,7 @@ use super::file::{FileValues, read_bounded};
 use super::setting::{Fallback, InDemo, Setting, secret_file_variable};
 use super::settings::{FlagValues, Profile, Resolved, Settings};
 use super::source::Source;
+use super::typed::RETENTION_DAYS_MAX;
 
 /// Largest file with a secret. A longer one is no password.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -111,5 +112,16 @@ pub(super) fn settle_directories(settings: &mut Settings, profile: Profile) {
     settings.set("data-dir", data_dir.to_string_lossy().into_owned(), None);
     if settings.text("output-dir").is_none() {
         settings.set("output-dir", data_dir.join("www").to_string_lossy().into_owned(), None);
+    }
+}
+
+/// Raises the default retention of candles to that of trades. Candles outlive their trades.
+pub(super) fn settle_retention(settings: &mut Settings) {
+    const CANDLES: &str = "candle-retention-days";
+    let days = |name| settings.text(name)?.trim().parse::<u32>().ok();
+    let (Some(trades), Some(candles)) = (days("retention-days"), days(CANDLES)) else { return };
+    let is_default = settings.get(CANDLES).is_some_and(|entry| entry.source == Source::Default);
+    if is_default && trades > candles && trades <= RETENTION_DAYS_MAX {
+        settings.set(CANDLES, trades.to_string(), None);
     }
 }

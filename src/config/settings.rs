@@ -17,6 +17,8 @@ pub type FlagValues = BTreeMap<&'static str, String>;
 pub enum Profile {
     /// A command on a real network.
     Real,
+    /// The command `clean trades` on a real network. It fetches no history.
+    Cleaner,
     /// The command `demo`; see [`super::InDemo`].
     Demo,
 }

@@ -32,6 +32,11 @@ pub enum Source {
         /// Long flag without its dashes.
         name: &'static str,
     },
+    /// An argument of the command line without a flag.
+    Argument {
+        /// Name in the help.
+        name: &'static str,
+    },
 }
 
 impl Source {
@@ -42,7 +47,7 @@ impl Source {
             Self::Default => 0,
             Self::File { .. } => 1,
             Self::Environment { .. } | Self::SecretFile { .. } => 2,
-            Self::Flag { .. } => 3,
+            Self::Flag { .. } | Self::Argument { .. } => 3,
         }
     }
 }
@@ -55,6 +60,7 @@ impl fmt::Display for Source {
             Self::Environment { variable } => write!(f, "environment {variable}"),
             Self::SecretFile { variable } => write!(f, "file named by {variable}"),
             Self::Flag { name } => write!(f, "flag --{name}"),
+            Self::Argument { name } => write!(f, "argument {name}"),
         }
     }
 }

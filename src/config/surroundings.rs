@@ -36,7 +36,7 @@ pub fn check_surroundings(settings: &Settings, config: &Config) -> Result<Vec<St
         }
     }
     if let Some(file) = &config.nginx {
-        checker.fault("nginx", File::open(file).map(drop).map_err(|error| error.to_string()));
+        checker.fault("nginx", regular_file(file));
         checker.address("nginx-bind", config.nginx_bind);
     }
     checker.fault("data-dir", directory(&config.data_dir));
@@ -84,6 +84,12 @@ fn certificates(path: &Path) -> Result<(), String> {
     } else {
         Err("it holds no PEM certificate".to_owned())
     }
+}
+
+/// Checks that a file can be read. A directory can be opened too.
+fn regular_file(path: &Path) -> Result<(), String> {
+    let metadata = File::open(path).and_then(|file| file.metadata()).map_err(|error| error.to_string())?;
+    if metadata.is_file() { Ok(()) } else { Err("it is no regular file".to_owned()) }
 }
 
 /// Checks that a directory can be written or created.

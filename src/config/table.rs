@@ -121,6 +121,7 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "SOURCE",
         help: "Source of the history of trades: horizon, lake or rpc",
         allowed: SOURCE,
+        in_demo: InDemo::FlagOnly,
         ..UPSTREAM
     },
     Setting {
@@ -130,6 +131,7 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "SOURCE",
         help: "Source of new trades: horizon, lake or rpc",
         allowed: SOURCE,
+        in_demo: InDemo::FlagOnly,
         ..UPSTREAM
     },
     Setting {
@@ -138,6 +140,7 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "URL",
         help: "Data lake of ledger metadata (SEP-54): the directory that holds .config.json, by file, http or https",
         allowed: "file:///DIRECTORY, or an http or https base URL without user, query or fragment",
+        in_demo: InDemo::FlagOnly,
         ..UPSTREAM
     },
     Setting {
@@ -146,6 +149,7 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "URL",
         help: "Stellar RPC whose getLedgers gives ledger metadata",
         allowed: HTTP_BASE,
+        in_demo: InDemo::FlagOnly,
         ..UPSTREAM
     },
     Setting {
@@ -268,7 +272,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CANDLE_RETENTION_DAYS"],
         fallback: Fallback::Value("365"),
         value_name: "DAYS",
-        help: "Days to keep candles of hours and days; candles of minutes are kept for 30 days",
+        help: "Days to keep candles of hours and days, by default --retention-days if that is more; candles of minutes are kept for 30 days",
         allowed: "a whole number of days from --retention-days to 36500",
         kind: Kind::Count,
         ..STORAGE

@@ -10,7 +10,7 @@ use super::otlp::OtlpExport;
 use super::parse::{self, FileInterval};
 use super::schedule::CronSpec;
 use super::secret::Secret;
-use super::settings::Settings;
+use super::settings::{Profile, Settings};
 use crate::{
     domain::{asset::Asset, conversions::SaturatingFrom},
     telemetry::LogFormat,
@@ -19,7 +19,7 @@ use crate::{
 /// Shortest retention. The 7-day window needs one more day, because days are dropped as a whole.
 const RETENTION_DAYS_MIN: u32 = 8;
 /// Longest retention, a century. With more, times could exceed the range of dates.
-const RETENTION_DAYS_MAX: u32 = 36_500;
+pub(super) const RETENTION_DAYS_MAX: u32 = 36_500;
 const HOURS_A_DAY: u32 = 24;
 
 /// All settings of the daemon, validated.
@@ -135,12 +135,11 @@ impl<'a> SettingReader<'a> {
 }
 
 /// Builds the configuration, or returns `None` if there is a fault.
-pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Config> {
+pub(super) fn build(settings: &Settings, profile: Profile, faults: &mut Vec<Fault>) -> Option<Config> {
     let mut reader = SettingReader::new(settings, faults);
     let r = &mut reader;
     // Read all settings before any `?`, so that every fault is reported.
-    let database_url = r.read_optional("database-url", parse::postgres);
-    let database_direct_url = r.read_optional("database-direct-url", parse::postgres);
+    let database = read_database(r);
     let startup_timeout = r.read("startup-timeout", parse::duration);
     let ca_file = r.read_optional("ca-file", parse::path);
     let horizon_url = r.read("horizon-url", parse::http_base);
@@ -151,12 +150,10 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let sources = read_sources(r);
     let toml_gateway = r.read_optional("toml-gateway", parse::http_base);
     let listeners = read_listeners(r);
-    let nginx = r.read_optional("nginx", parse::path);
-    let nginx_bind = r.read("nginx-bind", parse::fixed_address);
     let connections_per_address = r.read("connections-per-address", parse::count(0..=u32::MAX));
     let data_dir = r.read("data-dir", parse::path);
     let output_dir = r.read_optional("output-dir", parse::path);
-    let history = read_history(r);
+    let history = read_history(r, profile);
     let assets_schedule = r.read("assets-schedule", CronSpec::parse);
     let orderbooks_schedule = r.read("orderbooks-schedule", CronSpec::parse);
     let clean_schedule = r.read("clean-schedule", CronSpec::parse);
@@ -168,12 +165,13 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
     let log_format = r.read("log-format", parse::log_format);
     let log = r.read("log", parse::log_filter);
     let trace_messages = r.read("trace-messages", parse::on_or_off);
-    let (bind, admin_bind) = listeners?;
+    let (database_url, database_direct_url) = database?;
+    let Listeners { bind, admin_bind, nginx, nginx_bind } = listeners?;
     let (backfill_hours, retention_days, candle_retention_days) = history?;
     testnet?;
     Some(Config {
-        database_url: database_url?,
-        database_direct_url: database_direct_url?,
+        database_url,
+        database_direct_url,
         startup_timeout: startup_timeout?,
         ca_file: ca_file?,
         horizon_url: horizon_url?,
@@ -198,8 +196,8 @@ pub(super) fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Conf
         usd_anchors: usd_anchors?,
         sources: sources?,
         toml_gateway: toml_gateway?,
-        nginx: nginx?,
-        nginx_bind: nginx_bind?,
+        nginx,
+        nginx_bind,
         connections_per_address: none_for_0(connections_per_address?),
         log_format: log_format?,
         log: log?,
@@ -240,27 +238,65 @@ fn none_for_0(count: u32) -> Option<usize> {
     (count > 0).then(|| usize::saturating_from(count))
 }
 
-/// Reads both addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.
-/// Reads both addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.
-fn read_listeners(reader: &mut SettingReader<'_>) -> Option<(SocketAddr, SocketAddr)> {
+/// Reads both connection strings. The direct one is the second address of a database that is given.
+fn read_database(reader: &mut SettingReader<'_>) -> Option<(Option<Secret>, Option<Secret>)> {
+    let url = reader.read_optional("database-url", parse::postgres);
+    let direct_url = reader.read_optional("database-direct-url", parse::postgres);
+    let (url, direct_url) = (url?, direct_url?);
+    if url.is_none() && direct_url.is_some() {
+        reader.refuse("database-direct-url", "it needs --database-url".to_owned());
+    }
+    Some((url, direct_url))
+}
+
+/// Addresses to listen on.
+struct Listeners {
+    bind: SocketAddr,
+    admin_bind: SocketAddr,
+    nginx: Option<PathBuf>,
+    nginx_bind: SocketAddr,
+}
+
+/// Reads all addresses. They may share a port only if their hosts differ. Port 0 is a new port for each of them.
+fn read_listeners(reader: &mut SettingReader<'_>) -> Option<Listeners> {
     let bind = reader.read("bind", parse::address);
     let admin_bind = reader.read("admin-bind", parse::address);
-    let (bind, admin_bind) = (bind?, admin_bind?);
+    let nginx = reader.read_optional("nginx", parse::path);
+    let nginx_bind = reader.read("nginx-bind", parse::fixed_address);
+    let (bind, admin_bind, nginx, nginx_bind) = (bind?, admin_bind?, nginx?, nginx_bind?);
     let everywhere = bind.ip().is_unspecified() || admin_bind.ip().is_unspecified();
     if bind.port() != 0 && bind.port() == admin_bind.port() && (everywhere || bind.ip() == admin_bind.ip()) {
         reader.refuse("admin-bind", format!("it is the address of --bind, {bind}"));
     }
-    Some((bind, admin_bind))
+    if nginx.is_some() {
+        for (flag, other) in [("--bind", bind), ("--admin-bind", admin_bind)] {
+            if is_taken_from_nginx(nginx_bind, other) {
+                reader.refuse("nginx-bind", format!("it is the address of {flag}, {other}"));
+            }
+        }
+    }
+    Some(Listeners { bind, admin_bind, nginx, nginx_bind })
+}
+
+/// Returns true if nginx cannot listen beside `other`. The daemon's `[::]` takes IPv4 as well, that of nginx does not.
+fn is_taken_from_nginx(nginx: SocketAddr, other: SocketAddr) -> bool {
+    let is_same_family = nginx.is_ipv4() == other.is_ipv4();
+    let overlaps = nginx.ip() == other.ip()
+        || nginx.ip().is_unspecified() && is_same_family
+        || other.ip().is_unspecified() && (is_same_family || other.is_ipv6());
+    nginx.port() == other.port() && overlaps
 }
 
 /// Reads backfill hours and the retention of trades and candles. Fetching trades that the next cleaning deletes would
-/// waste requests.
-fn read_history(reader: &mut SettingReader<'_>) -> Option<(u32, u32, u32)> {
+/// waste requests. A cleaner fetches none, so it may keep less than the daemon's backfill.
+fn read_history(reader: &mut SettingReader<'_>, profile: Profile) -> Option<(u32, u32, u32)> {
     let backfill_hours = reader.read("backfill-hours", parse::count(0..=u32::MAX));
     let retention_days = reader.read("retention-days", parse::count(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX));
     let candle_days = reader.read("candle-retention-days", parse::count(1..=RETENTION_DAYS_MAX));
     let (backfill_hours, retention_days, candle_days) = (backfill_hours?, retention_days?, candle_days?);
     let kept_hours = retention_days.saturating_mul(HOURS_A_DAY);
+    let backfill_hours =
+        if profile == Profile::Cleaner { backfill_hours.min(kept_hours) } else { backfill_hours };
     if backfill_hours > kept_hours {
         let detail =
             format!("it is longer than --retention-days {retention_days}, which is {kept_hours} hours");

@@ -25,8 +25,11 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
-use super::targets::{Address, Target, targets};
-use crate::outbound::{Resolver, dial};
+use super::targets::{Address, Target, shown_host, targets};
+use crate::{
+    connection_string::is_plain,
+    outbound::{Resolver, dial},
+};
 
 /// Time for which a host that timed out is tried after the other hosts of the connection string.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
@@ -126,7 +129,7 @@ impl Attempt {
             Address::Host { dialled, name, port } => match self.dial(dialled, *port).await {
                 Ok(stream) => self.session(&self.config, stream, self.tls.clone(), name).await,
                 Err(error) => {
-                    let text = format!("{dialled}: {error}");
+                    let text = format!("{}: {error}", shown_host(dialled));
                     Err(self.failed(io::Error::new(error.kind(), text)).await)
                 }
             },
@@ -135,6 +138,10 @@ impl Attempt {
 
     /// Connects to the first address of a host that answers. Sets the socket's options as tokio-postgres would.
     async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        // It may hold a part of a password, so no name server is asked for it.
+        if !is_plain(host) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no host has such a name"));
+        }
         let stream = dial(self.names.addresses(host, port).await?).await?;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);

@@ -8,7 +8,7 @@ use tokio_postgres::{
     config::{Host, LoadBalanceHosts},
 };
 
-use crate::connection_string::ConnectionString;
+use crate::connection_string::{ConnectionString, is_plain};
 
 /// PostgreSQL's own port.
 const DEFAULT_PORT: u16 = 5432;
@@ -40,9 +40,14 @@ impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(formatter, "{}", path.display()),
-            Self::Host { dialled, port, .. } => write!(formatter, "{dialled}:{port}"),
+            Self::Host { dialled, port, .. } => write!(formatter, "{}:{port}", shown_host(dialled)),
         }
     }
+}
+
+/// Returns a host for a message. One that may hold a part of a password is hidden.
+pub(super) fn shown_host(host: &str) -> &str {
+    if is_plain(host) { host } else { "***" }
 }
 
 /// Returns the number of hosts in a connection string, at least 1.
@@ -82,7 +87,6 @@ fn target(config: &Config, index: usize) -> Option<Target> {
 pub fn shown_database(url: &str) -> String {
     let parsed = ConnectionString::parse(url).ok().and_then(|known| known.rest.parse::<Config>().ok());
     let Some(config) = parsed else { return "***".to_owned() };
-    let is_plain = |text: &str| text.chars().all(|one| one.is_ascii_alphanumeric() || ".:-_/".contains(one));
     let plain = |text: String| if is_plain(&text) { text } else { "***".to_owned() };
     let hosts: Vec<String> = (0..count(&config))
         .filter_map(|index| target(&config, index))
@@ -114,6 +118,12 @@ mod tests {
 
     fn host(index: usize, dialled: &str, name: &str, port: u16) -> Target {
         Target { index, address: Address::Host { dialled: dialled.into(), name: name.into(), port } }
+    }
+
+    #[test]
+    fn a_host_that_may_hold_a_part_of_a_password_is_not_shown() {
+        assert_eq!(host(0, "db.example", "db.example", 1).address.to_string(), "db.example:1");
+        assert_eq!(host(0, "w0rd@db.example", "w0rd@db.example", 1).address.to_string(), "***:1");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The configuration: four sources, their order, and every fault reported with its source.
 
+mod combinations;
 mod surroundings;
 
 use std::path::Path;
@@ -95,7 +96,12 @@ fn flag_beats_environment_beats_file_beats_default_for_every_setting() {
         let look = |arguments: &[&str], environment: &[(&str, &str)]| {
             // A source that is a lake or RPC needs its URL.
             let urls = ["--lake-url", "file:///lake", "--rpc-url", "http://rpc.example"];
-            let more = if setting.name.ends_with("-url") { &[] } else { &urls[..] };
+            let more: &[&str] = match setting.name {
+                // It is the second address of a database that is given.
+                "database-direct-url" => &["--database-url", "postgres://h/db"],
+                name if name.ends_with("-url") => &[],
+                _ => &urls,
+            };
             let settings = settings_of(&[arguments, more].concat(), environment);
             let entry = settings.get(setting.name).unwrap().clone();
             (entry.text, entry.source)
@@ -367,7 +373,7 @@ fn secrets_come_from_files_that_the_environment_names() {
         let config = config_of(&[], &[(variable, path)]);
         assert_eq!(config.database_url.unwrap().expose(), "postgres://u:p@h/db", "{variable}");
     }
-    let config = config_of(&[], &[("DATABASE_DIRECT_URL_FILE", path)]);
+    let config = config_of(&[], &[("DATABASE_URL", "postgres://h/db"), ("DATABASE_DIRECT_URL_FILE", path)]);
     assert_eq!(config.database_direct_url.unwrap().expose(), "postgres://u:p@h/db");
 
     let missing = error_of(&[], &[("DATABASE_URL_FILE", "/nonexistent/secret")]);

@@ -59,11 +59,22 @@ fn variables_in(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_variable_that_the_project_itself_uses_is_known() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["ticker", "Dockerfile", "deploy/compose.yml", "deploy/compose-ha.yml", "tests/image/run"];
-    let files =
-        files.iter().chain(&["tests/image/lib.sh", "tests/clients/run", "docs/operations.md", "README.md"]);
+    let files = [
+        "ticker",
+        ".ci/run",
+        "Dockerfile",
+        "deploy/compose.yml",
+        "deploy/compose-ha.yml",
+        "tests/image/run",
+        "tests/image/lib.sh",
+        "tests/clients/run",
+        "tests/documents/metrics.rs",
+        "docs/operations.md",
+        "CONTRIBUTING.md",
+        "README.md",
+    ];
     let mut count = 0;
-    for file in files.map(|file| root.join(file)).filter(|file| file.exists()) {
+    for file in files.map(|file| root.join(file)) {
         let text = std::fs::read_to_string(&file).unwrap();
         for variable in variables_in(&text).filter(|variable| *variable != "TICKER") {
             let printed = parse(&["config", "show"], &[(variable, "x")]).err().map(|error| error.to_string());
@@ -114,6 +125,7 @@ fn a_check_looks_at_files_directories_and_addresses() {
         ("--ca-file", path("missing.pem"), "No such file"),
         ("--ca-file", path("file"), "it holds no PEM certificate"),
         ("--nginx", path("missing.conf"), "No such file"),
+        ("--nginx", path("."), "it is no regular file"),
         ("--data-dir", path("file"), "is no directory"),
         ("--output-dir", path("file/www"), "is no directory"),
         ("--database-url", with_root, "the file of sslrootcert: No such file"),

@@ -96,6 +96,8 @@ fn no_command_prints_the_password() {
         ),
         ("words that end early", format!("host=127.0.0.1 port={port} user=ticker password='{quoted}")),
         ("not escaped", format!("postgres://ticker:{CANARY}@127.0.0.1:{port}/ticker")),
+        ("unescaped @", "postgres://ticker:p@c4n4ry@127.0.0.1:1/ticker".to_owned()),
+        ("unescaped @ in the query", "postgres://127.0.0.1:1/ticker?user=a@b&password=c4n4ry".to_owned()),
         ("no port", format!("postgres://ticker:{IN_URL}@127.0.0.1:{IN_URL}/ticker")),
     ] {
         for arguments in [&["migrate"][..], &["config", "show"], &["config", "check"], &["serve", "--help"]] {

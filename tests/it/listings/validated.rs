@@ -134,15 +134,18 @@ fn a_sound_server_passes_and_each_planted_fault_is_named() {
 }
 
 #[test]
-fn a_wrong_call_exits_64_and_a_silent_server_69() {
-    for (arguments, word) in [
-        (&["validate"] as &[&str], "URL"),
-        (&["validate", "ftp://h"], "http or https"),
-        (&["validate", "http://user:secret@h"], "http or https"),
-        (&["validate", "http://127.0.0.1:1", "--format", "coingeko"], "coingecko"),
+fn a_wrong_call_exits_64_or_78_and_a_silent_server_69() {
+    for (arguments, expected, word) in [
+        (&["validate"] as &[&str], 64, "URL"),
+        (&["validate", "h"], 64, "http or https"),
+        (&["validate", "ftp://h"], 78, "url: \"ftp://h\" from argument URL is refused"),
+        (&["validate", "http://user:secret@h"], 78, "http or https"),
+        (&["validate", "http://h/?key=secret"], 78, "a query or fragment"),
+        (&["validate", "ftp://h", "--stale-after", "1"], 64, "2 faults"),
+        (&["validate", "http://127.0.0.1:1", "--format", "coingeko"], 64, "coingecko"),
     ] {
         let (code, _, log) = run(arguments);
-        assert_eq!(code, 64, "{arguments:?}: {log}");
+        assert_eq!(code, expected, "{arguments:?}: {log}");
         assert!(log.contains(word) && !log.contains("secret"), "{log}");
     }
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
