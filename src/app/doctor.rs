@@ -28,8 +28,10 @@ pub(super) fn doctor(
 ) -> Result<u8, CommandError> {
     let mut findings = vec![configuration(config.err(), surroundings)];
     if let Ok(config) = config {
-        blocking::prepare().map_err(|error| CommandError::Unavailable(error.to_string()))?;
-        findings.extend(System::new().block_on(all(config)));
+        findings.extend(match blocking::prepare() {
+            Ok(()) => System::new().block_on(all(config)),
+            Err(error) => without_threads(config, &error),
+        });
     }
     let report = Report::of(findings);
     let text = if prints_json { format!("{:#}\n", report.json()) } else { report.text() };
@@ -52,6 +54,21 @@ async fn all(config: &Config) -> Vec<Finding> {
     let running = running::check(config, databases.lease.as_ref());
     [local::check(config), listeners::check(config), upstream, lake, databases.findings, nginx, running]
         .concat()
+}
+
+/// Checks what needs no further threads.
+fn without_threads(config: &Config, error: &io::Error) -> Vec<Finding> {
+    const NAME: &str = "threads";
+    let mut findings = local::check(config);
+    findings.retain(|finding| finding.check != NAME);
+    findings.push(Finding::failure(
+        NAME,
+        format!(
+            "this process cannot start the threads it needs ({error}), so all other checks were left out"
+        ),
+        "raise the limit to 256 or more: ulimit -u, TasksMax= of systemd, --pids-limit of a container",
+    ));
+    findings
 }
 
 fn configuration(faults: Option<&String>, surroundings: &Result<Vec<String>, String>) -> Finding {

@@ -30,6 +30,11 @@ impl Store {
     /// Determines the connection strings. If none is configured, starts a private server or joins the running one.
     /// The future may be dropped at any time, for example by a signal.
     pub(super) async fn open(config: &Config, if_running: IfRunning) -> Result<Self, CommandError> {
+        Self::find(config, if_running).await.map_err(unavailable)
+    }
+
+    /// Does the same, and returns the error of the private server as it is.
+    pub(super) async fn find(config: &Config, if_running: IfRunning) -> Result<Self, PrivatePostgresError> {
         let ca_file = config.ca_file.clone();
         if let Some(url) = &config.database_url {
             let url = url.expose().to_owned();
@@ -39,11 +44,8 @@ impl Store {
                 .map_or_else(|| url.clone(), |url| url.expose().to_owned());
             return Ok(Self { url, direct_url, ca_file, private: None });
         }
-        let bin_dir = std::env::var_os(PG_BIN_DIR).map(PathBuf::from);
-        let options = Options { bin_dir, if_running, ..Options::default() };
-        let private = KeptPostgres::start(config.data_dir.clone(), options, config.startup_timeout)
-            .await
-            .map_err(unavailable)?;
+        let options = Options { bin_dir: bin_dir(), if_running, ..Options::default() };
+        let private = KeptPostgres::start(config.data_dir.clone(), options, config.startup_timeout).await?;
         if let Some(note) = &private.note {
             info!("{note}");
         }
@@ -122,6 +124,11 @@ impl Store {
     pub(super) fn close(self) {
         drop(self.private);
     }
+}
+
+/// Directory of the programs of a private server, if it is given.
+pub(super) fn bin_dir() -> Option<PathBuf> {
+    std::env::var_os(PG_BIN_DIR).map(PathBuf::from)
 }
 
 fn unavailable(error: PrivatePostgresError) -> CommandError {

@@ -70,7 +70,10 @@ impl Setup {
         let (bind, admin) = (self.bind.to_string(), self.admin.to_string());
         let mut arguments =
             vec!["doctor", "--json", "--horizon-url", &self.horizon, "--network", &self.network];
-        arguments.extend(["--toml-gateway", &self.gateway, "--database-url", &self.database]);
+        arguments.extend(["--toml-gateway", &self.gateway]);
+        if !self.database.is_empty() {
+            arguments.extend(["--database-url", &self.database]);
+        }
         arguments.extend(["--bind", &bind, "--admin-bind", &admin]);
         let (data, output) = (self.data_dir.to_str().unwrap(), self.output_dir.to_str().unwrap());
         arguments.extend(["--data-dir", data, "--output-dir", output]);

@@ -95,6 +95,17 @@ struct Owned {
     _lock: Flock<File>,
 }
 
+/// Checks that a server is installed that could serve `data_dir`. Starts no server, but asks each for its version.
+/// `bin_dir` is as in [`Options`].
+///
+/// # Errors
+///
+/// No server is installed, or none of the cluster's major version.
+pub fn check_installed(data_dir: &Path, bin_dir: Option<&Path>) -> Result<(), PrivatePostgresError> {
+    let major = cluster::major_version(&data_dir.join("pg"))?;
+    Binaries::find(bin_dir, data_dir, major.as_deref()).map(drop)
+}
+
 impl PrivatePostgres {
     /// Starts the server of `data_dir`, or joins the one that another living process runs. Creates the directory, and a
     /// cluster with role and database `ticker`, if they are missing. Blocks for one to five seconds, and for at most

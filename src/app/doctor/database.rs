@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::Finding;
 use crate::{
-    app::store::Store,
+    app::store::{self, Store},
     clock::{Clock, SystemClock},
     config::Config,
     db::{
@@ -15,7 +15,7 @@ use crate::{
         examination::{DatabaseFacts, ENCODING_REMEDY, LeaseView, TIMEZONE_REMEDY},
     },
 };
-use private_postgres::IfRunning;
+use private_postgres::{IfRunning, PrivatePostgresError};
 
 /// Time limit for each answer of the database.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,12 +49,9 @@ pub(super) async fn check(config: &Config) -> DatabaseFindings {
         DatabaseFindings { findings: [vec![finding], skipped.to_vec()].concat(), lease: None }
     };
     // The private server is joined, and none is started for a check.
-    let store = match Store::open(config, IfRunning::JoinOnly).await {
+    let store = match Store::find(config, IfRunning::JoinOnly).await {
         Ok(store) => store,
-        Err(error) => {
-            let detail = format!("no database is given, and no daemon runs a private one now ({error})");
-            return none(Finding::skipped("database", detail));
-        }
+        Err(error) => return none(not_joined(config, error)),
     };
     let found = match connect(config, store.url()) {
         Ok(database) => match reached(&database).await {
@@ -65,6 +62,29 @@ pub(super) async fn check(config: &Config) -> DatabaseFindings {
     };
     store.close();
     found
+}
+
+/// Reports that no private server was joined. If none runs, that is all right as long as one could be started.
+fn not_joined(config: &Config, error: PrivatePostgresError) -> Finding {
+    const NAME: &str = "database";
+    let problem = match &error {
+        PrivatePostgresError::NotRunning { .. } => {
+            let installed = private_postgres::check_installed(&config.data_dir, store::bin_dir().as_deref());
+            installed.err().map(|error| error.to_string())
+        }
+        other => Some(other.to_string()),
+    };
+    match problem {
+        None => Finding::skipped(
+            NAME,
+            format!("no database is given, and no daemon runs a private one now ({error})"),
+        ),
+        Some(problem) => Finding::failure(
+            NAME,
+            problem,
+            "correct that, or give a PostgreSQL of your own with --database-url",
+        ),
+    }
 }
 
 const REACH: &str = "check --database-url, pg_hba.conf, and whether PostgreSQL runs and listens";

@@ -13,11 +13,16 @@ use crate::{config::Config, http::probe};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    vec![
+    let mut findings = vec![
         port("public_port", "--bind", config.bind, "/livez"),
         port("admin_port", "--admin-bind", config.admin_bind, "/actors.json"),
         exposure(config.admin_bind),
-    ]
+    ];
+    if config.nginx.is_some() {
+        // nginx passes this path on to the daemon.
+        findings.push(port("nginx_port", "--nginx-bind", config.nginx_bind, "/livez"));
+    }
+    findings
 }
 
 /// Checks that an address is free, or that a ticker answers `path` there.

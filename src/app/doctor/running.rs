@@ -8,13 +8,15 @@ use serde_json::Value;
 use super::Finding;
 use crate::{
     clock::{Clock as _, SystemClock},
-    config::Config,
+    config::{Config, FileInterval},
     db::examination::LeaseView,
     http::probe::{self, ProbeAnswer},
 };
 
 /// Time limit for each answer of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time between two writes of the files with `--file-interval auto`.
+const AUTO_INTERVAL_MAX: Duration = Duration::from_secs(15);
 /// The checks that need a running daemon.
 const OF_DAEMON: [&str; 6] = ["readiness", "data_age", "replicas", "audit_verdict", "actors", "files"];
 
@@ -37,7 +39,7 @@ pub(super) fn check(config: &Config, lease: Option<&LeaseView>) -> Vec<Finding> 
                 replicas(&status, lease),
                 audit(&status),
                 actors(&actors_shown),
-                files(&config.output_dir, config.stale_after),
+                files(&config.output_dir, config.stale_after, config.file_interval),
             ]
         }
         Ok(answer) => not_running(Finding::failure(
@@ -168,17 +170,42 @@ fn actors(report: &Value) -> Finding {
     Finding::ok(NAME, format!("{} running, no restarts", all.len()))
 }
 
-fn files(directory: &Path, stale_after: Duration) -> Finding {
+fn files(directory: &Path, stale_after: Duration, interval: FileInterval) -> Finding {
     const NAME: &str = "files";
     const REMEDY: &str = "look at `files` and `disk` in /readyz; HTTP serves the newest publication anyway";
+    let interval = match interval {
+        FileInterval::Auto => AUTO_INTERVAL_MAX,
+        FileInterval::Every(interval) => interval,
+    };
+    let age_max = stale_after.saturating_add(interval);
     let file = directory.join("markets.json");
     let age = std::fs::metadata(&file).and_then(|data| data.modified());
     let age = age.map(|at| (SystemClock.now() - DateTime::<Utc>::from(at)).to_std().unwrap_or_default());
     match age {
         Err(error) => Finding::failure(NAME, format!("{}: {error}", file.display()), REMEDY),
-        Ok(age) if age > stale_after => {
+        Ok(age) if age > age_max => {
             Finding::failure(NAME, format!("{} is {} s old", file.display(), age.as_secs()), REMEDY)
         }
         Ok(age) => Finding::ok(NAME, format!("{} is {} s old", file.display(), age.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::doctor::finding::Verdict;
+
+    #[test]
+    fn files_that_are_seldom_written_may_be_older_than_the_data() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(directory.path().join("markets.json")).unwrap();
+        file.set_modified((SystemClock.now() - chrono::TimeDelta::seconds(100)).into()).unwrap();
+        let verdict =
+            |stale_s, interval| files(directory.path(), Duration::from_secs(stale_s), interval).verdict;
+        let every = |seconds| FileInterval::Every(Duration::from_secs(seconds));
+        assert_eq!(verdict(60, every(1)), Verdict::Failure);
+        assert_eq!(verdict(60, every(60)), Verdict::Ok);
+        assert_eq!(verdict(60, FileInterval::Auto), Verdict::Failure);
+        assert_eq!(verdict(90, FileInterval::Auto), Verdict::Ok, "large files are written every 15 s");
     }
 }

@@ -23,6 +23,23 @@ fn a_database_that_cannot_be_reached() {
 }
 
 #[test]
+fn a_private_postgres_that_cannot_start() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.database = String::new();
+        assert_eq!(setup.run().check("database")["status"], "skipped", "it can be started");
+        assert!(!setup.data_dir.exists(), "it makes nothing");
+        setup.environment = vec![("TICKER_PG_BIN_DIR", "/nonexistent".into())];
+        setup.run().assert("database", "failure", "no PostgreSQL server in /nonexistent");
+        setup.environment = Vec::new();
+        let cluster = setup.data_dir.join("pg");
+        std::fs::create_dir_all(&cluster).unwrap();
+        std::fs::write(cluster.join("PG_VERSION"), "9\n").unwrap();
+        setup.run().assert("database", "failure", cluster.to_str().unwrap());
+    });
+}
+
+#[test]
 fn a_database_without_schema_in_another_encoding() {
     block_on(async {
         let mut setup = Setup::new().await;

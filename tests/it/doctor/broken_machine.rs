@@ -83,6 +83,12 @@ fn too_few_threads() {
         let mut setup = Setup::new().await;
         setup.environment = vec![(OWN_USER, "54322:100".into())];
         setup.run().assert("threads", "failure", "may have 100 threads");
+        // Too few for the checks themselves.
+        setup.environment = vec![(OWN_USER, "54322:12".into())];
+        let found = setup.run();
+        found.assert("threads", "failure", "cannot start the threads it needs");
+        assert_eq!(found.checks().iter().filter(|check| check["name"] == "threads").count(), 1);
+        found.check("data_disk"); // which needs no threads
     });
 }
 
@@ -96,6 +102,19 @@ fn an_nginx_conf_that_nginx_refuses() {
         setup.more = ["--nginx", conf.to_str().unwrap(), "--nginx-bind", &listen].map(str::to_owned).to_vec();
         setup.run().assert("nginx", "failure", "no_such_directive");
         fs::write(&conf, crate::support::nginx::conf()).unwrap();
-        assert_eq!(setup.run().check("nginx")["status"], "ok");
+        // As in a container that can only write its volume.
+        setup.environment = vec![("TMPDIR", "/dev/null".into())];
+        let found = setup.run();
+        assert_eq!(found.check("nginx")["status"], "ok", "{:#}", found.report);
+        assert_eq!(found.check("nginx_port")["detail"], format!("{listen} is free"));
+        let left = fs::read_dir(setup._directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["nginx.conf"], "nothing is left behind");
+
+        let taken = TcpListener::bind(&listen).unwrap();
+        std::thread::spawn(move || taken.incoming().for_each(drop));
+        setup.run().assert("nginx_port", "failure", "another program has");
+
+        setup.data_dir = conf.join("data");
+        setup.run().assert("nginx", "failure", "no directory can be made");
     });
 }
