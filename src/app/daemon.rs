@@ -111,15 +111,15 @@ async fn run_on(
             return Ok(Outcome::Drained.exit_code());
         }
     };
-    let outcome = loop {
-        tokio::select! {
-            signal = signals.next() => {
-                info!(signal, "draining");
-                break Outcome::Drained;
-            }
-            () = reload.notified() => daemon.reload().await,
-            outcome = daemon.tree.given_up() => break outcome,
+    let reloads = nginx::reloads(daemon.nginx.clone(), &reload);
+    let outcome = tokio::select! {
+        signal = signals.next() => {
+            info!(signal, "draining");
+            Outcome::Drained
         }
+        outcome = daemon.tree.given_up() => outcome,
+        // A stop does not wait for a reload, so the two run side by side.
+        never = reloads => match never {},
     };
     if outcome != Outcome::Drained {
         daemon.write_crash_file(config, outcome);
@@ -298,12 +298,6 @@ impl Daemon {
         };
         if let Err(error) = std::thread::Builder::new().name("crash-file".into()).spawn(write) {
             warn!(%error, "crash file not written: no thread could be started");
-        }
-    }
-
-    async fn reload(&self) {
-        if let Some(port) = &self.nginx {
-            nginx::reload(port).await;
         }
     }
 

@@ -1,8 +1,11 @@
 //! nginx in front of the public listener: prepared before anything else starts, started when the daemon listens.
 
-use std::{net::SocketAddr, net::TcpListener, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, net::TcpListener, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tracing::warn;
 
 use super::address::BIND_POLL;
@@ -61,10 +64,14 @@ fn may_listen(listen: SocketAddr) -> Result<(), NginxError> {
     }
 }
 
-/// Asks the actor to make nginx read its configuration again. Logs a failure.
-pub(super) async fn reload(nginx: &Port<ReloadNginx>) {
-    if let Err(error) = nginx.call(None, ReloadNginx, RELOAD_TIMEOUT).await {
-        warn!(%error, "nginx reload failed");
+/// Asks the actor, at each notification, to make nginx read its configuration again. Logs failures. Never ends.
+pub(super) async fn reloads(nginx: Option<Port<ReloadNginx>>, wanted: &Notify) -> Infallible {
+    loop {
+        wanted.notified().await;
+        let Some(nginx) = &nginx else { continue };
+        if let Err(error) = nginx.call(None, ReloadNginx, RELOAD_TIMEOUT).await {
+            warn!(%error, "nginx reload failed");
+        }
     }
 }
 
