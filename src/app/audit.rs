@@ -104,7 +104,12 @@ impl Subject {
 pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, CommandError> {
     let url = match &options.url {
         Some(url) => url.clone(),
-        None => listener(config.bind)?,
+        None => listener(config.bind, "--bind", "--url")?,
+    };
+    let admin = match &options.admin_url {
+        Some(url) => Some(url.clone()),
+        None if options.repair => Some(listener(config.admin_bind, "--admin-bind", "--admin-url")?),
+        None => None,
     };
     let tls = tls::client_config(config.ca_file.as_deref())
         .map_err(|error| CommandError::Configuration(error.to_string()))?;
@@ -116,10 +121,9 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Comma
     let compared = system.block_on(async {
         let database = store.untouched(config).await?;
         let first = compare(&reader, &database, url.clone()).await?;
-        if !options.repair || first.difference_count() == 0 {
+        let Some(admin) = admin.filter(|_| options.repair && first.difference_count() > 0) else {
             return Ok(first);
-        }
-        let admin = options.admin_url.clone().map_or_else(|| listener(config.admin_bind), Ok)?;
+        };
         warn!(differences = first.difference_count(), "asking the daemon to repair the differences");
         let admin = Reader::new(admin, tls);
         admin.ask_for_audit().await.map_err(|error| {
@@ -138,10 +142,12 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Comma
 }
 
 /// Returns the base URL of a listener. A listener on all addresses is reached on loopback.
-fn listener(bind: SocketAddr) -> Result<String, CommandError> {
+///
+/// With port 0 the URL is unknown. The error names the flag of the address, and the flag that gives the URL instead.
+fn listener(bind: SocketAddr, flag: &str, url_flag: &str) -> Result<String, CommandError> {
     if bind.port() == 0 {
-        let problem = "--bind leaves the port to the system: give the daemon's URL with --url";
-        return Err(CommandError::Configuration(problem.into()));
+        let problem = format!("{flag} leaves the port to the system: give the daemon's URL with {url_flag}");
+        return Err(CommandError::Configuration(problem));
     }
     Ok(format!("http://{}", reachable(bind)))
 }

@@ -221,6 +221,14 @@ fn no_output_shows_a_password() {
 }
 
 #[test]
+fn a_repair_without_a_port_of_the_admin_listener_names_its_flags() {
+    let output = run(&["audit", "--repair", "--bind", "127.0.0.1:1", "--admin-bind", "127.0.0.1:0"], &[]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    assert!(text.contains("--admin-bind leaves the port") && text.contains("--admin-url"), "{text}");
+}
+
+#[test]
 fn config_show_lists_name_value_and_source() {
     let output = run(
         &["config", "show", "--bind", "localhost:8081", "-d", "postgres://user:pw@host/db"],
