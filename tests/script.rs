@@ -42,15 +42,19 @@ impl Machine {
     }
 
     fn run_in(&self, checkout: &Path, arguments: &[&str]) -> Output {
-        Command::new(checkout.join("ticker"))
+        self.command(checkout, arguments).output().unwrap()
+    }
+
+    fn command(&self, checkout: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(checkout.join("ticker"));
+        command
             .args(arguments)
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
             .env("HOME", self.directory.path())
             .env("CARGO_HOME", self.path("rustup"))
-            .env("TICKER_POLICY_FILE", self.path("policy-rc.d"))
-            .output()
-            .unwrap()
+            .env("TICKER_POLICY_FILE", self.path("policy-rc.d"));
+        command
     }
 }
 
@@ -254,6 +258,64 @@ fn the_build_shows_its_progress_and_says_how_long_it_takes() {
         assert!(stderr(&output).contains("the first build takes about "), "{}", stderr(&output));
         let called = String::from_utf8(output.stdout).unwrap();
         assert!(called.starts_with("cargo run ") && !called.contains("--quiet"), "{called}");
+    }
+}
+
+/// Arguments of the program, and a variable of the environment.
+type Given<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>);
+
+/// Runs `run` on a machine without a PostgreSQL server.
+fn run_without_postgres(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let machine = Machine::new();
+    machine.program("bin/cc", "exit 0").program("bin/pg_config", "exit 1").program("bin/id", "echo 1000");
+    machine.program("bin/sudo", "exit 1");
+    let checkout = tempfile::tempdir().unwrap();
+    let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ticker")).unwrap();
+    let script = script.replace("/usr/lib/postgresql/*/bin", "/nonexistent");
+    fs::write(checkout.path().join("ticker"), script).unwrap();
+    fs::set_permissions(checkout.path().join("ticker"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"), checkout.path().join("Cargo.toml"))
+        .unwrap();
+    for (name, text) in
+        [("with.toml", " \"database_url\" = 'x'\n"), ("without.toml", "# database_url = 'x'\n")]
+    {
+        fs::write(checkout.path().join(name), text).unwrap();
+    }
+    machine
+        .command(checkout.path(), &[&["run"], arguments].concat())
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn run_needs_no_postgres_if_a_database_is_given_in_any_way() {
+    let given: [Given<'_>; 10] = [
+        (&["--database-url", "x"], None),
+        (&["--db-url=x"], None),
+        (&["-dx"], None),
+        (&[], Some(("DATABASE_URL", "x"))),
+        (&[], Some(("DB_URL", "x"))),
+        (&[], Some(("DATABASE_URL_FILE", "x"))),
+        (&[], Some(("DB_URL_FILE", "x"))),
+        (&[], Some(("TICKER_CONFIG", "with.toml"))),
+        (&["--config", "with.toml"], None),
+        (&["--config=with.toml"], None),
+    ];
+    for (arguments, environment) in given {
+        let output = run_without_postgres(arguments, environment.as_slice());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?} {environment:?}: {}", stderr(&output));
+    }
+    let missing: [Given<'_>; 5] = [
+        (&[], None),
+        (&[], Some(("DATABASE_URL", ""))),
+        (&["--config", "without.toml"], None),
+        (&["--config", "missing.toml"], None),
+        (&["--config=without.toml"], Some(("TICKER_CONFIG", "with.toml"))),
+    ];
+    for (arguments, environment) in missing {
+        let output = run_without_postgres(arguments, environment.as_slice());
+        assert_unavailable(&output, &["postgres"]);
     }
 }
 
