@@ -330,15 +330,3 @@ fn an_actor_that_panics_at_a_reload_is_back_with_nginx_and_the_next_reload_works
     wait_until_gone(&workers);
     front.wait_until_up();
 }
-
-#[test]
-fn a_stop_does_not_wait_for_a_reload() {
-    let front = Front::start(420, &[]);
-    front.daemon.provoke("nginx", "hang-ReloadNginx");
-    front.daemon.signal(Signal::SIGHUP);
-    wait_until("the reload begins", || front.daemon.log().contains("nginx reloads its configuration"));
-    let begun = Instant::now();
-    front.daemon.signal(Signal::SIGTERM);
-    wait_until("the drain begins", || front.daemon.log().contains("\"draining\""));
-    assert!(begun.elapsed() < Duration::from_secs(3), "{} ms", begun.elapsed().as_millis());
-}
