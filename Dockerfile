@@ -14,11 +14,11 @@ RUN export DEBIAN_FRONTEND=noninteractive \
   && apt-get update \
   && apt-get install -y --no-install-recommends ca-certificates nginx-light \
   && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
-# A fixed uid, so that volumes keep their owner across images.
+# A fixed uid, so that volumes keep their owner across images. Group 0 may write too: OpenShift runs any uid in it.
 RUN groupadd --gid 10001 ticker \
   && useradd --no-log-init --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/ticker \
     --shell /usr/sbin/nologin ticker \
-  && install -d -o 10001 -g 10001 -m 0755 /var/lib/ticker
+  && install -d -o 10001 -g 0 -m 0775 /var/lib/ticker
 COPY --chmod=0644 LICENSE /usr/share/doc/stellar-ticker/LICENSE
 COPY --chmod=0644 nginx.conf /etc/ticker/nginx.conf
 # The admin listener is not exposed: only the container's network reaches it. MIMALLOC_PURGE_DELAY=0 returns freed

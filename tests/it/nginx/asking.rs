@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::{
     DEADLINE,
-    nginx::{Nginx, conf},
+    nginx::{Nginx, conf, deployed},
     postgres::open_tempdir,
 };
 
@@ -125,6 +125,43 @@ fn the_daemon_receives_the_readers_host_address_and_scheme_and_no_hop_headers() 
             values(&received, "Connection").is_empty() && values(&received, "Upgrade").is_empty(),
             "{received}"
         );
+    }
+}
+
+#[test]
+fn only_a_trusted_proxy_says_which_scheme_its_reader_used() {
+    let (address, _) = echo();
+    let trusted = deployed("trusted-proxies.conf").replace("from 172.30.66.10;", "from 127.0.0.0/8;");
+    let more = [("trusted-proxies.conf", trusted.as_str())];
+    let nginx = Nginx::start_with(&conf(), address, open_tempdir().path(), &more);
+    const READER: &str = "X-Forwarded-For: 192.0.2.1\r\n";
+    const READER_6: &str = "X-Forwarded-For: 2001:db8::1\r\n";
+    for (reader, said, expected) in [
+        (READER, "https", "https"),
+        (READER_6, "HTTPS", "https"),
+        (READER, "http", "http"),
+        (READER, "javascript", "http"),
+        (READER, "https, http", "http"),
+        (READER, "", "http"),
+        ("", "https", "http"), // no proxy: it names no reader
+    ] {
+        let received = asked(&nginx, "/api/v1/status", &format!("{reader}X-Forwarded-Proto: {said}\r\n"));
+        assert_eq!(values(&received, "X-Forwarded-Proto"), [expected], "{reader} {said}");
+    }
+}
+
+#[test]
+fn the_balancer_passes_on_web_sockets_and_believes_no_reader() {
+    let replicas = [echo().0, echo().0];
+    let nginx = Nginx::balance(replicas);
+    let lies = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n";
+    for path in ["/graphql", "/api/v1/stream"] {
+        let received = asked(&nginx, path, &format!("{lies}Upgrade: WebSocket\r\nConnection: Upgrade\r\n"));
+        assert_eq!(values(&received, "X-Forwarded-For"), ["127.0.0.1"], "{path}");
+        assert_eq!(values(&received, "X-Forwarded-Proto"), ["http"], "{path}");
+        assert_eq!(values(&received, "Upgrade"), ["websocket"], "{path}");
+        assert_eq!(values(&received, "Connection"), ["upgrade"], "{path}");
+        assert!(values(&asked(&nginx, path, ""), "Upgrade").is_empty(), "{path}");
     }
 }
 

@@ -41,9 +41,15 @@ fn two_replicas_take_the_readers_address_from_their_balancer() {
     let address = nginx.split_once("ipv4_address: ").and_then(|(_, rest)| rest.lines().next()).unwrap();
     let trusted = format!("set_real_ip_from {address};");
     assert!(deployed("trusted-proxies.conf").contains(&trusted), "{trusted}");
-    let [passed_on, named] = ["proxy_pass ", "proxy_set_header X-Forwarded-For $remote_addr;"]
-        .map(|directive| balancer.matches(directive).count());
-    assert_eq!(passed_on, named, "in each place that passes requests on");
+    let (everywhere, locations) = balancer.split_once("\n    server {").unwrap();
+    assert!(everywhere.contains("\n    proxy_set_header X-Forwarded-For $remote_addr;"));
+    assert!(!locations.contains("proxy_set_header"), "a header of a location would drop all others");
+    let replicas = balancer.lines().filter_map(|line| line.trim().strip_prefix("server 172."));
+    for replica in replicas {
+        let (address, _) = replica.split_once(":8000").unwrap();
+        assert!(compose.contains(&format!("ipv4_address: 172.{address}\n")), "{address}");
+    }
+    assert!(!everywhere.contains("server ticker"), "a name would keep the balancer from starting");
     let mounted = "- ./trusted-proxies.conf:/var/lib/ticker/nginx/trusted-proxies.conf:ro";
     assert!(compose.contains(&format!("volumes: &trusted\n      {mounted}")));
     assert!(compose.contains("volumes: *trusted"), "the other replica");

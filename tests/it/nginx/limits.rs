@@ -138,6 +138,22 @@ fn behind_a_trusted_proxy_each_reader_has_a_limit_of_its_own_and_no_other_proxy_
 }
 
 #[test]
+fn addresses_of_the_same_64_bits_of_ipv6_share_a_limit() {
+    let stand_in = StandIn::start(2);
+    let trusted = deployed("trusted-proxies.conf").replace("from 172.30.66.10;", "from 127.0.0.0/8;");
+    let (conf, www) = (conf_with(&[("rate=20r/s", "rate=1r/m")]), open_tempdir());
+    let more = [("trusted-proxies.conf", trusted.as_str())];
+    let nginx = Nginx::start_with(&conf, stand_in.address, www.path(), &more);
+    use_up(&nginx, "2001:db8::1");
+    for (reader, status) in
+        [("2001:db8:0:0:ffff:a:0:b", 429), ("2001:db8:0:1::1", 200), ("2001:db9::1", 200), ("192.0.2.1", 200)]
+    {
+        let headers = format!("X-Forwarded-For: {reader}\r\nContent-Length: 0\r\n");
+        assert_eq!(nginx.ask("POST", "/graphql", &headers).status, status, "{reader}");
+    }
+}
+
+#[test]
 fn a_head_that_drips_is_cut_off() {
     let (nginx, stand_in) = nginx(&[("client_header_timeout 10s", "client_header_timeout 1s")], 2);
     let mut stream = TcpStream::connect(nginx.address).unwrap();

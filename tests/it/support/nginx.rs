@@ -105,8 +105,8 @@ impl Nginx {
         let mut conf = deployed("nginx-ha.conf");
         let [one, other] = replicas.map(|replica| replica.to_string());
         for (name, here) in [
-            ("ticker-a:8000", one.as_str()),
-            ("ticker-b:8000", other.as_str()),
+            ("172.30.66.11:8000", one.as_str()),
+            ("172.30.66.12:8000", other.as_str()),
             ("listen 8000", &format!("listen {address}")),
             (
                 "http {",
