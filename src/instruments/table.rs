@@ -25,9 +25,10 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
 
 /// Buckets of work that takes milliseconds to seconds.
 pub(super) const WORK: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0];
 /// Buckets of waits and handlers, which are mostly shorter than a millisecond.
-pub(super) const SHORT: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+pub(super) const SHORT: &[f64] =
+    &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 4.0, 5.0, 30.0];
 
 #[cfg(test)]
 mod tests {

@@ -128,6 +128,23 @@ fn every_metric_in_the_code_is_in_the_table_with_its_kind_and_labels_and_the_oth
     assert!(differences(&without).iter().any(|line| line.contains("nowhere used")));
 }
 
+/// Reasons that a function named `reason` gives.
+fn reasons(source: &str) -> BTreeSet<&str> {
+    let (_, body) = source.split_once("fn reason(").unwrap();
+    let body = body.split("\n    }\n").next().unwrap();
+    body.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[test]
+fn the_table_has_every_reason_for_which_graphql_refuses() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/graphql.rs");
+    let source = fs::read_to_string(path).unwrap();
+    let metric = table::all().find(|metric| metric.name == "ticker_graphql_refused_total").unwrap();
+    let listed: BTreeSet<&str> =
+        metric.labels.iter().flat_map(|label| label.values.iter().copied()).collect();
+    assert_eq!(reasons(&source), listed);
+}
+
 #[test]
 fn the_document_of_the_metrics_is_made_from_their_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");

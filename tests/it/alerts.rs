@@ -146,6 +146,12 @@ fn every_alert_is_made_to_fire_by_a_test_or_has_a_reason() {
 }
 
 #[test]
+fn no_target() {
+    assert!(fires_on("TickerAbsent", []));
+    assert!(!fires_on("TickerAbsent", [("up{job=\"stellar-ticker\"}".to_owned(), format!("0x{MINUTES}"))]));
+}
+
+#[test]
 fn a_lost_horizon_and_a_restarted_actor() {
     let sim = network(531, FaultPlan::none());
     block_on(async {

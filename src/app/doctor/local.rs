@@ -13,6 +13,8 @@ use crate::{
 
 /// Fewest descriptors to start with, and to serve many readers.
 const DESCRIPTORS: (u64, u64) = (200, 1_024);
+/// Free bytes below which space is low. The alert `TickerDiskLow` has the same limit. The documented tmpfs has more.
+const FREE_BYTES_LOW: u64 = FREE_BYTES_MIN / 2 * 3;
 /// Threads of a daemon with nginx and a private PostgreSQL.
 const THREADS_MIN: u64 = 256;
 
@@ -62,7 +64,7 @@ fn room_left(check: &'static str, directory: &str, room: Room) -> Finding {
             format!("{directory}: {shortage}"),
             "free some space, or move the directory to a larger file system",
         ),
-        None if room.bytes < FREE_BYTES_MIN.saturating_mul(4) => Finding::warning(
+        None if room.bytes < FREE_BYTES_LOW => Finding::warning(
             check,
             format!("{directory}: {} MiB free", room.bytes >> 20),
             "plan for more space: docs/size.md says how much the trades need",
@@ -116,6 +118,13 @@ mod tests {
         let verdict = |mib: u64| room_left("data_disk", "/d", Room { bytes: mib << 20, files: None }).verdict;
         assert_eq!(verdict(255), Verdict::Failure);
         assert_eq!(verdict(256), Verdict::Warning);
-        assert_eq!(verdict(1_024), Verdict::Ok);
+        assert_eq!(verdict(383), Verdict::Warning);
+        assert_eq!(verdict(384), Verdict::Ok);
+    }
+
+    #[test]
+    fn the_alert_has_the_same_limit() {
+        let alerts = include_str!("../../../deploy/prometheus/alerts.yml");
+        assert!(alerts.contains(&format!("ticker_disk_free_bytes < {FREE_BYTES_LOW}\n")));
     }
 }

@@ -9,7 +9,7 @@ const CUT: &[Label] = &[Label { name: "reason", values: &["idle", "crowd", "addr
 const STOPPED: &[Label] = &[Label { name: "reason", values: &["unwanted", "no_room", "too_long", "failed"] }];
 const REFUSED: &[Label] = &[Label {
     name: "reason",
-    values: &["request", "limit", "too_large", "no_body", "method", "busy", "late", "failed"],
+    values: &["request", "limit", "too_large", "no_body", "broken_body", "method", "busy", "late", "failed"],
 }];
 
 pub(super) const METRICS: &[Metric] = &[
