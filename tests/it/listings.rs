@@ -4,6 +4,7 @@ mod aggregations;
 mod asked_books;
 mod candles;
 mod chosen;
+mod counted;
 mod described;
 mod priceless;
 mod recomputed;
@@ -166,6 +167,7 @@ fn all_formats_equal_each_other_and_a_recomputation_from_the_rows() {
         }
         trades_are_numbered(&daemon, &expected);
         books_have_levels(&daemon, &own);
+        counted::requests_with_contract_ids_count_under_their_own_paths(&daemon);
     });
 }
 

@@ -38,7 +38,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route(COINGECKO, web::route().to(coingecko))
         .route(COINGECKO_CONTRACT, web::route().to(coingecko_contract))
         .route(COINMARKETCAP, web::route().to(coinmarketcap))
-        .route(COINMARKETCAP_CONTRACT, web::route().to(coinmarketcap));
+        .route(COINMARKETCAP_CONTRACT, web::route().to(coinmarketcap_contract));
 }
 
 const OWN: &str = "/api/v1/markets/{name}/orderbook";
@@ -93,8 +93,25 @@ async fn coinmarketcap(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
+    coinmarketcap_of(request, state, name, COINMARKETCAP).await
+}
+
+async fn coinmarketcap_contract(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    name: web::Path<String>,
+) -> HttpResponse {
+    coinmarketcap_of(request, state, name, COINMARKETCAP_CONTRACT).await
+}
+
+async fn coinmarketcap_of(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    name: web::Path<String>,
+    path: &'static str,
+) -> HttpResponse {
     let books = state.books.clone();
-    answer(request, state, COINMARKETCAP, Wanted::Live, async |request, view| {
+    answer(request, state, path, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };

@@ -44,16 +44,24 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }
     for path in ["/api/v1/coingecko/historical_trades", "/api/v1/contract/coingecko/historical_trades"] {
         requests::announce(path);
-        config.route(path, web::route().to(historical_trades));
+        config.route(path, web::route().to(move |request, state| historical_trades(request, state, path)));
     }
     for path in ["/api/v1/coinmarketcap/trades/{name}", "/api/v1/contract/coinmarketcap/trades/{name}"] {
         requests::announce(path);
-        config.route(path, web::route().to(market_trades));
+        config.route(
+            path,
+            web::route().to(move |request, state, name| market_trades(request, state, name, path)),
+        );
     }
 }
 
-async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, "/api/v1/coingecko/historical_trades", Wanted::Live, async |request, view| {
+/// Answers with the trades of one market. `path` is the route under which the request counts.
+async fn historical_trades(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    path: &'static str,
+) -> HttpResponse {
+    answer(request, state, path, Wanted::Live, async |request, view| {
         let parameters =
             Parameters::read(request, &["ticker_id", "type", "limit", "start_time", "end_time"])?;
         let ticker_id = parameters
@@ -93,8 +101,9 @@ async fn market_trades(
     request: HttpRequest,
     state: web::Data<PublicState>,
     name: web::Path<String>,
+    path: &'static str,
 ) -> HttpResponse {
-    answer(request, state, "/api/v1/coinmarketcap/trades/{name}", Wanted::Live, async |request, view| {
+    answer(request, state, path, Wanted::Live, async |request, view| {
         if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
             return Ok(redirect);
         }
