@@ -1,10 +1,10 @@
 -- Least-privilege roles for the ticker. Run once, as a superuser, in the ticker's database, before the first `migrate`:
 --
---     createdb ticker
+--     createdb --encoding=UTF8 --template=template0 --locale=C ticker
 --     psql -d ticker -f deploy/roles.sql
---     psql -d ticker -c "ALTER ROLE ticker_migrate PASSWORD '…'" -c "ALTER ROLE ticker_rw PASSWORD '…'"
---     stellar-ticker migrate --database-url postgres://ticker_migrate:…@db/ticker
---     stellar-ticker serve   --database-url postgres://ticker_rw:…@db/ticker
+--     psql -d ticker    (then \password ticker_migrate and \password ticker_rw)
+--     DATABASE_URL_FILE=/run/secrets/migrate-url stellar-ticker migrate    (postgres://ticker_migrate:…@db/ticker)
+--     DATABASE_URL_FILE=/run/secrets/database-url stellar-ticker serve     (postgres://ticker_rw:…@db/ticker)
 --
 -- ticker_migrate  owns and changes the schema. Only `migrate` uses it (or the daemon, as --database-direct-url: the
 --                 daemon then migrates at start).

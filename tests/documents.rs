@@ -5,6 +5,8 @@
 mod alerts;
 #[path = "documents/metrics.rs"]
 mod metrics;
+#[path = "documents/named.rs"]
+mod named;
 
 use std::{
     collections::HashMap,
