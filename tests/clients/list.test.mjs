@@ -214,7 +214,7 @@ test("every warning has a tag and is hidden with the others", async () => {
   await page.waitForSelector(READY);
   const tags = await page.$$eval("#rows .tag", (all) => all.map((tag) => tag.textContent));
   assert.deepEqual(tags.toSorted(),
-    ["concentrated", "look-alike", "no trade in 24 h", "not valid", "thin", "unproven anchor"]);
+    ["concentrated", "look-alike", "no trade in 24 h", "not valid", "thin", "unverified anchor"]);
   assert.equal(await page.textContent(`${row(5)} .tag`), "concentrated");
   await page.check('[name="clean"]');
   await counts(page, "14 of 20 markets");

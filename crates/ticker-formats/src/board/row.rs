@@ -78,7 +78,7 @@ impl Flag {
             Self::InvalidAsset => "not valid",
             Self::Lookalike => "look-alike",
             Self::Concentrated => "concentrated",
-            Self::UnverifiedAnchor => "unproven anchor",
+            Self::UnverifiedAnchor => "unverified anchor",
             Self::BaseVerified | Self::QuoteVerified => "",
         }
     }

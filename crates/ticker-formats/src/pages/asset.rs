@@ -149,7 +149,7 @@ fn checks(asset: &AssetView<'_>) -> Vec<Check> {
     };
     if asset.asset().issuer() == "native" {
         let detail = "no issuer, no file".to_owned();
-        return vec![Check { is_ok: Some(true), text: "The network’s own asset", detail }];
+        return vec![Check { is_ok: Some(true), text: "The native asset", detail }];
     }
     let domain = asset.home_domain();
     let url = shortened(&listed.toml_url);
