@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::supervision::{
-    messages::{ChildExited, ChildId, Exit, ExitReply, Order, Ping},
-    policy::{Decision, Intensity, Policy, RestartRecord},
+    messages::{ChildExited, ChildId, Exit, ExitReply, KillReason, Order, Ping},
+    policy::{Decision, Intensity, Life, Policy, RestartRecord},
     probe::{Finding, Probe},
     running::Running,
     thread_time::{ThreadSample, usable},
@@ -215,7 +215,9 @@ impl Handler<ChildExited> for Supervisor {
         }
         let uptime =
             child.begun_at.take().map_or_else(Default::default, |begun| now.saturating_duration_since(begun));
-        match child.record.on_exit(&self.policy, &mut self.intensity, uptime, now, rand::random()) {
+        let is_stalled = exited.exit == Exit::Killed(KillReason::Stalled);
+        let life = Life { uptime, stalled_for: is_stalled.then_some(child.running.spec.stale_after) };
+        match child.record.on_exit(&self.policy, &mut self.intensity, life, now, rand::random()) {
             Decision::Escalate(excess) => {
                 error!(actor = child.running.spec.name, %excess, exit = %exited.exit, "too many restarts");
                 self.give_up(Outcome::Escalated);

@@ -106,6 +106,18 @@ impl Policy {
         half.saturating_add(Duration::from_nanos(chance))
     }
 
+    /// Returns the limit for a child that is killed again and again because it makes no progress. Each time takes at
+    /// least `stale_after`, so that `child_limit` may be out of reach. The window holds one more exit than is allowed,
+    /// with the longest delays, so this limit is always in reach.
+    #[must_use]
+    pub(crate) fn stall_limit(&self, stale_after: Duration) -> Limit {
+        let restarts = self.child_limit.restarts;
+        // The kill comes with a tick after `stale_after`.
+        let each =
+            stale_after.saturating_add(self.probe_every.saturating_mul(2)).saturating_add(self.backoff_max);
+        Limit { restarts, within: each.saturating_mul(restarts.saturating_add(1)) }
+    }
+
     /// Checks that the numbers do not contradict each other. Called when the tree is made.
     ///
     /// # Errors
@@ -166,6 +178,17 @@ impl Intensity {
 pub(crate) struct RestartRecord {
     streak: u32,
     intensity: Intensity,
+    /// Restarts because of no progress.
+    stalls: Intensity,
+}
+
+/// Life of an incarnation that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    /// Time from its start to its end.
+    pub(crate) uptime: Duration,
+    /// Its `stale_after`, if it was killed because it made no progress for as long.
+    pub(crate) stalled_for: Option<Duration>,
 }
 
 /// Decision about an exit.
@@ -196,22 +219,26 @@ impl fmt::Display for ExceededLimit {
 }
 
 impl RestartRecord {
-    /// Decides about an exit at `now` of a child that ran for `uptime`. Counts the restart for the child and the tree.
+    /// Decides about an exit at `now` of a child that had this life. Counts the restart for the child and the tree.
     pub(crate) fn on_exit(
         &mut self,
         policy: &Policy,
         tree: &mut Intensity,
-        uptime: Duration,
+        life: Life,
         now: Instant,
         random: u64,
     ) -> Decision {
-        if !self.intensity.admit(policy.child_limit, now) {
+        let stall_limit = life.stalled_for.map(|stale_after| policy.stall_limit(stale_after));
+        if !self.intensity.admit(policy.child_limit, now)
+            || stall_limit.is_some_and(|limit| !self.stalls.admit(limit, now))
+        {
             return Decision::Escalate(ExceededLimit::Child);
         }
         if !tree.admit(policy.tree_limit, now) {
             return Decision::Escalate(ExceededLimit::Tree);
         }
-        if uptime >= policy.healthy_after {
+        // A child that made no progress was not healthy, however long it lived.
+        if life.stalled_for.is_none() && life.uptime >= policy.healthy_after {
             self.streak = 0;
         }
         let delay = policy.delay(self.streak, random);

@@ -9,7 +9,39 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Exits every `apart`, each after an uptime of `lived`. Returns the decisions in order.
 fn storm(policy: &Policy, exits: u32, lived: Duration, apart: Duration) -> Vec<Decision> {
     let (start, mut record, mut tree) = (Instant::now(), RestartRecord::default(), Intensity::default());
-    (0..exits).map(|n| record.on_exit(policy, &mut tree, lived, start + apart * n, u64::MAX)).collect()
+    (0..exits).map(|n| record.on_exit(policy, &mut tree, life(lived), start + apart * n, u64::MAX)).collect()
+}
+
+fn life(uptime: Duration) -> Life {
+    Life { uptime, stalled_for: None }
+}
+
+/// Lets a child make no progress, again and again. Each kill comes `late` after `stale_after`. Returns the decisions, at
+/// most one more than the limit allows.
+fn stalls(policy: &Policy, stale_after: Duration, late: Duration) -> Vec<Decision> {
+    let (mut now, mut record, mut tree) = (Instant::now(), RestartRecord::default(), Intensity::default());
+    let uptime = stale_after + late;
+    let exits = 0..=policy.child_limit.restarts;
+    exits
+        .map(|_| {
+            now += uptime;
+            let life = Life { uptime, stalled_for: Some(stale_after) };
+            let decision = record.on_exit(policy, &mut tree, life, now, u64::MAX);
+            if let Decision::RestartAfter(delay) = decision {
+                now += delay;
+            }
+            decision
+        })
+        .collect()
+}
+
+#[test]
+fn a_child_that_makes_no_progress_waits_longer_each_time_and_then_escalates() {
+    let policy = Policy::default();
+    let decisions = stalls(&policy, 180 * SECOND, 2 * SECOND);
+    let waits = [0, 1, 2, 3, 4].map(|streak| Decision::RestartAfter(policy.delay(streak, u64::MAX)));
+    assert_eq!(decisions[..5], waits);
+    assert_eq!(decisions[5], Decision::Escalate(ExceededLimit::Child));
 }
 
 #[test]
@@ -55,7 +87,7 @@ fn the_sixteenth_restart_of_all_within_five_minutes_escalates() {
     let decisions: Vec<Decision> = (0..16_u32)
         .map(|n| {
             let child = &mut children[usize::try_from(n % 4).unwrap()];
-            child.on_exit(&policy, &mut tree, Duration::ZERO, start + SECOND * n, 0)
+            child.on_exit(&policy, &mut tree, life(Duration::ZERO), start + SECOND * n, 0)
         })
         .collect();
     assert!(decisions[..15].iter().all(|d| matches!(d, Decision::RestartAfter(_))), "{decisions:?}");
@@ -111,6 +143,21 @@ proptest! {
         }
     }
 
+    /// Whatever the times, a child without progress reaches its limit.
+    #[test]
+    fn a_child_without_progress_always_escalates(
+        stale_after in 0_u64..4_000_000, late in 0_u64..4_000, max in 0_u64..60_000, restarts in 1_u32..8,
+    ) {
+        let policy = Policy {
+            backoff_max: Duration::from_millis(max),
+            child_limit: Limit { restarts, within: 120 * SECOND },
+            tree_limit: Limit { restarts: 100, within: 300 * SECOND },
+            ..Policy::default()
+        };
+        let decisions = stalls(&policy, Duration::from_millis(stale_after), Duration::from_millis(late));
+        prop_assert!(decisions.contains(&Decision::Escalate(ExceededLimit::Child)));
+    }
+
     /// A policy that passes its own check escalates if a child fails at once again and again.
     #[test]
     fn a_checked_policy_escalates_in_a_storm(
@@ -126,7 +173,7 @@ proptest! {
         prop_assume!(policy.check().is_ok());
         let (mut now, mut record, mut tree) = (Instant::now(), RestartRecord::default(), Intensity::default());
         let escalated = (0..=restarts).any(|_| {
-            match record.on_exit(&policy, &mut tree, Duration::ZERO, now, u64::MAX) {
+            match record.on_exit(&policy, &mut tree, life(Duration::ZERO), now, u64::MAX) {
                 Decision::RestartAfter(delay) => { now += delay; false }
                 Decision::Escalate(_) => true,
             }
