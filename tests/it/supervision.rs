@@ -156,6 +156,29 @@ fn restarts_an_actor_that_stops_by_itself_also_if_it_panics_doing_so() {
 }
 
 #[test]
+fn an_actor_that_waits_for_its_restart_holds_nothing_any_more() {
+    play(|| async {
+        let hour = Duration::from_secs(3_600);
+        let limit = Limit { restarts: 3, within: 10 * hour };
+        let delays = Policy { backoff_base: hour, backoff_max: hour, healthy_after: 9 * hour, ..quick() };
+        let policy = Policy { child_limit: limit, tree_limit: limit, ..delays };
+        let scene = Scene::new(policy, spec("subject"));
+        let _ = scene.ask(Deed::Panic).await;
+        scene.wait_for_restarts(1).await;
+        assert_eq!(scene.ask(Deed::Hold).await, Ok(0));
+        let holders = || Arc::strong_count(&scene.script.held);
+        let before = holders();
+        let _ = scene.ask(Deed::Panic).await;
+        let begun = Instant::now();
+        while holders() == before {
+            assert!(begun.elapsed() < DEADLINE, "timed out: its future is alive");
+            actix_rt::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!scene.status.children()[0].is_running());
+    });
+}
+
+#[test]
 fn kills_and_restarts_an_actor_that_hangs() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));

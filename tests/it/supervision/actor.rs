@@ -27,6 +27,8 @@ pub(super) enum Deed {
     PanicInSpawned,
     PanicInWait,
     Stop,
+    /// Spawn a future that never ends and holds something.
+    Hold,
     /// Wait for ever, with the thread free.
     Hang,
     /// Hold the thread for ever.
@@ -65,6 +67,8 @@ pub(super) struct Script {
     pub(super) falls_in_stopped: Arc<AtomicU64>,
     /// Not 0: no progress.
     pub(super) stalls: Arc<AtomicU64>,
+    /// Clones of this are held by futures.
+    pub(super) held: Arc<()>,
     /// Drains that were answered.
     pub(super) drained: Arc<AtomicU64>,
 }
@@ -133,6 +137,14 @@ impl Handler<Envelope<Do>> for Subject {
             Deed::PanicInSpawned => drop(ctx.spawn(async { panic!("in a spawned future") }.into_actor(self))),
             Deed::PanicInWait => ctx.wait(async { panic!("while it waits") }.into_actor(self)),
             Deed::Stop => ctx.stop(),
+            Deed::Hold => {
+                let held = Arc::clone(&self.script.held);
+                let hold = async move {
+                    std::future::pending::<()>().await;
+                    drop(held);
+                };
+                ctx.spawn(hold.into_actor(self));
+            }
             Deed::Hang => ctx.wait(std::future::pending().into_actor(self)),
             Deed::Block => block(),
             Deed::Toil { steps, step_ms } => {

@@ -57,11 +57,13 @@ impl ChildRunner {
                 IncarnationEnd::Dismissed => break,
             };
             self.status.note_exit(generation, &exit);
+            // Before the delay of the restart: the futures of the dead incarnation are dropped here, and may hold
+            // connections. The next incarnation starts when it is polled. Fails if `restarting` panics, or if no address
+            // is left, as in a drain.
+            let restarted = catch_unwind(AssertUnwindSafe(|| actor.restart()));
             self.write_crash_file(generation, &exit).await;
             let Some(next) = self.ask(generation, exit).await else { break };
             generation = next;
-            // Fails if `restarting` panics, or if no address is left, though the tree keeps one for life.
-            let restarted = catch_unwind(AssertUnwindSafe(|| actor.restart()));
             if !matches!(restarted, Ok(true)) {
                 let reason =
                     restarted.err().map_or_else(|| "its mailbox is gone".into(), |panic| text_of(&*panic));
