@@ -4,6 +4,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use chrono::{DateTime, Utc};
@@ -17,6 +18,8 @@ pub const RECORDS_MAX: usize = 200;
 pub(crate) const FILES_MAX: usize = 20;
 /// Ending of the files.
 const ENDING: &str = ".json";
+/// Ending of a file that is being written.
+const PART_ENDING: &str = ".json.part";
 
 /// Writer of crash files into one directory.
 #[derive(Debug)]
@@ -56,25 +59,39 @@ impl CrashFiles {
         let text = serde_json::to_vec_pretty(&Crash { at, actor, reason, records })?;
         let name = format!("{}-{}{ENDING}", at.format("%Y%m%dT%H%M%S%.6fZ"), actor.unwrap_or("process"));
         let path = self.directory.join(name);
-        fs::write(&path, text)?;
+        // First, so that the new file stays whatever the clock says, and has room on a full disk.
         self.prune()?;
-        Ok(path)
+        let part = path.with_extension("json.part");
+        let written = fs::write(&part, text).and_then(|()| fs::rename(&part, &path));
+        if written.is_err() {
+            // A full disk leaves a truncated file.
+            let _ = fs::remove_file(&part);
+        }
+        written.map(|()| path)
     }
 
-    /// Removes the oldest files. Their names begin with the time.
+    /// Removes the oldest files until there is room for one more.
     fn prune(&self) -> io::Result<()> {
-        let mut files: Vec<PathBuf> = fs::read_dir(&self.directory)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| is_crash_file(path))
+        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.directory)?
+            .filter_map(Result::ok)
+            .map(|entry| (entry.metadata().and_then(|file| file.modified()), entry.path()))
+            .filter_map(|(modified, path)| Some((modified.ok()?, path)))
+            .filter(|(_, path)| is_crash_file(path))
             .collect();
         files.sort_unstable();
-        let surplus = files.len().saturating_sub(FILES_MAX);
-        files.iter().take(surplus).try_for_each(fs::remove_file)
+        let surplus = files.len().saturating_sub(FILES_MAX - 1);
+        files.iter().take(surplus).try_for_each(|(_, path)| match fs::remove_file(path) {
+            // Another actor that ended at the same time has removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        })
     }
 }
 
 fn is_crash_file(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(ENDING))
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.ends_with(ENDING) || name.ends_with(PART_ENDING))
 }
 
 /// Returns the newest records that an actor, or a sender of messages to it, took part in; the oldest first.
@@ -99,6 +116,39 @@ mod tests {
         trace::step::{Step, StepName},
     };
 
+    fn directory(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("actor-tree-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn the_new_file_stays_if_the_clock_went_back() {
+        let directory = directory("clock");
+        fs::create_dir_all(&directory).unwrap();
+        for number in 0..FILES_MAX {
+            fs::write(directory.join(format!("29990101T000000.{number:06}Z-one.json")), "{}").unwrap();
+        }
+        let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let written = CrashFiles::new(directory.clone(), Recorder::on(clock)).write(Some("one"), "a test");
+        let (is_there, count) = (written.unwrap().exists(), fs::read_dir(&directory).unwrap().count());
+        fs::remove_dir_all(directory).unwrap();
+        assert_eq!((is_there, count), (true, FILES_MAX));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_written_leaves_nothing_behind() {
+        let directory = directory("renaming");
+        let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let files = CrashFiles::new(directory.clone(), Recorder::on(clock));
+        // A directory in its place: the new file cannot take its name.
+        let path = files.write(Some("one"), "a test").unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir_all(path.join("inner")).unwrap();
+        let again = files.write(Some("one"), "a test");
+        let count = fs::read_dir(&directory).unwrap().count();
+        fs::remove_dir_all(directory).unwrap();
+        assert!(again.is_err() && count == 1, "{again:?} {count}");
+    }
+
     #[test]
     fn a_file_holds_the_records_of_the_actor_and_the_oldest_files_leave() {
         let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
@@ -107,7 +157,7 @@ mod tests {
         for actor in ["one", "other"] {
             Step::begin(&recorder, actor, StepName("work"), None).done();
         }
-        let directory = std::env::temp_dir().join(format!("actor-tree-crash-{}", std::process::id()));
+        let directory = directory("crash");
         let files = CrashFiles::new(directory.clone(), recorder);
         let write = || {
             clock.advance(Duration::from_secs(1));
