@@ -10,6 +10,7 @@ use super::{
     trace::{
         context::TraceContext,
         record::{Label, Outcome},
+        recorder::Recorder,
         subject::Traced,
     },
 };
@@ -80,15 +81,16 @@ where
             subject: body.subject(),
             queued: self.receiver.monotonic(),
         };
-        let mut caller = None;
-        let answer = tokio::time::timeout(timeout, self.deliver(label.clone(), body, &mut caller)).await;
+        let mut call = UnansweredCall { label: &label, to: actor, recorder, caller: None, is_over: false };
+        let answer = tokio::time::timeout(timeout, self.deliver(label.clone(), body, &mut call.caller)).await;
+        call.is_over = true;
         let (outcome, error) = match answer {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => (Outcome::Refused, CallError::Closed { actor }),
             Err(_) => (Outcome::TimedOut, CallError::TimedOut { actor }),
         };
         // An actor that ended while it handled the message has recorded that itself.
-        let is_recorded = outcome == Outcome::Refused && caller.is_some_and(|caller| !caller.give_up());
+        let is_recorded = outcome == Outcome::Refused && call.has_begun();
         if !is_recorded {
             recorder.lost(&label, actor, outcome);
         }
@@ -106,6 +108,33 @@ where
         let (to, recorder) = (self.receiver.name(), Arc::clone(self.receiver.recorder()));
         let transit = Transit { label, to, recorder, ticket };
         self.recipient.send(Envelope { body, transit }).await.ok()
+    }
+}
+
+/// A call that waits for its answer. If it is dropped before that, its message is recorded as abandoned.
+struct UnansweredCall<'a> {
+    label: &'a Label,
+    /// Name of the receiver.
+    to: &'static str,
+    recorder: &'a Recorder,
+    /// Place of the message in the queue; none while the call waits for a slot.
+    caller: Option<Caller>,
+    /// True once the call has an answer or an error.
+    is_over: bool,
+}
+
+impl UnansweredCall<'_> {
+    /// Gives up waiting. Returns true if handling had begun, or the envelope was dropped. Either is recorded elsewhere.
+    fn has_begun(&self) -> bool {
+        self.caller.as_ref().is_some_and(|caller| !caller.give_up())
+    }
+}
+
+impl Drop for UnansweredCall<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && !self.has_begun() {
+            self.recorder.lost(self.label, self.to, Outcome::Abandoned);
+        }
     }
 }
 
@@ -166,5 +195,58 @@ where
             .field("from", &self.from)
             .field("to", &self.receiver.name())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Addr, Context, Handler};
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{clock::SystemClock, trace::subject::Subject};
+
+    struct Idle;
+
+    impl Actor for Idle {
+        type Context = Context<Self>;
+    }
+
+    struct Ask;
+
+    impl Message for Ask {
+        type Result = ();
+    }
+
+    impl Traced for Ask {
+        fn subject(&self) -> Subject {
+            Subject::none()
+        }
+    }
+
+    impl Handler<Envelope<Ask>> for Idle {
+        type Result = ();
+
+        fn handle(&mut self, _: Envelope<Ask>, _: &mut Context<Self>) {}
+    }
+
+    #[test]
+    fn a_call_that_is_dropped_before_its_message_is_handled_is_recorded_once() {
+        let recorder = Recorder::on(SystemClock::shared());
+        let status = ChildStatus::new("idle", 1, SystemClock::shared(), Arc::clone(&recorder));
+        let (sender, mailbox) = actix::dev::channel::channel::<Idle>(1);
+        let port = Port::new("test", Addr::new(sender).recipient(), status);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut first = Box::pin(port.call(None, Ask, Duration::from_secs(60)));
+            assert!(first.as_mut().now_or_never().is_none(), "it waits for the answer");
+            let mut second = Box::pin(port.call(None, Ask, Duration::from_secs(60)));
+            assert!(second.as_mut().now_or_never().is_none(), "it waits for a slot");
+            drop(first);
+            drop(second);
+        });
+        drop(mailbox);
+        let outcomes: Vec<Outcome> = recorder.records().0.iter().map(|record| record.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Abandoned, Outcome::Abandoned]);
     }
 }
