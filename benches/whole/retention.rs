@@ -67,8 +67,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>) -> (f64, f64, f64) {
     let epoch = store.database.take_lease("bench", Duration::from_secs(600)).await.unwrap().unwrap();
     // The first pass creates the next days, so that the second one has nothing to do.
-    store.database.clean(epoch, 3 * KEEP_DAYS, now).await.unwrap();
-    let (idle_s, idle) = timed(store.database.clean(epoch, 3 * KEEP_DAYS, now)).await;
+    store.database.clean(epoch, 3 * KEEP_DAYS, now, || {}).await.unwrap();
+    let (idle_s, idle) = timed(store.database.clean(epoch, 3 * KEEP_DAYS, now, || {})).await;
     assert_eq!(idle.unwrap().days, 0);
     let live = Synthetic::new(2_000 * LEDGER_TRADES, markets, UnixSeconds::from(now), 3_600);
     let (is_over, longest, count) = (Cell::new(false), RefCell::new(vec![0.0_f64; 2]), Cell::new(0_usize));
@@ -96,7 +96,7 @@ async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>
     let clean = async {
         reach(BATCHES_AROUND).await;
         has_begun.set(true);
-        let (seconds, cleaned) = timed(store.database.clean(epoch, KEEP_DAYS, now)).await;
+        let (seconds, cleaned) = timed(store.database.clean(epoch, KEEP_DAYS, now, || {})).await;
         assert_eq!(cleaned.unwrap().days, 1, "one day is dropped at the first try");
         drop_s.set(seconds - idle_s);
         reach(count.get() + BATCHES_AROUND).await;

@@ -85,7 +85,8 @@ impl Work for Clean {
             if let Err(error) = self.hourly.check(&self.database, epoch, &self.clock, &mut times).await {
                 outage::database_failed(&self.database, &error, "storing the choices of symbols");
             }
-            if let Err(error) = self.hourly.count(&self.database, epoch, &self.clock).await {
+            let count = self.hourly.count(&self.database, epoch, &self.clock, context.heartbeat());
+            if let Err(error) = count.await {
                 outage::database_failed(&self.database, &error, "counting the accounts behind markets");
                 context.pause(AGAIN).await;
             }
@@ -97,7 +98,7 @@ impl Work for Clean {
                 continue;
             }
             self.status.set_state("cleaning");
-            match self.clean(epoch).await {
+            match self.clean(epoch, context.heartbeat()).await {
                 Ok(cleaned) => {
                     self.status.succeeds("old trades are dropped");
                     is_due = cleaned.days_left > 0;
@@ -129,9 +130,10 @@ impl Work for Clean {
 }
 
 impl Clean {
-    async fn clean(&self, epoch: i64) -> Result<Cleaned, DbError> {
+    async fn clean(&self, epoch: i64, advance: impl Fn()) -> Result<Cleaned, DbError> {
+        advance();
         let now = self.clock.now();
         let time = self.database.retention_time(now).await?.unwrap_or(now);
-        self.database.clean(epoch, self.retention_days, time).await
+        self.database.clean(epoch, self.retention_days, time, advance).await
     }
 }

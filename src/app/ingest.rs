@@ -114,7 +114,7 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
                 break;
             }
         }
-        let cleaned = services.database.clean(epoch, keep_days, time.unwrap_or(now)).await;
+        let cleaned = services.database.clean(epoch, keep_days, time.unwrap_or(now), || {}).await;
         let cleaned = cleaned.map_err(|error| error.to_string())?;
         let candle_days = i64::from(services.config.candle_retention_days);
         let candle_partitions_dropped = match time {

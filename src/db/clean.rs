@@ -37,18 +37,26 @@ pub struct Cleaned {
 
 impl Database {
     /// Creates the next days, drops the days that ended more than `keep_days` ago, and trims older rows of other
-    /// tables. Once all old days are dropped, also deletes markets and assets without trades.
+    /// tables. Once all old days are dropped, also deletes markets and assets without trades. Calls `advance` before each
+    /// transaction.
     ///
     /// # Errors
     ///
     /// [`DbError::LeaseLost`], or an error of the connection. Earlier steps stay committed.
-    pub async fn clean(&self, epoch: i64, keep_days: i64, now: DateTime<Utc>) -> Result<Cleaned, DbError> {
+    pub async fn clean(
+        &self,
+        epoch: i64,
+        keep_days: i64,
+        now: DateTime<Utc>,
+        advance: impl Fn(),
+    ) -> Result<Cleaned, DbError> {
         let today = UnixSeconds::from(now).day();
         self.ensure_days(today..=today.saturating_add(DAYS_AHEAD)).await?;
         let edge = UnixSeconds::from(now).minus(keep_days.saturating_mul(DAY));
         let mut cleaned = Cleaned::default();
         let mut days = self.days_before(edge.day()).await?.into_iter();
         while let Some(day) = days.next() {
+            advance();
             match self.drop_day(epoch, day).await {
                 Ok(()) => cleaned.days += 1,
                 Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => {
@@ -64,15 +72,18 @@ impl Database {
         }
         // An earlier pass may have failed after it dropped days.
         if self.is_held_before(edge).await? {
+            advance();
             self.trim_coverage(epoch).await?;
         }
-        cleaned.rows +=
-            self.trim(epoch, include_str!("sql/clean/trim_batches.sql"), edge, BATCHES_KEPT_MIN).await?;
-        cleaned.rows +=
-            self.trim(epoch, include_str!("sql/clean/trim_quarantine.sql"), edge, QUARANTINED_MAX).await?;
+        for (sql, kept) in [
+            (include_str!("sql/clean/trim_batches.sql"), BATCHES_KEPT_MIN),
+            (include_str!("sql/clean/trim_quarantine.sql"), QUARANTINED_MAX),
+        ] {
+            cleaned.rows += self.trim(epoch, sql, edge, kept, &advance).await?;
+        }
         // Looking for markets without trades reads a whole index. A pass that is repeated every few seconds must not.
         if cleaned.days_left == 0 {
-            cleaned.rows += self.retire(epoch).await?;
+            cleaned.rows += self.retire(epoch, &advance).await?;
         }
         Ok(cleaned)
     }
@@ -119,9 +130,17 @@ impl Database {
     }
 
     /// Deletes rows older than `edge` beyond the newest `kept`, in steps that hold no lock for long.
-    async fn trim(&self, epoch: i64, sql: &str, edge: UnixSeconds, kept: i64) -> Result<u64, DbError> {
+    async fn trim(
+        &self,
+        epoch: i64,
+        sql: &str,
+        edge: UnixSeconds,
+        kept: i64,
+        advance: impl Fn(),
+    ) -> Result<u64, DbError> {
         let mut deleted = 0;
         loop {
+            advance();
             let mut client = self.client().await?;
             let transaction = fenced::begin(&mut client).await?;
             let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =

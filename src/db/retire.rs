@@ -31,15 +31,17 @@ impl Database {
     /// without an asset. Returns the number of deleted rows.
     ///
     /// Valid assets stay, traded or not, because `assets.json` lists them. Assets that meet the rules and wait for
-    /// their stellar.toml stay as well.
+    /// their stellar.toml stay as well. Calls `advance` before each transaction.
     ///
     /// # Errors
     ///
     /// [`DbError::LeaseLost`], or an error of the connection. Earlier steps stay committed.
-    pub(super) async fn retire(&self, epoch: i64) -> Result<u64, DbError> {
+    pub(super) async fn retire(&self, epoch: i64, advance: impl Fn()) -> Result<u64, DbError> {
+        advance();
         let (seq, untraded) = self.untraded_markets().await?;
         let mut deleted = 0;
         for part in untraded.chunks(MARKETS_AT_ONCE) {
+            advance();
             match self.retire_markets(epoch, seq, part).await {
                 Ok(step) => deleted += step,
                 // A long write holds the lock. The next pass tries again.
@@ -48,6 +50,7 @@ impl Database {
             }
         }
         loop {
+            advance();
             match self.retire_assets(epoch).await {
                 Ok(0) => return Ok(deleted),
                 Ok(step) => deleted += step,

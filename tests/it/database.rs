@@ -62,7 +62,7 @@ impl Scene {
     /// Derives all candles, since days are not dropped before, then cleans.
     async fn clean(&self, keep_days: i64, now: chrono::DateTime<chrono::Utc>) -> Cleaned {
         candles::derive(&self.database, self.epoch, now.timestamp()).await;
-        self.database.clean(self.epoch, keep_days, now).await.unwrap()
+        self.database.clean(self.epoch, keep_days, now, || {}).await.unwrap()
     }
 
     async fn count(&self, table: &str) -> i64 {

@@ -69,12 +69,13 @@ impl Hourly {
     }
 
     /// Counts the accounts of the 24 hours up to the last full hour whose ledgers are held, unless that is done. Waits
-    /// for the whole history.
+    /// for the whole history. Calls `advance` around the count, which may take minutes.
     pub(super) async fn count(
         &self,
         database: &Database,
         epoch: i64,
         clock: &SharedClock,
+        advance: impl Fn(),
     ) -> Result<(), DbError> {
         let now = UnixSeconds::from(clock.now());
         let Some(held) = self.published.vitals.coverage.load().last().map(|range| range.to_time.min(now))
@@ -88,7 +89,9 @@ impl Hourly {
         if is_done || !self.has_whole_history() {
             return Ok(());
         }
+        advance();
         let count = database.count_market_accounts(until, now.plus(NOTICE)).await?;
+        advance();
         database.record_market_accounts(epoch, &count).await?;
         info!(markets = count.markets.len(), until = %until.to_rfc3339(), "accounts behind markets counted");
         let mut accounts = facts.accounts.clone();

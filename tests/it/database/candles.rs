@@ -260,13 +260,13 @@ async fn candles_outlive_their_trades_and_never_change_then() {
     let refused = scene.client.batch_execute(&drop_day).await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "55P03", "its candles wait");
     let later = BEGIN + 9 * DAY + HOUR; // the first day is old, the second is not
-    let cleaned = scene.database.clean(scene.epoch, 8, at(later)).await.unwrap();
+    let cleaned = scene.database.clean(scene.epoch, 8, at(later), || {}).await.unwrap();
     assert_eq!((cleaned.days, cleaned.days_left), (0, 1), "the candles still wait");
     let span = |from, to| TimeSpan { from: UnixSeconds(from), to: UnixSeconds(to) };
     let known = stored(&scene.database, 20, Stored::Hour).await.complete;
     assert_eq!(known, [span(BEGIN, BEGIN + 499)], "from the first trade on, trades are in no candle");
     derive(&scene.database, scene.epoch, later).await;
-    let cleaned = scene.database.clean(scene.epoch, 8, at(later)).await.unwrap();
+    let cleaned = scene.database.clean(scene.epoch, 8, at(later), || {}).await.unwrap();
     assert_eq!((cleaned.days, cleaned.days_left), (1, 0));
     let kept = async || {
         let mut kept = Vec::new();
@@ -302,7 +302,7 @@ async fn candles_outlive_their_trades_and_never_change_then() {
     assert!(count(&before) > 400);
     // A market that is deleted with its last trade keeps its candles.
     derive(&scene.database, scene.epoch, later).await;
-    scene.database.clean(scene.epoch, 8, at(BEGIN + 40 * DAY)).await.unwrap();
+    scene.database.clean(scene.epoch, 8, at(BEGIN + 40 * DAY), || {}).await.unwrap();
     assert_eq!((scene.count("trades").await, scene.count("markets").await), (0, 0));
     assert_eq!(count(&kept().await), count(&before));
     // Minutes are kept for 30 days, hours and days as long as the operator wants.

@@ -139,12 +139,28 @@ async fn no_day_is_dropped_before_an_older_one() {
     assert_eq!(scene.clean(KEEP, late).await.days, 3);
 }
 
+/// A pass over much data takes minutes. Without a sign of progress the cleaner would be restarted.
+#[tokio::test]
+async fn a_pass_reports_progress_with_each_transaction() {
+    let scene = Scene::new().await;
+    for day in 0..3_u32 {
+        scene.database.write_trades(scene.epoch, &day_of_trades(day)).await.unwrap();
+    }
+    candles::derive(&scene.database, scene.epoch, NOW + 2 * DAY).await;
+    let reported = std::cell::Cell::new(0);
+    let advance = || reported.set(reported.get() + 1);
+    let cleaned = scene.database.clean(scene.epoch, KEEP, at(NOW + 20 * DAY), advance).await.unwrap();
+    assert_eq!(cleaned.days, 3);
+    // Three days, the coverage, two trimmed tables, the scan for markets, the markets and the assets.
+    assert!(reported.get() >= 9, "{}", reported.get());
+}
+
 #[tokio::test]
 async fn cleaning_needs_the_lease() {
     let scene = Scene::new().await;
     scene.database.write_trades(scene.epoch, &day_of_trades(0)).await.unwrap();
     candles::derive(&scene.database, scene.epoch, NOW).await;
-    let refused = scene.database.clean(scene.epoch + 1, KEEP, at(NOW + 20 * DAY)).await;
+    let refused = scene.database.clean(scene.epoch + 1, KEEP, at(NOW + 20 * DAY), || {}).await;
     assert!(matches!(refused, Err(stellar_ticker::db::DbError::LeaseLost)), "{refused:?}");
     assert_eq!(scene.count("trades").await, 99);
 }

@@ -126,7 +126,7 @@ async fn markets_that_are_traded_again_while_they_are_taken_away_never_lose_thei
         let batch = on_day(0, 100 + round, 1);
         let (written, cleaned) = tokio::join!(
             scene.database.write_trades(scene.epoch, &batch),
-            cleaner.clean(scene.epoch, KEEP, at(NOW))
+            cleaner.clean(scene.epoch, KEEP, at(NOW), || {})
         );
         cleaned.unwrap();
         let is_new = !written.unwrap().new_markets.is_empty();

@@ -50,7 +50,7 @@ fn markets_without_trades_leave_the_memory_of_a_follower() {
         let known = || metric(&daemon, "ticker_known_markets");
         // The metric is 0 before the first publication.
         wait_until("all markets are known", || known() == Some(STALE + 1.0));
-        leader.clean(epoch, 8, Utc::now()).await.unwrap();
+        leader.clean(epoch, 8, Utc::now(), || {}).await.unwrap();
         wait_until("the markets are forgotten", || known() == Some(1.0));
         assert_eq!(number(&client, "SELECT count(*) FROM markets").await, 1);
         assert_eq!(number(&client, "SELECT count(*) FROM assets").await, 2, "XLM and the one that is traded");
