@@ -9,7 +9,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -47,6 +47,8 @@ const LARGE_INTERVAL: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_millis(100);
 /// Duration after which a write counts as hanging, for example on a network file system whose server is gone.
 const HANGING_AFTER: Duration = Duration::from_secs(30);
+/// Pause after a failed write, whatever the pace. A full disk is not tried with each tick.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Interval at which the drain checks for the end of the last write.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
@@ -79,6 +81,9 @@ pub struct JsonWriterDeps {
 /// The actor.
 pub struct JsonWriter {
     deps: JsonWriterDeps,
+    /// Held shared by each write, and alone by the sweep. It outlives incarnations: the next one begins once the writes
+    /// of the one before have ended, and so no old file replaces a newer one.
+    writes: Arc<RwLock<()>>,
     state: State,
 }
 
@@ -86,10 +91,12 @@ pub struct JsonWriter {
 struct State {
     /// Newest publication that is not written yet, and its trace.
     waiting: Option<(Arc<Publication>, TraceContext)>,
-    /// True while a write runs on the blocking pool.
+    /// True while a write or the sweep runs on the blocking pool.
     is_writing: bool,
-    /// Start of the last write.
+    /// Start of the last write, or of the sweep.
     begun_at: Option<Instant>,
+    /// True if the last write failed.
+    has_failed: bool,
     /// Failures of writes, to log each once.
     failures: FailureLog,
     /// Hash of each file as last written.
@@ -100,10 +107,14 @@ struct State {
     is_writing_outputs: bool,
     /// Start of their last write.
     outputs_begun_at: Option<Instant>,
+    /// True if their last write failed.
+    has_failed_outputs: bool,
     /// Their failures, to log each once.
     output_failures: FailureLog,
     /// True while a publication waits or is written. Shared with the future of the drain.
     is_busy: Rc<Cell<bool>>,
+    /// True once the drain is over: the process may end at any moment, and would cut a write.
+    is_drained: bool,
 }
 
 impl DaemonActor for JsonWriter {
@@ -125,13 +136,18 @@ impl DaemonActor for JsonWriter {
             clock: Arc::clone(&services.clock),
             status,
         };
-        Self { deps, state: State::default() }
+        Self::new(deps)
     }
 }
 
 impl JsonWriter {
+    fn new(deps: JsonWriterDeps) -> Self {
+        Self { deps, writes: Arc::default(), state: State::default() }
+    }
+
     fn is_due(&self, publication: &Publication) -> bool {
         let interval = match self.deps.pace {
+            _ if self.state.has_failed => RETRY_PAUSE,
             FilePace::Every(interval) => interval,
             FilePace::Auto if publication.files.bytes() < SMALL_BYTES => Duration::ZERO,
             FilePace::Auto => LARGE_INTERVAL,
@@ -142,7 +158,7 @@ impl JsonWriter {
     fn write_if_due(&mut self, ctx: &mut Context<Self>) {
         let due = self.state.waiting.as_ref().is_some_and(|(waiting, _)| self.is_due(waiting));
         // One write at a time. A newer publication replaces the waiting one meanwhile.
-        if self.state.is_writing || !due {
+        if self.state.is_drained || self.state.is_writing || !due {
             return;
         }
         let Some((publication, trace)) = self.state.waiting.take() else { return };
@@ -151,7 +167,9 @@ impl JsonWriter {
         let (directory, written) = (self.deps.directory.clone(), self.state.written.clone());
         let mut step = self.deps.status.step(steps::WRITE_FILES, Some(&trace));
         step.set_subject(subjects::publication(&publication));
+        let (writes, retried) = (Arc::clone(&self.writes), Arc::clone(&publication));
         let write = crate::blocking::run(move || {
+            let _shared = writes.read().unwrap_or_else(PoisonError::into_inner);
             // Content that is in the files already is not written again.
             let changed = |(name, file): &(&'static str, &EncodedFile)| written.get(name) != Some(&file.etag);
             let mut etags = HashMap::new();
@@ -163,9 +181,10 @@ impl JsonWriter {
         });
         ctx.spawn(write.into_actor(self).map(move |written, this, _| {
             this.state.is_writing = false;
-            this.state.is_busy.set(this.state.waiting.is_some());
             this.deps.status.advance();
-            match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+            this.state.has_failed = written.is_err();
+            match written {
                 Ok(etags) => {
                     let trace = step.done();
                     debug!(%trace, files = etags.len(), "files written");
@@ -180,21 +199,24 @@ impl JsonWriter {
                 }
                 Err(error) => {
                     step.failed();
+                    // Some files may be replaced already.
+                    this.state.written.clear();
+                    this.state.waiting.get_or_insert((retried, trace));
                     this.write_failed(&error, "failing");
                 }
             }
+            this.state.is_busy.set(this.state.waiting.is_some());
         }));
     }
 
     /// Writes the files of the market API. The legacy files come first: nothing begins while they are due or written.
     fn write_outputs_if_due(&mut self, ctx: &mut Context<Self>) {
         let (begun_at, pace) = (self.state.outputs_begun_at, self.deps.pace);
-        let due = self
-            .state
-            .waiting_outputs
-            .as_ref()
-            .is_some_and(|waiting| outputs::is_due(pace, begun_at, waiting));
-        if self.state.is_writing || self.state.is_writing_outputs || !due {
+        let due =
+            self.state.waiting_outputs.as_ref().is_some_and(|waiting| {
+                outputs::is_due(pace, begun_at, waiting, self.state.has_failed_outputs)
+            });
+        if self.state.is_drained || self.state.is_writing || self.state.is_writing_outputs || !due {
             return;
         }
         let Some(publication) = self.state.waiting_outputs.take() else { return };
@@ -202,10 +224,19 @@ impl JsonWriter {
         self.state.outputs_begun_at = Some(Instant::now());
         let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
         let coverage = self.deps.published.vitals.coverage.load_full();
-        let write = crate::blocking::run(move || outputs::write(&directory, &publication, coverage, &source));
+        let (writes, retried) = (Arc::clone(&self.writes), Arc::clone(&publication));
+        let write = crate::blocking::run(move || {
+            let _shared = writes.read().unwrap_or_else(PoisonError::into_inner);
+            outputs::write(&directory, &publication, coverage, &source)
+        });
         ctx.spawn(write.into_actor(self).map(|written, this, _| {
             this.state.is_writing_outputs = false;
-            match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+            this.state.has_failed_outputs = written.is_err();
+            if written.is_err() {
+                this.state.waiting_outputs.get_or_insert(retried);
+            }
+            match written {
                 Ok(()) if this.state.output_failures.record_success() => {
                     info!("files of the market API written again after a failure");
                 }
@@ -216,6 +247,23 @@ impl JsonWriter {
                 }
                 Err(_) => {}
             }
+        }));
+    }
+
+    /// Removes what killed writers left behind. Until then nothing is written, since a file of a write under way looks the
+    /// same. A file system that hangs holds up neither the thread nor its messages.
+    fn begin_with_a_sweep(&mut self, ctx: &mut Context<Self>) {
+        self.state.is_writing = true;
+        self.state.begun_at = Some(Instant::now());
+        let (writes, directory) = (Arc::clone(&self.writes), self.deps.directory.clone());
+        let swept = crate::blocking::run(move || {
+            let _alone = writes.write().unwrap_or_else(PoisonError::into_inner);
+            sweep(&directory);
+        });
+        ctx.spawn(swept.into_actor(self).map(|_, this, ctx| {
+            this.state.is_writing = false;
+            this.state.begun_at = None;
+            this.write_if_due(ctx);
         }));
     }
 
@@ -290,7 +338,7 @@ impl Actor for JsonWriter {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.deps.status.set_state("waiting");
-        sweep(&self.deps.directory);
+        self.begin_with_a_sweep(ctx);
         ctx.run_interval(TICK, |this, ctx| {
             this.deps.status.advance();
             let hangs = |begun_at: Instant| begun_at.elapsed() >= HANGING_AFTER;
@@ -346,6 +394,9 @@ impl Handler<Drain> for JsonWriter {
             };
             let _ = tokio::time::timeout(drain.within, written).await;
         };
-        Box::pin(wait.into_actor(self))
+        Box::pin(wait.into_actor(self).map(|(), this, _| this.state.is_drained = true))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,11 @@ impl Aggregator {
 
     /// Renders a publication of the current data, unless the last one has the same `seq` and `as_of`.
     pub(super) fn publish(&mut self, ctx: &mut Context<Self>) {
-        if self.state.is_rendering || !self.state.readiness.may_publish(Instant::now()) {
+        // After the drain, the process may end at any moment, and would cut the writes of the files.
+        if self.state.is_drained
+            || self.state.is_rendering
+            || !self.state.readiness.may_publish(Instant::now())
+        {
             return;
         }
         let now = UnixSeconds::from(self.deps.clock.now());

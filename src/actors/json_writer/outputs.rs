@@ -23,9 +23,16 @@ const LARGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Number of markets from which on the documents are large.
 const MANY_MARKETS: usize = 2_000;
 
-/// Returns true if it is time to write again. `begun_at` is the start of the last write.
-pub(super) fn is_due(pace: FilePace, begun_at: Option<Instant>, publication: &Publication) -> bool {
+/// Returns true if it is time to write again. `begun_at` is the start of the last write, and `has_failed` is true if that
+/// failed.
+pub(super) fn is_due(
+    pace: FilePace,
+    begun_at: Option<Instant>,
+    publication: &Publication,
+    has_failed: bool,
+) -> bool {
     let interval = match pace {
+        _ if has_failed => INTERVAL,
         FilePace::Every(interval) => interval.max(INTERVAL),
         FilePace::Auto if publication.snapshot.directory().market_count() < MANY_MARKETS => INTERVAL,
         FilePace::Auto => LARGE_INTERVAL,
