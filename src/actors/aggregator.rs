@@ -36,6 +36,7 @@ use super::{
     test_hooks,
     trace::{context::TraceContext, record::Causes, subject::Subject},
     wiring::{DaemonActor, Wiring},
+    worker::attend,
 };
 use crate::{
     clock::SharedClock,
@@ -139,7 +140,8 @@ async fn read_beyond(
     let Some((seq, known)) = known else {
         let step = || status.advance();
         let load = MarketState::load_in_steps(database, now, &step);
-        let (markets, coverage) = database.within(LOAD_TIMEOUT, load).await?;
+        // A single statement may take longer than an actor may be without progress.
+        let (markets, coverage) = attend(database.within(LOAD_TIMEOUT, load), step).await?;
         return Ok(Read::Full(markets, coverage));
     };
     let read = MarketState::read_after(database, seq, &known, now);

@@ -100,12 +100,16 @@ impl TraceExport {
     /// Sends what is queued, at the latest after the delay, until the drain.
     async fn send_forever(&self, queue: &RefCell<Queue>, context: &WorkContext) {
         let (mut retry, mut failures) = (Retry::default(), FailureLog::default());
-        let mut wait = self.export.delay;
+        let (mut wait, mut is_refused) = (self.export.delay, false);
         while !context.is_draining() {
             self.status.set_state("waiting");
-            self.pause(wait, queue, context).await;
+            // A full batch ends the wait early, but not the one that the collector asked for or that a failure needs.
+            let is_full = || !is_refused && queue.borrow().records.len() >= self.export.batch_max;
+            pause(wait, is_full, context).await;
             self.status.set_state("sending");
-            wait = match self.send_all(queue, context).await {
+            let sent = self.send_all(queue, context).await;
+            is_refused = sent.is_err();
+            wait = match sent {
                 Ok(()) => {
                     if failures.record_success() {
                         info!("the collector takes traces again");
@@ -127,19 +131,6 @@ impl TraceExport {
         let _ = tokio::time::timeout(LAST_SEND, self.send_all(queue, context)).await;
     }
 
-    /// Waits, but not longer than until a batch is full.
-    async fn pause(&self, wait: Duration, queue: &RefCell<Queue>, context: &WorkContext) {
-        let mut left = wait;
-        while !left.is_zero() && !context.is_draining() {
-            let step = left.min(TICK);
-            context.pause(step).await;
-            left = left.saturating_sub(step);
-            if wait == self.export.delay && queue.borrow().records.len() >= self.export.batch_max {
-                return;
-            }
-        }
-    }
-
     /// Sends batches until fewer than a batch are left. An error says how long the collector wants to be left alone.
     async fn send_all(
         &self,
@@ -153,8 +144,7 @@ impl TraceExport {
             }
             let records = batch.iter().map(AsRef::as_ref);
             let request = otlp::request(records, &self.export.resource, &self.recorder.moment());
-            context.advance();
-            match self.client.send(&request).await {
+            match context.attend(self.client.send(&request)).await {
                 Ok(refused) => {
                     let sent = queue.borrow_mut().remove(&batch);
                     count("refused", refused.min(sent));
@@ -166,6 +156,19 @@ impl TraceExport {
                 }
                 Err(ExportError::Retry { reason, after }) => return Err((reason, after)),
             }
+        }
+    }
+}
+
+/// Waits, but not longer than until a batch is full.
+async fn pause(wait: Duration, is_full: impl Fn() -> bool, context: &WorkContext) {
+    let mut left = wait;
+    while !left.is_zero() && !context.is_draining() {
+        let step = left.min(TICK);
+        context.pause(step).await;
+        left = left.saturating_sub(step);
+        if is_full() {
+            return;
         }
     }
 }

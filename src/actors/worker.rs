@@ -144,12 +144,19 @@ impl WorkContext {
             let step = left.min(TICK);
             self.advance();
             if !wakes {
-                actix_rt::time::sleep(step).await;
+                // Ends at once if the drain begins: it has little time.
+                let _ = tokio::time::timeout(step, self.draining()).await;
             } else if tokio::time::timeout(step, self.0.wake.notified()).await.is_ok() {
                 return;
             }
             left = left.saturating_sub(step);
         }
+    }
+
+    /// Waits for work that has a time limit of its own, and reports progress meanwhile. The limit may be longer than the
+    /// time after which an actor without progress is restarted.
+    pub async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
+        attend(work, || self.advance()).await
     }
 
     async fn until(&self, reached: impl Fn(&Inner) -> bool) {
@@ -174,6 +181,17 @@ impl WorkContext {
     fn end(&self) {
         self.0.ended.set(true);
         self.0.changed.notify_waiters();
+    }
+}
+
+/// Like [`WorkContext::attend`], for actors without a context.
+pub async fn attend<T>(work: impl Future<Output = T>, advance: impl Fn()) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        advance();
+        if let Ok(done) = tokio::time::timeout(TICK, work.as_mut()).await {
+            return done;
+        }
     }
 }
 
@@ -244,5 +262,29 @@ impl<W: Work> Handler<Drain> for Worker<W> {
             let _ = tokio::time::timeout(drain.within, context.until(|inner| inner.ended.get())).await;
         };
         Box::pin(wait.into_actor(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_when_the_drain_begins() {
+        let context = WorkContext::default();
+        let mut pause = std::pin::pin!(context.pause(Duration::from_secs(60)));
+        assert_eq!(pause.as_mut().now_or_never(), None);
+        context.drain(Duration::ZERO);
+        assert_eq!(pause.now_or_never(), Some(()), "no time has passed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attended_work_reports_progress_every_second() {
+        let reported = Cell::new(0);
+        let work = tokio::time::sleep(Duration::from_millis(300_500));
+        attend(work, || reported.set(reported.get() + 1)).await;
+        assert_eq!(reported.get(), 301);
     }
 }

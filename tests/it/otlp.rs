@@ -32,6 +32,8 @@ use crate::support::{
 struct Collector {
     url: String,
     status: Arc<AtomicU16>,
+    /// Requests that it did not take.
+    refused: Arc<AtomicU16>,
     requests: Arc<Mutex<Vec<(String, ExportTraceServiceRequest)>>>,
 }
 
@@ -39,12 +41,19 @@ impl Collector {
     fn start(status: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let collector = Self { url, status: Arc::new(AtomicU16::new(status)), requests: Arc::default() };
+        let collector = Self {
+            url,
+            status: Arc::new(AtomicU16::new(status)),
+            refused: Arc::default(),
+            requests: Arc::default(),
+        };
         let (status, requests) = (Arc::clone(&collector.status), Arc::clone(&collector.requests));
+        let refused = Arc::clone(&collector.refused);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (status, requests) = (Arc::clone(&status), Arc::clone(&requests));
-                std::thread::spawn(move || answer(stream, &status, &requests));
+                let refused = Arc::clone(&refused);
+                std::thread::spawn(move || answer(stream, &status, &refused, &requests));
             }
         });
         collector
@@ -61,6 +70,7 @@ impl Collector {
 fn answer(
     mut stream: TcpStream,
     status: &AtomicU16,
+    refused: &AtomicU16,
     requests: &Mutex<Vec<(String, ExportTraceServiceRequest)>>,
 ) {
     let mut received = Vec::new();
@@ -83,8 +93,9 @@ fn answer(
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
             }
             other => {
-                let refused = format!("HTTP/1.1 {other} No\r\ncontent-length: 0\r\n\r\n");
-                let _ = stream.write_all(refused.as_bytes());
+                refused.fetch_add(1, Ordering::Relaxed);
+                let answer = format!("HTTP/1.1 {other} No\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes());
             }
         }
     }
@@ -242,6 +253,31 @@ fn a_collector_that_hangs_refuses_or_is_absent_costs_only_spans() {
             assert!(daemon.terminate().success(), "{what}");
         });
     }
+}
+
+#[test]
+fn a_collector_that_fails_is_left_alone_also_while_the_queue_is_full() {
+    let collector = Collector::start(503);
+    let (sim, source) = scripted();
+    block_on(async {
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
+            ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "8"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8"),
+        ];
+        let daemon = Daemon::serve_in(&environment, &sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        let refused = || collector.refused.load(Ordering::Relaxed);
+        wait_until("a full batch is refused", || refused() == 1);
+        let generated_at = || daemon.get("/markets.json").json()["generated_at"].as_i64();
+        wait_until("there is a publication", || generated_at().is_some());
+        let before = generated_at().unwrap();
+        wait_until("work of five seconds fills the queue", || {
+            generated_at() > Some(before + 5_000) && counted(&daemon, "dropped") > 8
+        });
+        assert_eq!(refused(), 1);
+    });
 }
 
 #[test]
