@@ -12,7 +12,8 @@ use crate::{
 /// Type of the message that brings a batch to the aggregator.
 const DELIVERED: &str = "TradesCommitted";
 /// Steps that collect trades into a batch.
-const COLLECTED: [&str; 3] = [steps::COLLECT.0, steps::READ_HISTORY.0, steps::READ_AGAIN.0];
+const COLLECTED: [&str; 4] =
+    [steps::COLLECT.0, steps::READ_HISTORY.0, steps::READ_LEDGERS.0, steps::READ_AGAIN.0];
 
 /// A part of the way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -151,14 +152,18 @@ mod tests {
 
     use actor_tree::{
         clock::{Clock, ManualClock, SharedClock},
-        trace::{recorder::Recorder, step::Step, subject::Subject},
+        trace::{
+            recorder::Recorder,
+            step::{Step, StepName},
+            subject::Subject,
+        },
     };
     use std::time::Duration;
 
     use super::*;
 
     /// Records of one batch and the publication that contains it; each stage lasts 10 ms.
-    fn records(toid: i64) -> (Vec<RecordView>, DateTime<Utc>) {
+    fn records(toid: i64, source: StepName) -> (Vec<RecordView>, DateTime<Utc>) {
         let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
         let shared: SharedClock = clock.clone();
         let recorder = Recorder::on(shared);
@@ -172,7 +177,7 @@ mod tests {
         let name = Subject::none().with("seq", 8).with("as_of", 1_001);
         let closed_at = clock.now();
         clock.advance(Duration::from_millis(10));
-        let collected = stage(steps::COLLECT, None, batch.clone());
+        let collected = stage(source, None, batch.clone());
         stage(steps::TRANSACTION, Some(&collected), batch.with("seq", 7));
         let rendered = stage(steps::RENDER, None, name.clone());
         let compressed = stage(steps::COMPRESS, Some(&rendered), name.clone());
@@ -184,8 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_the_way_add_up_to_the_age_at_the_first_reader() {
-        let (records, closed_at) = records(100);
+    fn the_parts_of_the_way_add_up_to_the_age_at_the_first_reader_from_every_source() {
+        for source in [steps::COLLECT, steps::READ_HISTORY, steps::READ_LEDGERS, steps::READ_AGAIN] {
+            adds_up(source);
+        }
+    }
+
+    fn adds_up(source: StepName) {
+        let (records, closed_at) = records(100, source);
         let token = PagingToken::new(103, 0).unwrap();
         let journey = Journey::find(&records, token, Some(closed_at));
         let names: Vec<&str> = journey.parts.iter().map(|part| part.name.as_str()).collect();
@@ -211,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_unknown_trade_has_no_way() {
-        let (records, closed_at) = records(100);
+        let (records, closed_at) = records(100, steps::COLLECT);
         let token = PagingToken::new(99, 0).unwrap();
         assert_eq!(Journey::find(&records, token, Some(closed_at)), Journey::default());
     }
