@@ -17,8 +17,10 @@ use crate::{
     traces::{journey::Part, query::Query, tree::tree},
 };
 
-/// Records that `--follow` may miss between two looks without noticing.
+/// Records that `--follow` asks for: all that the daemon keeps. More of them between two looks are missed unnoticed.
 const FOLLOWED: usize = 20_000;
+/// Older records that `--follow` prints first: as many as without it.
+const SHOWN_FIRST: usize = 500;
 
 /// Prints records. With `follows`, goes on with those that end later.
 pub(super) fn show(
@@ -32,9 +34,16 @@ pub(super) fn show(
     Query::parse(&given).map_err(|error| CommandError::Usage(error.to_string()))?;
     let pairs: Vec<String> =
         question.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    let path = format!("/trace.json?{}", pairs.join("&"));
+    let limit = if follows { format!("&limit={FOLLOWED}") } else { String::new() };
+    let path = format!("/trace.json?{}{limit}", pairs.join("&"));
     let answer = ask(admin, &path)?;
     let mut records = records(&answer)?;
+    let mut seen = Seen::default();
+    if follows {
+        // Older records than the printed ones must not look new at the next look.
+        records = seen.take_new(records);
+        records.drain(..records.len().saturating_sub(SHOWN_FIRST));
+    }
     let paints = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let head = if prints_json { String::new() } else { summary(&answer) };
     if !print(&format!("{head}{}", shown(&records, prints_json, paints)))? {
@@ -48,18 +57,26 @@ pub(super) fn show(
     if !follows {
         return Ok(0);
     }
-    let mut seen: HashSet<u64> = HashSet::new();
     loop {
-        seen = records.iter().map(|record| record.number).chain(seen).collect();
         rest();
-        records = self::records(&ask(admin, &format!("{path}&limit={FOLLOWED}"))?)?;
-        let held: HashSet<u64> = records.iter().map(|record| record.number).collect();
-        records.retain(|record| !seen.contains(&record.number));
-        // Numbers that have left the ring never come again.
-        seen.retain(|number| held.contains(number));
+        records = seen.take_new(self::records(&ask(admin, &path)?)?);
         if !print(&shown(&records, prints_json, paints))? {
             return Ok(0);
         }
+    }
+}
+
+/// Records of the last look, by number and outcome: a message that timed out and is handled later has two.
+#[derive(Default)]
+struct Seen(HashSet<(u64, String)>);
+
+impl Seen {
+    /// Returns the records that the last look did not have. Those that have left the ring never come again.
+    fn take_new(&mut self, mut records: Vec<RecordView>) -> Vec<RecordView> {
+        let key = |record: &RecordView| (record.number, record.outcome.to_string());
+        let before = std::mem::replace(&mut self.0, records.iter().map(key).collect());
+        records.retain(|record| !before.contains(&key(record)));
+        records
     }
 }
 
@@ -161,4 +178,41 @@ fn summary(answer: &Value) -> String {
         let _ = writeln!(text, "in quarantine since {}: {}", text_of("seen_at"), text_of("reason"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use actor_tree::{
+        clock::SystemClock,
+        trace::{
+            recorder::Recorder,
+            step::{Step, StepName},
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_new_once_also_with_a_second_end() {
+        let recorder = Recorder::on(SystemClock::shared());
+        let step = || Step::begin(&recorder, "one", StepName("work"), None).done();
+        let all = || -> Vec<RecordView> {
+            let moment = recorder.moment();
+            recorder.records().0.iter().map(|record| record.view(&moment)).collect()
+        };
+        let mut seen = Seen::default();
+        for _ in 0..2 {
+            step();
+        }
+        assert_eq!(seen.take_new(all()).len(), 2);
+        assert_eq!(seen.take_new(all()), []);
+        step();
+        let mut records = all();
+        let newest = records.last().unwrap().number;
+        assert_eq!(seen.take_new(records.clone()).iter().map(|it| it.number).collect::<Vec<_>>(), [newest]);
+        let mut timed_out = records[0].clone();
+        timed_out.outcome = "timed_out".into();
+        records.push(timed_out.clone());
+        assert_eq!(seen.take_new(records), [timed_out]);
+    }
 }
