@@ -30,12 +30,18 @@ impl AssetPoll {
     /// Sweeps all assets by schedule, in a loop.
     pub(super) async fn sweep_forever(&self, context: &WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
-        let mut retry = Retry::default();
+        let (mut retry, mut is_due) = (Retry::default(), false);
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
-            match self.sweep_if_due(epoch, &mut timetable).await {
-                Ok(true) => retry.reset(),
+            // A sweep stays due until its first page is stored. Taken even if a sweep is under way: a sweep continued
+            // after a restart is the one that is due at start.
+            is_due |= timetable.take_due(self.clock.now());
+            match self.sweep_if_due(epoch, is_due).await {
+                Ok(true) => {
+                    is_due = false;
+                    retry.reset();
+                }
                 Ok(false) => context.pause(REST).await,
                 Err(error) => self.wait_after(&error, &mut retry, context).await,
             }
@@ -43,11 +49,9 @@ impl AssetPoll {
     }
 
     /// Reads the next page if a sweep is due or under way. Returns true if it did.
-    async fn sweep_if_due(&self, epoch: i64, timetable: &mut Timetable) -> Result<bool, PollError> {
+    async fn sweep_if_due(&self, epoch: i64, is_due: bool) -> Result<bool, PollError> {
         let now = self.clock.now();
         let mut sweep = self.database.asset_sweep().await?;
-        // Taken even if a sweep is under way: a sweep continued after a restart is the one that is due at start.
-        let is_due = timetable.take_due(now);
         if sweep.began_at.is_none() {
             let rested = sweep.finished_at.is_none_or(|finished| now - finished > SWEEP_AGAIN);
             let many_wait = rested && self.database.due_assets(&[], 1).await?.count > SINGLES_MAX;

@@ -44,6 +44,20 @@ fn a_supply_beyond_64_bits_is_published_and_one_that_is_not_a_number_changes_not
 }
 
 #[test]
+fn a_sweep_whose_first_page_fails_is_not_put_off_to_the_next_year() {
+    let faults = FaultPlan::none();
+    let (sim, source) = scripted_since(LEDGER - 10, faults.clone());
+    source.put_asset(tea("tea.example", "7.0000000")).unwrap();
+    (0..2).for_each(|_| faults.push(Endpoint::Assets, Fault::Status(504)));
+    block_on(async {
+        let more = ["--assets-schedule", "0 0 0 1 1 *"];
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &more);
+        wait_until("all assets are read", || daemon.log().contains("sweep of all assets complete"));
+        assert_eq!(faults.pending(Endpoint::Assets), 0);
+    });
+}
+
+#[test]
 fn a_proxys_page_instead_of_a_book_leaves_the_book_as_it_was() {
     let faults = FaultPlan::none();
     let (sim, source) = scripted_since(LEDGER - 10, faults.clone());
