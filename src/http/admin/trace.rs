@@ -140,9 +140,11 @@ struct Reader {
 impl Reader {
     /// Waits for the next event. Returns none at the end of the process.
     async fn next(&mut self) -> Option<Bytes> {
+        // Records that are not wanted do not put the sign of life off.
+        let heartbeat_at = tokio::time::Instant::now() + HEARTBEAT;
         loop {
             let moment = self.recorder.moment();
-            match tokio::time::timeout(HEARTBEAT, self.records.recv()).await {
+            match tokio::time::timeout_at(heartbeat_at, self.records.recv()).await {
                 Err(_) => return Some(Bytes::from_static(b": nothing new\n\n")),
                 Ok(Err(RecvError::Closed)) => return None,
                 Ok(Err(RecvError::Lagged(lost))) => {
@@ -160,4 +162,34 @@ impl Reader {
 fn event(record: &Record, moment: &Moment) -> Bytes {
     let data = serde_json::to_string(&record.view(moment)).unwrap_or_default();
     Bytes::from(format!("id: {}\nevent: record\ndata: {data}\n\n", record.number))
+}
+
+#[cfg(test)]
+mod tests {
+    use actor_tree::{
+        clock::SystemClock,
+        trace::step::{Step, StepName},
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_filter_fits_nothing_shows_that_it_lives() {
+        let recorder = Recorder::on(SystemClock::shared());
+        let query = Query { actor: Some("cleaner".into()), ..Query::default() };
+        let (records, markets) = (recorder.listen(), Vec::new());
+        let mut reader = Reader { records, recorder: Arc::clone(&recorder), query, markets };
+        let busy = async {
+            loop {
+                tokio::time::sleep(HEARTBEAT / 2).await;
+                Step::begin(&recorder, "aggregator", StepName("work"), None).done();
+            }
+        };
+        let event = tokio::select! {
+            event = reader.next() => event,
+            () = busy => None,
+            () = tokio::time::sleep(HEARTBEAT * 10) => None,
+        };
+        assert!(event.is_some_and(|event| event.starts_with(b":")));
+    }
 }
