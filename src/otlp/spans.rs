@@ -1,9 +1,11 @@
 //! Records as spans of OpenTelemetry. Pure.
 //!
 //! A message is a span of the kind `CONSUMER`, from its sending to its end; the event `handling begins` tells its wait
-//! apart. A step is a span of the kind `INTERNAL`. Names follow OpenTelemetry's conventions for messaging.
+//! apart. A sender that stopped waiting is a span of the kind `PRODUCER`, beside that of the message, which may be handled
+//! later. A step is a span of the kind `INTERNAL`. Names follow OpenTelemetry's conventions for messaging.
 
 use actor_tree::trace::{
+    context::TraceContext,
     record::{Kind, Outcome, Record},
     recorder::Moment,
 };
@@ -58,15 +60,40 @@ pub fn request<'a>(
     }
 }
 
+/// Returns true for the end of the wait of a sender. The message itself may have a record of its own.
+fn is_of_sender(record: &Record) -> bool {
+    record.outcome == Outcome::TimedOut
+}
+
+/// Returns the id of a record's span. A sender's derives from that of the message: a span that is sent again keeps it.
+fn span_id(record: &Record) -> u64 {
+    let id = record.trace.span_id();
+    if is_of_sender(record) { (!id).max(1) } else { id }
+}
+
+/// Returns the links of a record's causes. A sender's span links to that of the message.
+fn links(record: &Record) -> Vec<Link> {
+    let message = is_of_sender(record).then_some(&record.trace);
+    let spans = record.links.spans().iter().chain(message);
+    let link = |cause: &TraceContext| Link {
+        trace_id: cause.trace_id().to_be_bytes().to_vec(),
+        span_id: cause.span_id().to_be_bytes().to_vec(),
+        ..Link::default()
+    };
+    spans.map(link).collect()
+}
+
 fn span(record: &Record, moment: &Moment) -> Span {
+    let (verb, message_kind) =
+        if is_of_sender(record) { ("send", SpanKind::Producer) } else { ("process", SpanKind::Consumer) };
     let (name, kind, mut attributes) = match record.kind {
         Kind::Message(message) => (
-            format!("process {message}"),
-            SpanKind::Consumer,
+            format!("{verb} {message}"),
+            message_kind,
             vec![
                 text("messaging.system", "actix".into()),
-                text("messaging.operation.type", "process".into()),
-                text("messaging.operation.name", "process".into()),
+                text("messaging.operation.type", verb.into()),
+                text("messaging.operation.name", verb.into()),
                 text("messaging.destination.name", record.to.into()),
                 text("messaging.message.id", record.number.to_string()),
                 text("ticker.message.type", message.into()),
@@ -97,7 +124,7 @@ fn span(record: &Record, moment: &Moment) -> Span {
     };
     Span {
         trace_id: record.trace.trace_id().to_be_bytes().to_vec(),
-        span_id: record.trace.span_id().to_be_bytes().to_vec(),
+        span_id: span_id(record).to_be_bytes().to_vec(),
         parent_span_id: record.trace.parent_id().map_or_else(Vec::new, |id| id.to_be_bytes().to_vec()),
         name,
         kind: kind.into(),
@@ -105,16 +132,7 @@ fn span(record: &Record, moment: &Moment) -> Span {
         end_time_unix_nano: nanos(moment.wall(record.ended)),
         attributes,
         events: begins.into_iter().collect(),
-        links: record
-            .links
-            .spans()
-            .iter()
-            .map(|cause| Link {
-                trace_id: cause.trace_id().to_be_bytes().to_vec(),
-                span_id: cause.span_id().to_be_bytes().to_vec(),
-                ..Link::default()
-            })
-            .collect(),
+        links: links(record),
         dropped_links_count: u32::try_from(record.links.left_out()).unwrap_or(u32::MAX),
         status: Some(Status { message, code: code.into() }),
         ..Span::default()
@@ -142,4 +160,37 @@ fn number_or_numbers(value: &serde_json::Value) -> Option<Value> {
 /// Returns nanoseconds since 1970.
 fn nanos(at: DateTime<Utc>) -> u64 {
     at.timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use actor_tree::trace::{record::Links, subject::Subject};
+
+    use super::*;
+
+    #[test]
+    fn a_sender_that_stopped_waiting_has_a_span_of_its_own() {
+        let now = Instant::now();
+        let handled = Record {
+            number: 1,
+            trace: TraceContext::root(),
+            links: Links::default(),
+            from: "one",
+            to: "other",
+            kind: Kind::Message("Ask"),
+            subject: Subject::none(),
+            queued: now,
+            began: Some(now),
+            ended: now,
+            outcome: Outcome::Done,
+        };
+        let timed_out = Record { outcome: Outcome::TimedOut, began: None, ..handled.clone() };
+        assert_eq!(span_id(&handled), handled.trace.span_id());
+        assert_ne!(span_id(&timed_out), span_id(&handled));
+        assert_eq!(links(&handled), []);
+        let linked: Vec<Vec<u8>> = links(&timed_out).into_iter().map(|link| link.span_id).collect();
+        assert_eq!(linked, [handled.trace.span_id().to_be_bytes()]);
+    }
 }
