@@ -237,9 +237,10 @@ mod tests {
     fn future_trades_are_quarantined_and_old_ones_skipped_and_the_cursor_moves_on() {
         let mut collector = collector();
         collector.trade(received(100, 0, NOW + DAY + 1), now());
-        collector.trade(received(101, 0, NOW - 8 * DAY - 1), now());
+        let oldest_day = (NOW - 8 * DAY) - (NOW - 8 * DAY).rem_euclid(DAY);
+        collector.trade(received(101, 0, oldest_day - 1), now());
         collector.trade(received(102, 0, NOW + DAY), now());
-        collector.trade(received(103, 0, NOW - 8 * DAY), now());
+        collector.trade(received(103, 0, oldest_day), now());
         let batch = collector.batch();
         assert_eq!((batch.trades.len(), batch.quarantine.len(), collector.skipped()), (2, 1, 1));
         assert_eq!(batch.cursor.unwrap().to.ledger(), 103);
