@@ -249,6 +249,7 @@ async function load() {
 async function start() {
   const updates = new Updates(showFigures, showEvent);
   const page = Number(new URLSearchParams(location.search).get("page"));
+  const asked = address(query());
   const figures = await load();
   table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
   showMoment(figures);
@@ -257,7 +258,7 @@ async function start() {
   if (document.activeElement?.closest(".plain")) search.focus({ preventScroll: true });
   document.documentElement.classList.add("js");
   show(false);
-  if (page > 1) table.goTo((page - 1) * SERVER_PAGE_ROWS);
+  if (page > 1 && address(query()) === asked && !box.hidden) table.goTo((page - 1) * SERVER_PAGE_ROWS);
   updates.start(figures);
   box.dataset.ready = "";
   learn(board.changed());

@@ -384,6 +384,7 @@ impl Handler<Drain> for JsonWriter {
     /// Writes the waiting publication at once, whatever the pace.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.deps.pace = FilePace::Every(Duration::ZERO);
+        self.state.has_failed = false;
         self.write_if_due(ctx);
         let busy = Rc::clone(&self.state.is_busy);
         let wait = async move {

@@ -62,13 +62,12 @@ pub(super) fn export(environment: &Environment, faults: &mut Vec<Fault>) -> Opti
     if reader.text(&["OTEL_SDK_DISABLED"]).is_some_and(|(_, text)| text.eq_ignore_ascii_case("true")) {
         return None;
     }
-    if reader.text(&["OTEL_TRACES_EXPORTER"]).is_some_and(|(_, text)| text == "none") {
+    // A list. The variable may belong to other programs as well, so other exporters are none of ours.
+    let is_ours = |list: &str| list.split(',').any(|name| name.trim().eq_ignore_ascii_case("otlp"));
+    if reader.text(&["OTEL_TRACES_EXPORTER"]).is_some_and(|(_, text)| !is_ours(text)) {
         return None;
     }
     let url = reader.url()?;
-    reader.read(&["OTEL_TRACES_EXPORTER"], "otlp or none", |text| {
-        if text == "otlp" { Ok(()) } else { Err(ValueError::refused("it is not supported")) }
-    });
     reader.read(
         &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
         "http/protobuf",
@@ -250,16 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn the_exporter_none_disables_the_export_and_unsupported_ones_are_refused() {
+    fn a_list_of_exporters_without_otlp_disables_the_export() {
         let with = |exporter| {
             read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), ("OTEL_TRACES_EXPORTER", exporter)])
         };
-        assert_eq!(with("none"), (None, vec![]));
-        let (export, faults) = with("otlp");
-        assert_eq!((export.is_some(), faults), (true, vec![]));
-        let (_, faults) = with("zipkin");
-        assert!(faults.len() == 1 && faults[0].contains("OTEL_TRACES_EXPORTER"), "{faults:?}");
-        assert_eq!(read(&[("OTEL_TRACES_EXPORTER", "zipkin")]), (None, vec![]), "nothing is exported");
+        for others in ["none", "zipkin", "console, zipkin"] {
+            assert_eq!(with(others), (None, vec![]), "{others}");
+        }
+        for ours in ["otlp", "OTLP", "console, otlp"] {
+            let (export, faults) = with(ours);
+            assert_eq!((export.is_some(), faults), (true, vec![]), "{ours}");
+        }
     }
 
     #[test]

@@ -243,7 +243,8 @@ fn read_database(reader: &mut SettingReader<'_>) -> Option<(Option<Secret>, Opti
     let url = reader.read_optional("database-url", parse::postgres);
     let direct_url = reader.read_optional("database-direct-url", parse::postgres);
     let (url, direct_url) = (url?, direct_url?);
-    if url.is_none() && direct_url.is_some() {
+    // A fault may be the reason why the first address is missing.
+    if url.is_none() && direct_url.is_some() && reader.faults.is_empty() {
         reader.refuse("database-direct-url", "it needs --database-url".to_owned());
     }
     Some((url, direct_url))

@@ -78,15 +78,19 @@ impl Database {
     ///
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn due_assets(&self, ranked: &[AssetId], limit: i64) -> Result<DueAssets, DbError> {
-        let client = self.client().await?;
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ranked, Type::INT4_ARRAY), (&limit, Type::INT8)];
-        let rows = client.query_typed(include_str!("sql/assets/due.sql"), &params).await?;
-        let mut due = DueAssets::default();
-        for row in &rows {
-            due.assets.push(ids::asset(row.try_get(0)?, row.try_get(1)?)?);
-            (due.count, due.ranked) = (row.try_get(2)?, row.try_get(3)?);
-        }
-        Ok(due)
+        self.bounded(async {
+            let client = self.client().await?;
+            let params: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&ranked, Type::INT4_ARRAY), (&limit, Type::INT8)];
+            let rows = client.query_typed(include_str!("sql/assets/due.sql"), &params).await?;
+            let mut due = DueAssets::default();
+            for row in &rows {
+                due.assets.push(ids::asset(row.try_get(0)?, row.try_get(1)?)?);
+                (due.count, due.ranked) = (row.try_get(2)?, row.try_get(3)?);
+            }
+            Ok(due)
+        })
+        .await
     }
 
     /// Returns true if any issued asset was ever looked up.
@@ -95,8 +99,11 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn any_asset_checked(&self) -> Result<bool, DbError> {
-        let client = self.client().await?;
-        Ok(client.query_typed_one(include_str!("sql/assets/any_checked.sql"), &[]).await?.try_get(0)?)
+        self.bounded(async {
+            let client = self.client().await?;
+            Ok(client.query_typed_one(include_str!("sql/assets/any_checked.sql"), &[]).await?.try_get(0)?)
+        })
+        .await
     }
 
     /// Returns the progress of the sweep.
@@ -105,16 +112,19 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn asset_sweep(&self) -> Result<AssetSweep, DbError> {
-        let client = self.client().await?;
-        let row = client.query_typed_opt(include_str!("sql/asset_sweep/get.sql"), &[]).await?;
-        // If somebody deleted the row, the next sweep creates it again.
-        let Some(row) = row else { return Ok(AssetSweep::default()) };
-        Ok(AssetSweep {
-            token: row.try_get(0)?,
-            began_at: row.try_get(1)?,
-            swept_from: row.try_get(2)?,
-            finished_at: row.try_get(3)?,
+        self.bounded(async {
+            let client = self.client().await?;
+            let row = client.query_typed_opt(include_str!("sql/asset_sweep/get.sql"), &[]).await?;
+            // If somebody deleted the row, the next sweep creates it again.
+            let Some(row) = row else { return Ok(AssetSweep::default()) };
+            Ok(AssetSweep {
+                token: row.try_get(0)?,
+                began_at: row.try_get(1)?,
+                swept_from: row.try_get(2)?,
+                finished_at: row.try_get(3)?,
+            })
         })
+        .await
     }
 
     /// Stores the standings of assets, and the progress of the sweep if they are one of its pages. Returns the number

@@ -59,8 +59,11 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn book_times(&self) -> Result<Vec<(MarketId, DateTime<Utc>)>, DbError> {
-        let rows = self.client().await?.query_typed(include_str!("sql/books/times.sql"), &[]).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        self.bounded(async {
+            let rows = self.client().await?.query_typed(include_str!("sql/books/times.sql"), &[]).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        })
+        .await
     }
 
     /// Returns the assets of these markets, in no particular order.
@@ -69,18 +72,21 @@ impl Database {
     ///
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn market_assets(&self, markets: &[MarketId]) -> Result<Vec<MarketAssets>, DbError> {
-        let client = self.client().await?;
-        let sql = include_str!("sql/markets/assets.sql");
-        let rows = client.query_typed(sql, &[(&markets, Type::INT4_ARRAY)]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(MarketAssets {
-                    market: row.try_get(0)?,
-                    base: ids::asset(row.try_get(1)?, row.try_get(2)?)?,
-                    counter: ids::asset(row.try_get(3)?, row.try_get(4)?)?,
+        self.bounded(async {
+            let client = self.client().await?;
+            let sql = include_str!("sql/markets/assets.sql");
+            let rows = client.query_typed(sql, &[(&markets, Type::INT4_ARRAY)]).await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(MarketAssets {
+                        market: row.try_get(0)?,
+                        base: ids::asset(row.try_get(1)?, row.try_get(2)?)?,
+                        counter: ids::asset(row.try_get(3)?, row.try_get(4)?)?,
+                    })
                 })
-            })
-            .collect()
+                .collect()
+        })
+        .await
     }
 
     /// Stores books: their figures and their levels. The result names those that PostgreSQL refused.

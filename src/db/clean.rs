@@ -90,10 +90,13 @@ impl Database {
 
     /// Returns the days before `day` (counted from 1970) that have a partition, the oldest first.
     pub(super) async fn days_before(&self, day: i64) -> Result<Vec<NaiveDate>, DbError> {
-        let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
-        let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-        let before = UnixSeconds(day.saturating_mul(DAY)).to_utc().date_naive();
-        Ok(names.iter().filter_map(|name| day_of(name)).filter(|its_day| *its_day < before).collect())
+        self.bounded(async {
+            let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
+            let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+            let before = UnixSeconds(day.saturating_mul(DAY)).to_utc().date_naive();
+            Ok(names.iter().filter_map(|name| day_of(name)).filter(|its_day| *its_day < before).collect())
+        })
+        .await
     }
 
     async fn drop_day(&self, epoch: i64, day: NaiveDate) -> Result<(), DbError> {
@@ -107,10 +110,13 @@ impl Database {
 
     /// True if ledgers from before the day of `edge` count as held.
     async fn is_held_before(&self, edge: UnixSeconds) -> Result<bool, DbError> {
-        let day = UnixSeconds(edge.day().saturating_mul(DAY)).to_utc();
-        let sql = include_str!("sql/clean/is_held_before.sql");
-        let rows = self.client().await?.query_typed(sql, &[(&day, Type::TIMESTAMPTZ)]).await?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+        self.bounded(async {
+            let day = UnixSeconds(edge.day().saturating_mul(DAY)).to_utc();
+            let sql = include_str!("sql/clean/is_held_before.sql");
+            let rows = self.client().await?.query_typed(sql, &[(&day, Type::TIMESTAMPTZ)]).await?;
+            Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+        })
+        .await
     }
 
     /// Removes ledgers whose trades were dropped from the coverage. Candles outlive them, and so does the knowledge

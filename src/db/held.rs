@@ -141,10 +141,13 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn retention_time(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, DbError> {
-        let sql = include_str!("sql/trades/newest_time.sql");
-        let newest: Option<DateTime<Utc>> =
-            self.client().await?.query_typed_one(sql, &[]).await?.try_get(0)?;
-        Ok(newest.map(|newest| newest.min(now)))
+        self.bounded(async {
+            let sql = include_str!("sql/trades/newest_time.sql");
+            let newest: Option<DateTime<Utc>> =
+                self.client().await?.query_typed_one(sql, &[]).await?.try_get(0)?;
+            Ok(newest.map(|newest| newest.min(now)))
+        })
+        .await
     }
 
     async fn one_between(

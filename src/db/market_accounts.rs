@@ -90,27 +90,30 @@ impl Database {
         &self,
         known: Option<UnixSeconds>,
     ) -> Result<Option<AccountCounts>, DbError> {
-        let client = self.client().await?;
-        let newest = client.query_typed_one(include_str!("sql/market_accounts/newest.sql"), &[]).await?;
-        let newest: Option<DateTime<Utc>> = newest.try_get(0)?;
-        if newest.map(UnixSeconds::from) == known {
-            return Ok(None);
-        }
-        let rows = client.query_typed(include_str!("sql/market_accounts/all.sql"), &[]).await?;
-        let mut counts = AccountCounts::default();
-        for row in rows {
-            let (until, counts_from): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
-            let until = UnixSeconds::from(until);
-            if counts.0.last().is_none_or(|last| last.until != until) {
-                let counts_from = counts_from.into();
-                counts.0.push(AccountCount { until, counts_from, markets: Default::default() });
+        self.bounded(async {
+            let client = self.client().await?;
+            let newest = client.query_typed_one(include_str!("sql/market_accounts/newest.sql"), &[]).await?;
+            let newest: Option<DateTime<Utc>> = newest.try_get(0)?;
+            if newest.map(UnixSeconds::from) == known {
+                return Ok(None);
             }
-            if let Some(count) = counts.0.last_mut() {
-                let accounts = accounts(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-                count.markets.insert(row.try_get(2)?, accounts);
+            let rows = client.query_typed(include_str!("sql/market_accounts/all.sql"), &[]).await?;
+            let mut counts = AccountCounts::default();
+            for row in rows {
+                let (until, counts_from): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
+                let until = UnixSeconds::from(until);
+                if counts.0.last().is_none_or(|last| last.until != until) {
+                    let counts_from = counts_from.into();
+                    counts.0.push(AccountCount { until, counts_from, markets: Default::default() });
+                }
+                if let Some(count) = counts.0.last_mut() {
+                    let accounts = accounts(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+                    count.markets.insert(row.try_get(2)?, accounts);
+                }
             }
-        }
-        Ok(Some(counts))
+            Ok(Some(counts))
+        })
+        .await
     }
 }
 

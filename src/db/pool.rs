@@ -32,6 +32,8 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(5);
 const CREATE_SLACK: Duration = Duration::from_secs(1);
 /// A server across a network counts as gone if it acknowledges nothing for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Time limit of a read of an actor.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 /// Pause between attempts to reach the database at start.
 const READY_POLL: Duration = Duration::from_millis(200);
 /// Pause before a migration that gave way is tried again.
@@ -212,6 +214,15 @@ impl Database {
             self.pool.retain(|_, _| false);
             Err(DbError::Silent(limit))
         })
+    }
+
+    /// Runs a read of an actor with a time limit that ends long before the supervisor takes the actor for stalled. A table
+    /// that somebody locks would hold it up for as long as the lock.
+    pub(super) async fn bounded<T>(
+        &self,
+        read: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<T, DbError> {
+        self.within(READ_WITHIN, read).await
     }
 
     /// Records a failed call. Returns true if it deserves a line in the log; an outage is logged once for all clones of

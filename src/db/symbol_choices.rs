@@ -23,12 +23,15 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn symbol_choices(&self) -> Result<Choices, DbError> {
-        let rows = self.client().await?.query_typed(include_str!("sql/symbols/all.sql"), &[]).await?;
-        let mut choices = Choices::new();
-        for row in rows {
-            choices.extend(choice(&row)?);
-        }
-        Ok(choices)
+        self.bounded(async {
+            let rows = self.client().await?.query_typed(include_str!("sql/symbols/all.sql"), &[]).await?;
+            let mut choices = Choices::new();
+            for row in rows {
+                choices.extend(choice(&row)?);
+            }
+            Ok(choices)
+        })
+        .await
     }
 
     /// Stores choices, those of other codes stay.

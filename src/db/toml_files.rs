@@ -67,16 +67,19 @@ impl Database {
         limit: i64,
         now: DateTime<Utc>,
     ) -> Result<Vec<DueFile>, DbError> {
-        let client = self.client().await?;
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&ranked, Type::INT4_ARRAY), (&now, Type::TIMESTAMPTZ), (&limit, Type::INT8)];
-        let rows = client.query_typed(include_str!("sql/toml_files/due.sql"), &params).await?;
-        rows.iter()
-            .map(|row| {
-                let failures: i32 = row.try_get(1)?;
-                Ok(DueFile { url: row.try_get(0)?, failures: u32::saturating_from(failures) })
-            })
-            .collect()
+        self.bounded(async {
+            let client = self.client().await?;
+            let params: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&ranked, Type::INT4_ARRAY), (&now, Type::TIMESTAMPTZ), (&limit, Type::INT8)];
+            let rows = client.query_typed(include_str!("sql/toml_files/due.sql"), &params).await?;
+            rows.iter()
+                .map(|row| {
+                    let failures: i32 = row.try_get(1)?;
+                    Ok(DueFile { url: row.try_get(0)?, failures: u32::saturating_from(failures) })
+                })
+                .collect()
+        })
+        .await
     }
 
     /// Stores the results of fetches: metadata and verdicts for all assets of each file. Returns the number of the last

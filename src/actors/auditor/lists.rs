@@ -21,7 +21,6 @@ impl Audit {
     /// Compares the lists. Logs what differs twice and has all lists reloaded.
     pub(super) async fn audit_lists(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
         let Some((first, found)) = self.compare_lists(context, tally, |_| true).await? else {
-            tally.is_partial = true;
             return Ok(());
         };
         counter!("ticker_audit_lists_total").increment(1);
@@ -34,10 +33,7 @@ impl Audit {
             newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
         };
         let step = context.pass(steps::AUDIT);
-        let Some((_, again)) = self.compare_lists(context, tally, is_next).await? else {
-            tally.is_partial = true;
-            return Ok(());
-        };
+        let Some((_, again)) = self.compare_lists(context, tally, is_next).await? else { return Ok(()) };
         if again.difference_count == 0 {
             return Ok(());
         }

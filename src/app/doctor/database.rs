@@ -67,6 +67,10 @@ pub(super) async fn check(config: &Config) -> DatabaseFindings {
 /// Reports that no private server was joined. If none runs, that is all right as long as one could be started.
 fn not_joined(config: &Config, error: PrivatePostgresError) -> Finding {
     const NAME: &str = "database";
+    if error.is_transient() && !matches!(error, PrivatePostgresError::NotRunning { .. }) {
+        let remedy = "wait until the daemon that starts it is ready, and run doctor again";
+        return Finding::warning(NAME, error.to_string(), remedy);
+    }
     let problem = match &error {
         PrivatePostgresError::NotRunning { .. } => {
             let installed = private_postgres::check_installed(&config.data_dir, store::bin_dir().as_deref());

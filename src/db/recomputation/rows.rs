@@ -76,8 +76,11 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn market_ids(&self) -> Result<Vec<MarketId>, DbError> {
-        let rows = self.client().await?.query_typed(include_str!("../sql/markets/ids.sql"), &[]).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        self.bounded(async {
+            let rows = self.client().await?.query_typed(include_str!("../sql/markets/ids.sql"), &[]).await?;
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        })
+        .await
     }
 }
 

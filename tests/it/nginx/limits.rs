@@ -151,6 +151,11 @@ fn addresses_of_the_same_64_bits_of_ipv6_share_a_limit() {
         let headers = format!("X-Forwarded-For: {reader}\r\nContent-Length: 0\r\n");
         assert_eq!(nginx.ask("POST", "/graphql", &headers).status, status, "{reader}");
     }
+    use_up(&nginx, "::ffff:203.0.113.7");
+    for (reader, status) in [("203.0.113.7", 429), ("::ffff:203.0.113.8", 200)] {
+        let headers = format!("X-Forwarded-For: {reader}\r\nContent-Length: 0\r\n");
+        assert_eq!(nginx.ask("POST", "/graphql", &headers).status, status, "{reader}");
+    }
 }
 
 #[test]

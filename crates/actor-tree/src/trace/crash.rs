@@ -60,14 +60,15 @@ impl CrashFiles {
         let name = format!("{}-{}{ENDING}", at.format("%Y%m%dT%H%M%S%.6fZ"), actor.unwrap_or("process"));
         let path = self.directory.join(name);
         // First, so that the new file stays whatever the clock says, and has room on a full disk.
-        self.prune()?;
+        let pruned = self.prune();
         let part = path.with_extension("json.part");
         let written = fs::write(&part, text).and_then(|()| fs::rename(&part, &path));
         if written.is_err() {
             // A full disk leaves a truncated file.
             let _ = fs::remove_file(&part);
         }
-        written.map(|()| path)
+        // An old file that cannot be removed does not prevent the new one.
+        written.and(pruned).map(|()| path)
     }
 
     /// Removes the oldest files until there is room for one more.

@@ -82,7 +82,7 @@ pub fn candles(history: &MarketHistory<'_>, query: CandleQuery, out: &mut dyn Wr
     let wanted = starts.get(starts.len().saturating_sub(query.limit)..).unwrap_or_default();
     let before = wanted.first().and_then(|first| last_close(filled.range(..first)));
     let filled = &filled;
-    let complete = &history.complete_times(buckets.stored());
+    let complete = &history.complete_times(buckets.stored(), known_from);
     let candles = || {
         let mut previous = before;
         wanted.iter().map(move |start| {

@@ -45,10 +45,16 @@ pub fn held_from(view: &ListingView, stored: Stored) -> UnixSeconds {
     stored.buckets().next_start(oldest_held(view))
 }
 
-/// Times of complete ledgers whose trades are in buckets made of these candles: those of memory where memory is read,
-/// and before that `past`, those of the stored candles.
-pub(super) fn complete_times(view: &ListingView, stored: Stored, past: &[TimeSpan]) -> Vec<TimeSpan> {
-    let held_from = held_from(view, stored);
+/// Times of complete ledgers whose trades are in buckets made of these candles, the first of which begins at `from`:
+/// those of memory where memory is read, and before that `past`, those of the stored candles.
+pub(super) fn complete_times(
+    view: &ListingView,
+    stored: Stored,
+    from: UnixSeconds,
+    past: &[TimeSpan],
+) -> Vec<TimeSpan> {
+    let oldest = oldest_held(view);
+    let held_from = if from < oldest { held_from(view, stored) } else { oldest };
     let held = view.coverage().iter().map(TimeSpan::from);
     let held = held.map(|span| TimeSpan { from: span.from.max(held_from), ..span });
     merge_times(held.chain(past.iter().copied()).collect())
@@ -164,8 +170,8 @@ impl<'a> MarketHistory<'a> {
     }
 
     /// Times of complete ledgers whose trades are in buckets made of these candles.
-    pub(super) fn complete_times(&self, stored: Stored) -> Vec<TimeSpan> {
-        complete_times(self.view, stored, &self.stored.complete)
+    pub(super) fn complete_times(&self, stored: Stored, from: UnixSeconds) -> Vec<TimeSpan> {
+        complete_times(self.view, stored, from, &self.stored.complete)
     }
 }
 
@@ -202,7 +208,7 @@ mod tests {
         let view = view();
         let day = |ago: i64| Stored::Day.buckets().start_of(NOW.minus(ago * DAY));
         let is_complete = |past: &[TimeSpan], ago: i64| {
-            let complete = complete_times(&view, Stored::Day, past);
+            let complete = complete_times(&view, Stored::Day, day(ago), past);
             Stored::Day.buckets().is_complete(day(ago), &complete)
         };
         assert!(is_complete(&[], 2), "memory holds its trades");
@@ -210,5 +216,9 @@ mod tests {
         let past = [TimeSpan { from: NOW.minus(20 * DAY), to: NOW }];
         assert!(is_complete(&past, 10) && is_complete(&past, 2));
         assert!(!is_complete(&past, 21));
+        // A window within memory need not begin with a candle.
+        let from = oldest_held(&view).plus(7);
+        let complete = complete_times(&view, Stored::Minute, from, &[]);
+        assert!(complete.iter().any(|span| span.from <= from));
     }
 }

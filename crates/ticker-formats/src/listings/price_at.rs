@@ -114,7 +114,7 @@ pub fn price_at(
     let in_xlm = price.as_ref().zip(xlm).and_then(|(price, xlm)| price.usd.times(xlm.inverse()));
     let is_xlm = *asset == Asset::Native;
     let window = Buckets { seconds: end.0.saturating_sub(from.0).max(1), offset: from.0 };
-    let complete = histories.first().map(|history| history.complete_times(moment.stored));
+    let complete = histories.first().map(|history| history.complete_times(moment.stored, from));
     let leg = |leg: &PastLeg| Leg {
         market: leg.market.name(),
         vwap: value::rate(Some(leg.rate)),

@@ -130,7 +130,7 @@ fn document(
 ) -> Vec<u8> {
     let buckets = window.interval.buckets();
     let rates = xlm_rates(view, window, past);
-    let complete = complete_times(view, window.stored, &past.complete);
+    let complete = complete_times(view, window.stored, window.from, &past.complete);
     let bucket = |(start, sums): (&UnixSeconds, &VolumeSums)| Bucket {
         time: start.to_rfc3339(),
         quote_volume: market.is_some().then(|| decimal::amount(sums.volume)),
