@@ -24,7 +24,7 @@ impl Timetable {
 
     /// Returns true if the due time has come, and moves on to the next one. Several missed times count as one.
     pub fn take_due(&mut self, now: DateTime<Utc>) -> bool {
-        // The clock went back. The next time was reckoned from a wrong one and may be years ahead.
+        // The clock went back. The next time follows from the wrong one, and may be years ahead.
         if now < std::mem::replace(&mut self.asked_at, now) {
             self.next = (self.schedule)(now);
         }

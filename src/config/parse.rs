@@ -146,8 +146,8 @@ fn http(text: &str) -> Parsed<Uri> {
 ///
 /// Refuses a host that may hold a part of a password. It would be logged, and asked for at name servers.
 pub(super) fn postgres(text: &str) -> Parsed<Secret> {
-    const MISREAD: &str = "its host or database has characters that may belong to a password: write @ in a user or a password as %40, \
-                           / as %2F and ? as %3F";
+    const MISREAD: &str = "its host or database has characters that may belong to a password: write @ in a user \
+                           or a password as %40, / as %2F and ? as %3F";
     if has_stray_at(text) {
         return Err(ValueError::refused(MISREAD));
     }

@@ -89,7 +89,8 @@ mod tests {
             let read_at = (0..).zip(&times).filter_map(|(id, at)| at.map(|at| (id, UnixSeconds(at)))).collect();
             let mut queued = queue(&ranked, &read_at, UnixSeconds(100), NOW, none, 1_000);
             queued.sort_unstable();
-            let due = (0..).zip(&times).filter(|(_, at)| at.is_none_or(|at| !(100..=NOW.0).contains(&at))).map(|(id, _)| id);
+            let is_due = |at: &Option<i64>| at.is_none_or(|at| !(100..=NOW.0).contains(&at));
+            let due = (0..).zip(&times).filter(|(_, at)| is_due(at)).map(|(id, _)| id);
             prop_assert_eq!(queued, due.collect::<Vec<MarketId>>());
         }
     }

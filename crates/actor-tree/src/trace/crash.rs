@@ -9,6 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tracing::warn;
 
 use super::{record::Record, recorder::Recorder, view::RecordView};
 
@@ -60,15 +61,16 @@ impl CrashFiles {
         let name = format!("{}-{}{ENDING}", at.format("%Y%m%dT%H%M%S%.6fZ"), actor.unwrap_or("process"));
         let path = self.directory.join(name);
         // First, so that the new file stays whatever the clock says, and has room on a full disk.
-        let pruned = self.prune();
+        if let Err(error) = self.prune() {
+            warn!(%error, "old crash files could not be removed");
+        }
         let part = path.with_extension("json.part");
         let written = fs::write(&part, text).and_then(|()| fs::rename(&part, &path));
         if written.is_err() {
             // A full disk leaves a truncated file.
             let _ = fs::remove_file(&part);
         }
-        // An old file that cannot be removed does not prevent the new one.
-        written.and(pruned).map(|()| path)
+        written.map(|()| path)
     }
 
     /// Removes the oldest files until there is room for one more.
@@ -133,6 +135,20 @@ mod tests {
         let (is_there, count) = (written.unwrap().exists(), fs::read_dir(&directory).unwrap().count());
         fs::remove_dir_all(directory).unwrap();
         assert_eq!((is_there, count), (true, FILES_MAX));
+    }
+
+    #[test]
+    fn an_old_file_that_cannot_be_removed_does_not_prevent_the_new_one() {
+        let directory = directory("pruning");
+        for number in 0..FILES_MAX {
+            // Directories are not removed as files are.
+            fs::create_dir_all(directory.join(format!("{number:02}-one.json"))).unwrap();
+        }
+        let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let written = CrashFiles::new(directory.clone(), Recorder::on(clock)).write(Some("one"), "a test");
+        let is_there = written.is_ok_and(|path| path.is_file());
+        fs::remove_dir_all(directory).unwrap();
+        assert!(is_there);
     }
 
     #[test]
