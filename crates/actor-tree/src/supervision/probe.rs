@@ -12,7 +12,7 @@ use super::{messages::KillReason, policy::Policy};
 /// Counters of a child. The supervisor reads them without asking the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ActivityCounters {
-    /// ActivityCounters of activity: messages begun and ended, answered probes, changes of state, progress.
+    /// Signs of activity: messages begun and ended, answered probes, changes of state, progress.
     pub activity: u64,
     /// Steps of work. A child that answers its probes without progress is stalled.
     pub progress: u64,
