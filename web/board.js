@@ -1,6 +1,6 @@
 // The markets and their figures, in columns as the feed sends them; selection and order as on the server.
 
-const WARNINGS = 31 | 128;
+const WARNINGS = 31 | 128 | 256;
 const BASE_VERIFIED = 32;
 const QUOTE_VERIFIED = 64;
 const KEY_LETTERS = 56;

@@ -5,7 +5,7 @@ import { NONE, age, amount, change, count, orNone, percent, price, scale } from 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 // Bits of the warnings and their texts. A row has little room, so those about deceit come first, as on the server.
 const TAGS = [
-  [8, "look-alike"], [128, "concentrated"], [16, "unverified anchor"], [4, "not valid"], [2, "thin"], [1, "no trade in 24 h"],
+  [8, "look-alike"], [128, "concentrated"], [16, "unverified anchor"], [256, "lost the dollar"], [4, "not valid"], [2, "thin"], [1, "no trade in 24 h"],
 ];
 const SVG = "http://www.w3.org/2000/svg";
 

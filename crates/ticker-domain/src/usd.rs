@@ -95,7 +95,11 @@ impl Rate {
     pub fn worth(self, amount: i128) -> i128 {
         match amount.checked_mul(self.n) {
             Some(product) => product.checked_div(self.d).unwrap_or_default(),
-            None => amount.checked_div(self.d).unwrap_or_default().saturating_mul(self.n),
+            // Numerator and remainder are below 2^63 each.
+            None => {
+                let (whole, rest) = (amount / self.d, amount % self.d);
+                whole.saturating_mul(self.n).saturating_add(rest * self.n / self.d)
+            }
         }
     }
 

@@ -69,12 +69,14 @@ pub struct PastPrice {
 }
 
 /// Dollars per XLM at a past moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct PastXlm {
     rate: Rate,
     method: &'static str,
     volume: i128,
     age_s: i64,
+    /// Places of the anchors that had lost the dollar. Hours do not tell.
+    depegged: Vec<usize>,
 }
 
 impl PastMarkets<'_> {
@@ -82,7 +84,11 @@ impl PastMarkets<'_> {
     #[must_use]
     pub fn price(&self, asset: &Asset) -> (Option<PastPrice>, Option<Rate>) {
         let xlm = self.xlm();
-        let price = if self.anchors.contains(asset) {
+        let xlm = xlm.as_ref();
+        let has_dollar = |place: &usize| xlm.is_none_or(|xlm| !xlm.depegged.contains(place));
+        let anchors = self.anchors.iter().enumerate().filter(|(place, _)| has_dollar(place));
+        let anchors: Vec<&Asset> = anchors.map(|(_, anchor)| anchor).collect();
+        let price = if anchors.contains(&asset) {
             let (usd, method) = (Rate { n: 1, d: 1 }, Method::Anchor.name());
             Some(PastPrice { usd, method, legs: Vec::new(), confidence: Confidence::High, age_s: 0 })
         } else if *asset == Asset::Native {
@@ -94,13 +100,13 @@ impl PastMarkets<'_> {
                 age_s: xlm.age_s,
             })
         } else {
-            self.direct(asset).or_else(|| self.through_xlm(asset, xlm?))
+            self.direct(asset, &anchors).or_else(|| self.through_xlm(asset, xlm?))
         };
         (price, xlm.map(|xlm| xlm.rate))
     }
 
-    fn direct(&self, asset: &Asset) -> Option<PastPrice> {
-        let anchors = self.anchors.iter().filter(|anchor| !has_one_issuer(asset, anchor));
+    fn direct(&self, asset: &Asset, anchors: &[&Asset]) -> Option<PastPrice> {
+        let anchors = anchors.iter().filter(|anchor| !has_one_issuer(asset, anchor));
         let legs = anchors.filter_map(|anchor| self.leg(asset, anchor, None));
         // Of equal volumes the first anchor's.
         let best = legs.reduce(|best, leg| if leg.volume > best.volume { leg } else { best })?;
@@ -113,7 +119,7 @@ impl PastMarkets<'_> {
         })
     }
 
-    fn through_xlm(&self, asset: &Asset, xlm: PastXlm) -> Option<PastPrice> {
+    fn through_xlm(&self, asset: &Asset, xlm: &PastXlm) -> Option<PastPrice> {
         let leg = self.leg(asset, &Asset::Native, Some(xlm.rate))?;
         Some(PastPrice {
             usd: leg.rate.times(xlm.rate)?,
@@ -164,15 +170,22 @@ impl PastMarkets<'_> {
         if self.stored == Stored::Minute {
             let weighed = xlm::weigh(candidates, self.as_of, self.anchors.len())?;
             let age_s = age(self.as_of, UnixSeconds(weighed.newest));
-            let (rate, volume) = (weighed.rate, weighed.volume);
-            return Some(PastXlm { rate, method: Method::XlmMedian.name(), volume, age_s });
+            let (method, depegged) = (Method::XlmMedian.name(), weighed.depegged);
+            return Some(PastXlm { rate: weighed.rate, method, volume: weighed.volume, age_s, depegged });
         }
         let newest = candidates.iter().map(|candidate| candidate.minute).max()?;
         candidates.retain(|candidate| candidate.minute == newest);
         let volume: i128 = candidates.iter().map(|candidate| candidate.weight).sum();
         let heaviest = candidates.iter().max_by_key(|candidate| candidate.weight)?;
         let age_s = age(self.as_of, UnixSeconds(heaviest.last_at));
-        (volume >= FLOOR).then_some(PastXlm { rate: heaviest.rate, method: XLM_HOUR, volume, age_s })
+        let depegged = Vec::new();
+        (volume >= FLOOR).then_some(PastXlm {
+            rate: heaviest.rate,
+            method: XLM_HOUR,
+            volume,
+            age_s,
+            depegged,
+        })
     }
 
     /// Candles of two assets' market, as units of `to` per unit of `from`.

@@ -65,7 +65,10 @@ pub(super) fn prices(
     xlm: Option<&XlmPrice>,
 ) -> BTreeMap<AssetId, UsdPrice> {
     let mut prices = BTreeMap::new();
-    for anchor in anchors {
+    // An anchor that has lost the dollar has a price like any other asset, and no other asset has one through it.
+    let has_dollar = |anchor: &&AssetId| xlm.is_none_or(|xlm| !xlm.depegged.contains(anchor));
+    let anchors: Vec<AssetId> = anchors.iter().filter(has_dollar).copied().collect();
+    for anchor in &anchors {
         let rate = Rate { n: 1, d: 1 };
         let of_anchor =
             UsdPrice { rate, method: Method::Anchor, legs: Vec::new(), confidence: Confidence::High };
@@ -83,7 +86,7 @@ pub(super) fn prices(
     let others = snapshot.directory().names().iter().map(|(id, _)| id);
     for asset in others.filter(|id| *id != native && !anchors.contains(id)).collect::<Vec<_>>() {
         if let Some(price) =
-            direct(snapshot, asset, anchors).or_else(|| through_xlm(snapshot, asset, native, xlm?))
+            direct(snapshot, asset, &anchors).or_else(|| through_xlm(snapshot, asset, native, xlm?))
         {
             prices.insert(asset, price);
         }

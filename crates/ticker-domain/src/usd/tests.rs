@@ -26,6 +26,7 @@ const XLM_TEA: MarketId = 14;
 const XLM_TOY: MarketId = 15;
 const TEA_USDC: MarketId = 24;
 const TOY_USDC: MarketId = 25;
+const TEA_YUSDC: MarketId = 34;
 
 fn anchors() -> [Asset; 2] {
     [issued("USDC", 1), issued("yUSDC", 2)]
@@ -72,6 +73,7 @@ impl Tape {
             (XLM_TEA, NATIVE, TEA),
             (TEA_USDC, TEA, USDC),
             (TOY_USDC, TOY, USDC),
+            (TEA_YUSDC, TEA, YUSDC),
             (XLM_TOY, NATIVE, TOY),
         ]);
         MarketSnapshot::new(self.windows.view(), directory)
@@ -122,6 +124,24 @@ fn an_anchor_away_from_the_others_is_left_out_and_named() {
         (dollars(price.rate), &price.depegged[..], &price.anchors[..]),
         (0.1, &[YUSDC][..], &[USDC][..])
     );
+}
+
+#[test]
+fn an_anchor_that_lost_the_dollar_has_a_price_of_its_own_and_is_no_leg() {
+    let tape = |price| {
+        let mut tape = Tape::ordinary(30);
+        (0..10).for_each(|minute| tape.trade(XLM_YUSDC, minute * MINUTE, 150, 1, price));
+        (0..10).for_each(|minute| tape.trade(TEA_YUSDC, minute * MINUTE, 3_000, 1, 1));
+        tape.prices()
+    };
+    let held = tape(10);
+    assert_eq!(held.price(YUSDC).unwrap().method, Method::Anchor);
+    assert_eq!(held.price(TEA).unwrap().method, Method::Direct);
+    let lost = tape(5);
+    let yusdc = lost.price(YUSDC).unwrap();
+    assert_eq!((yusdc.method, dollars(yusdc.rate)), (Method::ThroughXlm, 0.5));
+    assert_eq!(lost.price(USDC).unwrap().method, Method::Anchor);
+    assert_eq!(lost.price(TEA), None, "its only market is against the anchor that lost the dollar");
 }
 
 #[test]
@@ -248,6 +268,13 @@ fn an_anchor_is_a_dollar_and_without_anchors_there_are_no_prices() {
 fn the_last_ways_to_overflow_are_closed() {
     let huge = Rate::new(1 << 62, 1).unwrap();
     assert_eq!((huge.times(huge), huge.worth(i128::MAX)), (None, i128::MAX));
+    let rate = Rate::new((1 << 62) + 5, (1 << 62) - 5).unwrap();
+    let amount = 1 << 65;
+    assert_eq!(
+        rate.worth(amount),
+        amount + 80,
+        "the product needs 128 bits; ten units in 2^62 are 80 in 2^65"
+    );
     assert_eq!((Rate::new(0, 1), Rate::new(1, 0), Rate::new(1, i128::MAX)), (None, None, None));
 }
 

@@ -73,7 +73,7 @@ pub(super) struct Weighed {
     pub(super) volume: i128,
     /// Places of the anchors that count, and of those that are left out.
     counted: Vec<usize>,
-    depegged: Vec<usize>,
+    pub(super) depegged: Vec<usize>,
 }
 
 /// Weighs the minutes of the 24 hours before `as_of`. `None` if too few have trades.

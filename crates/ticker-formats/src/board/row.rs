@@ -30,6 +30,8 @@ pub enum Flag {
     QuoteVerified,
     /// Two accounts made most of the volume with each other.
     Concentrated,
+    /// An asset is an anchor that does not count as one dollar at present.
+    Depeg,
 }
 
 impl From<Warning> for Flag {
@@ -41,16 +43,18 @@ impl From<Warning> for Flag {
             Warning::InvalidAsset => Self::InvalidAsset,
             Warning::LookalikeOf => Self::Lookalike,
             Warning::UnverifiedAnchor => Self::UnverifiedAnchor,
+            Warning::Depeg => Self::Depeg,
         }
     }
 }
 
 impl Flag {
     /// The warnings. A row has little room, so those about deceit come first.
-    pub(crate) const WARNINGS: [Self; 6] = [
+    pub(crate) const WARNINGS: [Self; 7] = [
         Self::Lookalike,
         Self::Concentrated,
         Self::UnverifiedAnchor,
+        Self::Depeg,
         Self::InvalidAsset,
         Self::Thin,
         Self::Stale,
@@ -66,6 +70,7 @@ impl Flag {
             Self::BaseVerified => 32,
             Self::QuoteVerified => 64,
             Self::Concentrated => 128,
+            Self::Depeg => 256,
         }
     }
 
@@ -79,6 +84,7 @@ impl Flag {
             Self::Lookalike => "look-alike",
             Self::Concentrated => "concentrated",
             Self::UnverifiedAnchor => "unverified anchor",
+            Self::Depeg => "lost the dollar",
             Self::BaseVerified | Self::QuoteVerified => "",
         }
     }
@@ -243,6 +249,6 @@ mod tests {
             all.set(flag);
             assert!(all.bits() > before && !flag.tag().is_empty(), "{flag:?}");
         }
-        assert_eq!(all.bits(), 159, "the bits that the script counts as warnings");
+        assert_eq!(all.bits(), 415, "the bits that the script counts as warnings");
     }
 }

@@ -106,4 +106,9 @@ impl<'a> AssetView<'a> {
     pub fn usd(&self) -> Option<&'a UsdPrice> {
         self.view.usd().price(self.id)
     }
+
+    /// Returns true if the asset is an anchor that does not count as one dollar at present.
+    pub(super) fn is_depegged(&self) -> bool {
+        self.view.usd().xlm().is_some_and(|xlm| xlm.depegged.contains(&self.id))
+    }
 }

@@ -21,6 +21,7 @@ pub(crate) enum Warning {
     InvalidAsset,
     LookalikeOf,
     UnverifiedAnchor,
+    Depeg,
 }
 
 impl Warning {
@@ -33,6 +34,7 @@ impl Warning {
             Self::InvalidAsset => "invalid_asset",
             Self::LookalikeOf => "lookalike_of",
             Self::UnverifiedAnchor => "unverified_anchor",
+            Self::Depeg => "depeg",
         }
     }
 }
@@ -112,6 +114,10 @@ fn of_asset(asset: &AssetView<'_>, market: &MarketView<'_>) -> Vec<Flag> {
     if !anchor.is_empty() && !asset.is_verified() {
         let reason = format!("{} claims an anchor that its home domain does not confirm", asset.name());
         flags.push(Flag { flag: Warning::UnverifiedAnchor, reason });
+    }
+    if asset.is_depegged() {
+        let reason = format!("{} is more than 2 % away from the dollar of the other anchors", asset.name());
+        flags.push(Flag { flag: Warning::Depeg, reason });
     }
     flags
 }
