@@ -63,6 +63,12 @@ impl QuotedPrices {
         }
     }
 
+    /// Prices that stayed at one.
+    #[must_use]
+    pub const fn flat(price: Price) -> Self {
+        Self { open: price, high: price, low: price, close: price }
+    }
+
     /// Difference of the last and the first price, as a ratio.
     #[must_use]
     pub fn change(&self) -> (i128, i128) {

@@ -107,7 +107,7 @@ fn listed() -> impl Iterator<Item = Asset> {
 }
 
 /// Assets that may stand for their codes, in no particular order: those that their home domains vouch for and enough
-/// accounts hold. Codes of the fixed list have none.
+/// accounts hold. Codes of the fixed list have none, nor has `native`.
 #[must_use]
 pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<String, Vec<Candidate>> {
     let directory = snapshot.directory();
@@ -118,7 +118,8 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
     let mut candidates: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
     for (id, listed) in directory.assets() {
         let Some(asset) = names.asset(id) else { continue };
-        let is_fixed = fixed.iter().any(|fixed| fixed.code() == asset.code());
+        // `native` means XLM wherever an asset is named.
+        let is_fixed = asset.code() == "native" || fixed.iter().any(|fixed| fixed.code() == asset.code());
         // Replicas may know different markets without a trade in the windows.
         let is_traded =
             directory.markets_of_asset(id).any(|market| snapshot.windows().figures_of(market).is_some());

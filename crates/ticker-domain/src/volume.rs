@@ -2,10 +2,10 @@
 
 use super::{asset::Asset, instant::UnixSeconds, usd::Rate};
 
-/// Kind of a quote: the way from it to the dollar in a past window.
+/// Kind of a volume: the way from it to the dollar in a past window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QuoteKind {
-    /// The quote counts as one dollar.
+    /// The asset counts as one dollar.
     Dollar,
     /// XLM, worth what it traded at against the dollars of the window.
     Xlm,
@@ -17,30 +17,35 @@ impl QuoteKind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Dollar, Self::Xlm, Self::Other];
 
-    /// Kind of a quote. `anchors` count as one dollar.
+    /// Side of a market whose volume leads to the dollar, with its kind: the quote, or the base if only that has a way.
+    /// `anchors` count as one dollar.
     #[must_use]
-    pub fn of(quote: &Asset, anchors: &[Asset]) -> Self {
-        match quote {
-            quote if anchors.contains(quote) => Self::Dollar,
+    pub fn of_market<'a>(base: &'a Asset, quote: &'a Asset, anchors: &[Asset]) -> (Self, &'a Asset) {
+        let kind = |asset: &Asset| match asset {
+            asset if anchors.contains(asset) => Self::Dollar,
             Asset::Native => Self::Xlm,
             Asset::Issued { .. } => Self::Other,
+        };
+        match (kind(quote), kind(base)) {
+            (Self::Other, Self::Other) | (Self::Dollar | Self::Xlm, _) => (kind(quote), quote),
+            (Self::Other, of_base) => (of_base, base),
         }
     }
 }
 
-/// Volume of markets whose quotes are of one kind, in a window. Amounts are in stroops.
+/// Volume of markets of one kind, in a window. Amounts are in stroops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolumePart {
     /// Start of the window.
     pub start: UnixSeconds,
-    /// Kind of the quotes.
+    /// Kind of the side that leads to the dollar.
     pub kind: QuoteKind,
     /// Volume of the asset in question.
     pub volume: i128,
     /// The part of it with liquidity pools.
     pub pool: i128,
-    /// Volume of the quotes.
-    pub quote_volume: i128,
+    /// Volume of that side.
+    pub valued_volume: i128,
     /// Number of trades.
     pub trade_count: u64,
 }
@@ -54,11 +59,11 @@ pub struct VolumeSums {
     pub pool: i128,
     /// Number of trades.
     pub trade_count: u64,
-    /// Quote volume in dollars.
+    /// Volume in dollars.
     dollars: i128,
-    /// Quote volume in XLM.
+    /// Volume in XLM.
     xlm: i128,
-    /// True if some quote volume has no honest way to the dollar.
+    /// True if some volume has no honest way to the dollar.
     has_other: bool,
 }
 
@@ -69,9 +74,9 @@ impl VolumeSums {
         self.pool = self.pool.saturating_add(part.pool);
         self.trade_count = self.trade_count.saturating_add(part.trade_count);
         match part.kind {
-            QuoteKind::Dollar => self.dollars = self.dollars.saturating_add(part.quote_volume),
-            QuoteKind::Xlm => self.xlm = self.xlm.saturating_add(part.quote_volume),
-            QuoteKind::Other => self.has_other |= part.quote_volume > 0,
+            QuoteKind::Dollar => self.dollars = self.dollars.saturating_add(part.valued_volume),
+            QuoteKind::Xlm => self.xlm = self.xlm.saturating_add(part.valued_volume),
+            QuoteKind::Other => self.has_other |= part.valued_volume > 0,
         }
     }
 
@@ -87,9 +92,24 @@ impl VolumeSums {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asset::tests::issued;
 
-    fn part(kind: QuoteKind, quote_volume: i128) -> VolumePart {
-        VolumePart { start: UnixSeconds(0), kind, volume: 10, pool: 4, quote_volume, trade_count: 2 }
+    fn part(kind: QuoteKind, valued_volume: i128) -> VolumePart {
+        VolumePart { start: UnixSeconds(0), kind, volume: 10, pool: 4, valued_volume, trade_count: 2 }
+    }
+
+    #[test]
+    fn a_market_is_valued_by_its_quote_or_else_by_its_base() {
+        let [usdc, eurc, tea] = [issued("USDC", 1), issued("EURC", 2), issued("TEA", 3)];
+        let of = |base: &Asset, quote: &Asset| {
+            let (kind, side) = QuoteKind::of_market(base, quote, &[usdc]);
+            (kind, *side)
+        };
+        assert_eq!(of(&Asset::Native, &usdc), (QuoteKind::Dollar, usdc));
+        assert_eq!(of(&tea, &Asset::Native), (QuoteKind::Xlm, Asset::Native));
+        assert_eq!(of(&Asset::Native, &eurc), (QuoteKind::Xlm, Asset::Native), "the quote has no way");
+        assert_eq!(of(&usdc, &eurc), (QuoteKind::Dollar, usdc));
+        assert_eq!(of(&tea, &eurc), (QuoteKind::Other, eurc));
     }
 
     #[test]

@@ -52,8 +52,8 @@ use ticker_schemas::{SCHEMAS, Validator};
 const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
 const UNIT: i64 = 10_000_000;
 
-/// A day of six markets: XLM against USDC, a token against both, one whose token is not valid and has a price of many
-/// zeros, and two without a price.
+/// A day of seven markets: XLM against USDC, a token against both, one whose token is not valid and has a price of many
+/// zeros, two without a price, and one in which only dust traded after a clean trade of three days ago.
 fn view() -> ListingView {
     let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
     let token = |byte: u8| format!("TEA:{}", address(byte)).parse::<Asset>().unwrap();
@@ -73,7 +73,7 @@ fn view() -> ListingView {
         };
         (*id, Some(listed))
     }));
-    directory.add_markets([(1, 1, 2), (2, 3, 2), (3, 1, 3), (4, 1, 4), (5, 1, 5), (6, 5, 2)]);
+    directory.add_markets([(1, 1, 2), (2, 3, 2), (3, 1, 3), (4, 1, 4), (5, 1, 5), (6, 5, 2), (7, 3, 5)]);
     let level = |n, d| Level { price: Price::new(n, d).unwrap(), amount: Total::parse("1").unwrap() };
     let book = OrderBook { bids: vec![level(1, 10)], asks: vec![level(1, 8)] };
     let book = PolledBook::of(&book, NOW.minus(5));
@@ -96,6 +96,8 @@ fn view() -> ListingView {
     for market in [5, 6] {
         windows.add(market, trade(1_002, market, NOW.0, (3, 0), (0, 0)));
     }
+    windows.add(7, trade(1, 7, NOW.0 - 3 * 86_400, (UNIT, UNIT / 10), (1, 10)));
+    windows.add(7, trade(1_003, 7, NOW.0, (1, 50), (50, 1)));
     windows.advance(NOW);
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
     let range = LedgerRange { from: 1, to: 1_001, from_time: UnixSeconds(1), to_time: NOW };

@@ -41,12 +41,12 @@ struct Columns {
     ids: Vec<CandleMarketId>,
     kinds: Vec<i32>,
     is_counter: Vec<bool>,
-    quote_is_counter: Vec<bool>,
+    valued_is_counter: Vec<bool>,
 }
 
 impl Database {
-    /// Sums up the volumes of an asset's markets by the start of their candles and the kind of their quotes. Also returns
-    /// the times of complete ledgers.
+    /// Sums up the volumes of an asset's markets by the start of their candles and their kind. Also returns the times of
+    /// complete ledgers.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Database {
             (&columns.ids, Type::INT4_ARRAY),
             (&columns.kinds, Type::INT4_ARRAY),
             (&columns.is_counter, Type::BOOL_ARRAY),
-            (&columns.quote_is_counter, Type::BOOL_ARRAY),
+            (&columns.valued_is_counter, Type::BOOL_ARRAY),
             (&from, Type::TIMESTAMPTZ),
             (&to, Type::TIMESTAMPTZ),
         ];
@@ -87,7 +87,7 @@ impl Database {
                         .unwrap_or(QuoteKind::Other),
                     volume: sum(3)?,
                     pool: sum(4)?,
-                    quote_volume: sum(5)?,
+                    valued_volume: sum(5)?,
                     trade_count: u64::saturating_from(count),
                 })
             })
@@ -115,11 +115,12 @@ async fn columns(transaction: &Transaction<'_>, query: &VolumeQuery) -> Result<C
         // Only a hand in the database can make a name that is none. One such row must not stop all others.
         let (Ok(base), Ok(counter)) = (base.parse(), counter.parse()) else { continue };
         let Some((market, false)) = Market::of(base, counter) else { continue };
-        let (_, quote) = market.quoted();
+        let (base, quote) = market.quoted();
+        let (kind, valued) = QuoteKind::of_market(base, quote, &query.anchors);
         columns.ids.push(row.try_get(0)?);
-        columns.kinds.push(number(QuoteKind::of(quote, &query.anchors)));
+        columns.kinds.push(number(kind));
         columns.is_counter.push(*market.counter() == query.asset);
-        columns.quote_is_counter.push(quote == market.counter());
+        columns.valued_is_counter.push(valued == market.counter());
     }
     Ok(columns)
 }

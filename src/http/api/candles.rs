@@ -158,15 +158,8 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
         let query = aggregation_query(request, &parameters)?;
         let (listing, buckets) = (&view.listing, query.buckets);
         let oldest = reader.oldest(listing, buckets);
-        let from = match query.first() {
-            Some(first) if first < oldest => {
-                let oldest = oldest.0.saturating_mul(1_000);
-                return Err(ApiError::Gone(format!(
-                    "older candles are not held: start_time must be at least {oldest}"
-                )));
-            }
-            first => first.unwrap_or(oldest),
-        };
+        // Horizon too begins with the oldest trade that it holds.
+        let from = query.first().map_or(oldest, |first| first.max(oldest));
         // The links name the host that this reader asked for, so that no other reader may get them.
         let key = format!("{}#{}", query.address, parameters.key(&[]));
         let (to, limit, newest) = (query.end(), query.limit, query.descending);

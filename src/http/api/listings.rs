@@ -56,6 +56,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// Answers with the trades of one market. `path` is the route under which the request counts.
+/// Time of a question: in seconds, or in milliseconds as `trade_timestamp` has it. `round_up` is 999 to round up, 0 to
+/// round down.
+fn seconds(time: i64, round_up: i64) -> UnixSeconds {
+    /// Seconds of the year 5138, and milliseconds of the year 1973.
+    const MILLISECONDS_FROM: i64 = 100_000_000_000;
+    UnixSeconds(if time < MILLISECONDS_FROM { time } else { time.saturating_add(round_up) / 1_000 })
+}
+
 async fn historical_trades(
     request: HttpRequest,
     state: web::Data<PublicState>,
@@ -71,15 +79,17 @@ async fn historical_trades(
         let side = parameters.word("type", &["buy", "sell"])?;
         let as_of = view.listing.as_of();
         let oldest = Span::Week.edge(as_of).plus(1);
-        let from =
-            parameters.number("start_time", 0, i64::MAX)?.map_or(Span::Day.edge(as_of).plus(1), UnixSeconds);
+        let [from, to] = [("start_time", 999), ("end_time", 0)].map(|(name, round_up)| {
+            Ok(parameters.number(name, 0, i64::MAX)?.map(|time| seconds(time, round_up)))
+        });
+        let from = from?.unwrap_or(Span::Day.edge(as_of).plus(1));
         let limit = parameters.number("limit", 0, i64::MAX)?.filter(|limit| *limit > 0);
         let query = TradeQuery {
             side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
             limit: limit.map(usize::saturating_from),
             from,
             // The network's clock may be ahead of ours.
-            to: parameters.number("end_time", 0, i64::MAX)?.map_or(UnixSeconds(i64::MAX), UnixSeconds),
+            to: to?.unwrap_or(UnixSeconds(i64::MAX)),
         };
         if from < oldest {
             let oldest = oldest.0;

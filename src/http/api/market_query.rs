@@ -179,8 +179,10 @@ impl MarketQuery {
         markets.retain(|market| {
             base.is_none_or(|base| base.asset() == market.base().asset())
                 && quote.is_none_or(|quote| quote.asset() == market.quote().asset())
-                && either(market, &|asset| is(self.code.as_deref(), asset.asset().code()))
-                && either(market, &|asset| is(self.issuer.as_deref(), asset.asset().issuer()))
+                && either(market, &|asset| {
+                    is(self.code.as_deref(), asset.asset().code())
+                        && is(self.issuer.as_deref(), asset.asset().issuer())
+                })
                 && self.verified.is_none_or(|verified| market.is_verified() == verified)
                 && self.min_volume_usd.is_none_or(|least| {
                     market.day_volume_usd().is_some_and(|volume| volume >= i128::from(least) * DOLLAR)

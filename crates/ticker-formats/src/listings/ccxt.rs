@@ -170,7 +170,7 @@ pub fn ticker(market: &MarketView<'_>, style: IdStyle) -> Vec<u8> {
 
 fn ticker_of(market: &MarketView<'_>, style: IdStyle) -> Ticker {
     let (day, book, as_of) = (market.stats(Span::Day), market.book(), market.view().as_of());
-    let prices = day.prices;
+    let prices = market.day_prices();
     let number = |text: Option<String>| text.map(Number);
     let price = |price| number(value::price(price));
     let average = prices.and_then(|prices| {
@@ -189,9 +189,10 @@ fn ticker_of(market: &MarketView<'_>, style: IdStyle) -> Ticker {
         bid_volume: None,
         ask: number(book.as_ref().and_then(QuotedBook::ask)),
         ask_volume: None,
-        vwap: number(value::ratio(day.vwap)),
+        // Dust alone has no average worth its name either.
+        vwap: number(value::ratio(day.vwap.filter(|_| day.prices == prices))),
         open: price(prices.map(|prices| prices.open)),
-        close: price(prices.map(|prices| prices.close)),
+        close: price(market.last()),
         last: price(market.last()),
         previous_close: None,
         change: number(value::ratio(prices.map(|prices| prices.change()))),

@@ -96,8 +96,7 @@ pub(crate) fn pairs(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> 
 /// Writes `tickers`: the markets with their figures of 24 hours. A day in which no trade had a price has no ticker.
 pub(crate) fn tickers(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let ticker = |market: &MarketView<'_>| {
-        let day = market.stats(Span::Day);
-        let prices = day.prices?;
+        let (day, prices) = (market.stats(Span::Day), market.day_prices()?);
         let book = market.book();
         Some(Ticker {
             ticker_id: market.spelled(style),

@@ -98,8 +98,7 @@ struct DexPair {
 /// Writes `summary`: all markets with their figures of 24 hours. An unknown bid or ask is 0.
 pub(crate) fn summary(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
     let summary = |market: &MarketView<'_>| {
-        let day = market.stats(Span::Day);
-        let prices = day.prices?;
+        let (day, prices) = (market.stats(Span::Day), market.day_prices()?);
         let book = market.book();
         Some(Summary {
             trading_pairs: pair_name(market, style),
@@ -145,7 +144,7 @@ pub(crate) fn ticker(view: &ListingView, style: IdStyle, out: &mut dyn Write) ->
         let ticker = Ticker {
             base_id: unified_id(market.base()),
             quote_id: unified_id(market.quote()),
-            last_price: Number(value::price(Some(day.prices?.close))?),
+            last_price: Number(value::price(Some(market.day_prices()?.close))?),
             base_volume: Number(decimal::amount(day.base_volume)),
             quote_volume: Number(decimal::amount(day.quote_volume)),
             is_frozen: 0,
@@ -187,7 +186,7 @@ pub(crate) fn dex(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io
             quote_id: quote.spelled(style),
             quote_name: quote.display_name(),
             quote_symbol: quote.asset().code().to_owned(),
-            last_price: value::price(Some(day.prices?.close))?,
+            last_price: value::price(Some(market.day_prices()?.close))?,
             base_volume: decimal::amount(day.base_volume),
             quote_volume: decimal::amount(day.quote_volume),
         };

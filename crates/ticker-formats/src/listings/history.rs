@@ -88,11 +88,6 @@ impl<'a> MarketHistory<'a> {
         self.recent.is_some() || !self.stored.candles.is_empty()
     }
 
-    /// Quote asset.
-    pub(super) fn quote(&self) -> &Asset {
-        self.market.quoted().1
-    }
-
     /// True if the base of new outputs is the counter of the normalised market.
     pub(super) fn is_flipped(&self) -> bool {
         self.market.quoted().0 != self.market.base()

@@ -9,7 +9,7 @@ use ticker_domain::{
     listed_trade::ListedTrade,
     market::Market,
     price::Price,
-    quoted::QuotedStats,
+    quoted::{QuotedPrices, QuotedStats},
     span::Span,
     trade_stats::{TradeStats, WindowTrade},
     usd::Rate,
@@ -132,6 +132,18 @@ impl<'a> MarketView<'a> {
     #[must_use]
     pub fn last(&self) -> Option<Price> {
         self.stats(Span::Week).prices.map(|prices| prices.close)
+    }
+
+    /// Prices of the last 24 hours for listing sites, and of bots' tickers. `close` is the [last price](Self::last). If dust
+    /// alone traded in that time, all prices are the last clean one of the 7 days: dust can print any price.
+    pub(super) fn day_prices(&self) -> Option<QuotedPrices> {
+        let (day, week) = (self.stats(Span::Day), self.stats(Span::Week));
+        let is_dust = day.clean_count == 0 && week.clean_count > 0;
+        if is_dust && day.prices.is_some() {
+            Some(QuotedPrices::flat(week.prices?.close))
+        } else {
+            day.prices
+        }
     }
 
     /// The last price in dollars.

@@ -76,11 +76,12 @@ type SumsByStart = BTreeMap<UnixSeconds, VolumeSums>;
 pub fn of_market(view: &ListingView, market: Market, window: Window, past: &Past) -> Vec<u8> {
     let history = MarketHistory::new(view, market, &past.market);
     let mut sums = SumsByStart::new();
-    let kind = QuoteKind::of(history.quote(), view.anchors());
+    let (base, quote) = market.quoted();
+    let (kind, valued) = QuoteKind::of_market(base, quote, view.anchors());
     for (start, quoted) in filled(&history, window) {
-        let (volume, pool) = (quoted.quote_volume, quoted.pool_quote_volume);
-        let part =
-            VolumePart { start, kind, volume, pool, quote_volume: volume, trade_count: quoted.trade_count };
+        let (volume, pool, trade_count) = (quoted.quote_volume, quoted.pool_quote_volume, quoted.trade_count);
+        let valued_volume = if valued == quote { volume } else { quoted.base_volume };
+        let part = VolumePart { start, kind, volume, pool, valued_volume, trade_count };
         sums.entry(start).or_default().add(&part);
     }
     document(view, window, Some(market.name()), None, &sums, past)
@@ -99,15 +100,17 @@ pub fn of_asset(view: &ListingView, asset: &Asset, window: Window, past: &Past) 
         let is_base = market.base().asset() == asset;
         let sides = Market::of(*market.base().asset(), *market.quote().asset());
         let Some((sides, _)) = sides else { continue };
-        let kind = QuoteKind::of(market.quote().asset(), view.anchors());
+        let quote = market.quote().asset();
+        let (kind, valued) = QuoteKind::of_market(market.base().asset(), quote, view.anchors());
         for (start, quoted) in filled(&MarketHistory::new(view, sides, &none), window) {
             let (volume, pool) = if is_base {
                 (quoted.base_volume, quoted.pool_volume)
             } else {
                 (quoted.quote_volume, quoted.pool_quote_volume)
             };
-            let (quote_volume, trade_count) = (quoted.quote_volume, quoted.trade_count);
-            let part = VolumePart { start, kind, volume, pool, quote_volume, trade_count };
+            let valued_volume = if valued == quote { quoted.quote_volume } else { quoted.base_volume };
+            let trade_count = quoted.trade_count;
+            let part = VolumePart { start, kind, volume, pool, valued_volume, trade_count };
             sums.entry(start).or_default().add(&part);
         }
     }

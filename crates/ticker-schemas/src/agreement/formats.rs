@@ -49,6 +49,7 @@ impl Format {
             named_by: "id",
             fields: &[
                 ("close", "last"),
+                ("last", "last"),
                 ("high", "high"),
                 ("low", "low"),
                 ("bid", "bid"),

@@ -36,7 +36,7 @@ pub struct Reference {
 }
 
 /// Names of a market's values, and where its document has them.
-const VALUES: [(&str, &str); 16] = [
+const VALUES: [(&str, &str); 17] = [
     ("id", "/id"),
     ("pool_id", "/pool_id"),
     ("base", "/base/id"),
@@ -45,7 +45,8 @@ const VALUES: [(&str, &str); 16] = [
     ("quote_code", "/quote/code"),
     ("base_contract", "/base/contract_id"),
     ("quote_contract", "/quote/contract_id"),
-    ("last", "/windows/24h/close"),
+    ("last", "/last"),
+    ("close", "/windows/24h/close"),
     ("high", "/windows/24h/high"),
     ("low", "/windows/24h/low"),
     ("base_volume", "/windows/24h/base_volume"),
@@ -122,6 +123,12 @@ fn market(document: &Value, of_code: &BTreeMap<String, String>, names: &BTreeMap
     let value = |pointer: &str| document.pointer(pointer).and_then(text);
     let mut figures: BTreeMap<&'static str, Option<String>> =
         VALUES.into_iter().map(|(name, pointer)| (name, value(pointer))).collect();
+    let clean_count = |window: &str| document.pointer(&format!("/windows/{window}/clean_count"))?.as_u64();
+    // Of a day of dust alone, formats show the last clean price.
+    if clean_count("24h") == Some(0) && clean_count("7d") > Some(0) {
+        let last = value("/last");
+        figures.extend([("high", last.clone()), ("low", last), ("change_percent", Some("0".to_owned()))]);
+    }
     let symbol = |side: &str| {
         let (id, code) = (value(&format!("/{side}/id"))?, value(&format!("/{side}/code"))?);
         Some(if of_code.get(&code) == Some(&id) { code } else { id })
@@ -142,7 +149,7 @@ fn market(document: &Value, of_code: &BTreeMap<String, String>, names: &BTreeMap
     ]);
     let trade_count = document.pointer("/windows/24h/trade_count").and_then(Value::as_u64).unwrap_or(0);
     let is_valid = |side: &str| *at(at(document, side), "valid") == true;
-    let has_price = figures.get("last").is_some_and(Option::is_some);
+    let has_price = figures.get("close").is_some_and(Option::is_some);
     Market {
         id: value("/id").unwrap_or_default(),
         trade_count,

@@ -357,7 +357,7 @@ pub const OPERATIONS: &[Operation] = &[
     with(
         plain("/trade_aggregations", CHARTS, "Horizon's resource of this name", OfView("trade_aggregations")),
         OF_AGGREGATIONS,
-        &[400, 406, 410, 503],
+        &[400, 406, 503],
     ),
     with(
         plain("/api/v1/volume", CHARTS, "Volume of a past window, of a market or an asset", OfView("volume")),

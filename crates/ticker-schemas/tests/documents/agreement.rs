@@ -18,7 +18,7 @@ fn all_formats_agree_and_a_wrong_figure_is_named() {
     let view = view();
     let reference = reference(&view);
     assert_same(reference.own(), 4, "markets");
-    assert_eq!(reference.markets().iter().filter(|market| market.is_listed).count(), 3);
+    assert_eq!(reference.markets().iter().filter(|market| market.is_listed).count(), 4);
     for format in Format::ALL {
         for (style, of) in [(IdStyle::Classic, Style::Classic), (IdStyle::Contract, Style::Contract)] {
             let body = whole(format.schema, &view, style);
@@ -40,6 +40,22 @@ fn all_formats_agree_and_a_wrong_figure_is_named() {
     for (style, of) in [(IdStyle::Classic, Style::Classic), (IdStyle::Contract, Style::Contract)] {
         let assets = whole("coinmarketcap-assets", &view, style);
         assert_same(&reference.compare_assets(of, &assets).unwrap(), 3, "assets");
+    }
+}
+
+#[test]
+fn a_day_of_dust_alone_has_the_last_clean_price_in_all_formats() {
+    let view = view();
+    let reference = reference(&view);
+    let dusty = reference.markets().iter().find(|market| market.figure("close") == Some("50")).unwrap();
+    for (figure, expected) in [("last", "0.1"), ("high", "0.1"), ("low", "0.1"), ("change_percent", "0")] {
+        assert_eq!(dusty.figure(figure), Some(expected), "{figure}");
+    }
+    let id = dusty.figure("id").unwrap();
+    let tickers: Value = serde_json::from_slice(&whole("ccxt-tickers", &view, IdStyle::Classic)).unwrap();
+    let ticker = tickers.as_array().unwrap().iter().find(|ticker| ticker["id"] == id).unwrap();
+    for (field, expected) in [("open", json!(0.1)), ("average", json!(0.1)), ("vwap", Value::Null)] {
+        assert_eq!(ticker[field], expected, "{field}");
     }
 }
 
