@@ -7,7 +7,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use ticker_domain::{
-    candles::Interval, decimal, identity::SpelledAsset, instant::UnixSeconds, quoted::QuotedStats, span::Span,
+    candles::Interval, decimal, identity::SpelledAsset, instant::UnixSeconds, listed_trade::ListedTrade,
+    quoted::QuotedStats, span::Span,
 };
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
     one_by_one::OneByOne,
     orderbook::{Numbers, QuotedLevels},
     own::{to_bytes, write_json},
-    trades::TradeRow,
+    trades::{Order, TradeRow},
     value::{self, Number},
     view::{IdStyle, ListingView},
 };
@@ -208,12 +209,16 @@ fn ticker_of(market: &MarketView<'_>, style: IdStyle) -> Ticker {
 pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
     let view = market.view();
     let oldest = Span::Week.edge(view.as_of());
-    let edge = page.since.map_or(oldest, |since| since.minus(1).max(oldest));
     let symbol = symbol(market);
-    // Chosen before they are printed: a busy market has a million trades in 7 days.
-    let mut listed = market.trades_since(edge);
-    listed.retain(|listed| listed.trade.price.is_some());
-    let listed = page.of(listed);
+    let (order, edge) = match page.since {
+        Some(since) => (Order::OldestFirst, since.minus(1).max(oldest)),
+        None => (Order::NewestFirst, oldest),
+    };
+    let priced = market.numbered(order, edge, UnixSeconds(i64::MAX)).filter(|of| of.trade.price.is_some());
+    let mut listed: Vec<ListedTrade> = priced.take(page.limit).collect();
+    if order == Order::NewestFirst {
+        listed.reverse();
+    }
     let rows = listed.iter().map(|listed| TradeRow::of(listed, market.is_flipped())).filter_map(|row| {
         Some(Trade {
             id: row.id.to_string(),

@@ -10,7 +10,7 @@ use super::{
     market::MarketView,
     one_by_one::{Each, OneByOne},
     own::write_json,
-    trades::TradeRow,
+    trades::{Order, TradeRow},
     value,
     view::{IdStyle, ListingView},
 };
@@ -121,16 +121,14 @@ pub(crate) fn tickers(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
 ///
 /// Errors of the writer.
 pub fn historical_trades(market: &MarketView<'_>, query: TradeQuery, out: &mut dyn Write) -> io::Result<()> {
-    let listed = market.trades_since(query.from.minus(1));
-    let (rows, is_flipped) = (listed.as_slice(), market.is_flipped());
+    let is_flipped = market.is_flipped();
     let of_side = |side: Side| {
         let is_wanted = query.side.is_none_or(|only| only == side);
-        let is_of_side = move |of: &&ListedTrade| {
-            of.trade.closed_at <= query.to && (of.trade.is_buy != is_flipped) == (side == Side::Buy)
-        };
+        let is_of_side = move |of: &ListedTrade| (of.trade.is_buy != is_flipped) == (side == Side::Buy);
         let trades = move || {
-            let rows = rows.iter().rev().filter(is_of_side);
-            let trades = rows.filter_map(move |of| trade(TradeRow::of(of, is_flipped)));
+            let listed =
+                market.numbered(Order::NewestFirst, query.from.minus(1), query.to).filter(is_of_side);
+            let trades = listed.filter_map(move |of| trade(TradeRow::of(&of, is_flipped)));
             trades.take(query.limit.unwrap_or(usize::MAX))
         };
         is_wanted.then_some(Each(trades))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::Serialize;
-use ticker_domain::{asset::Asset, decimal, span::Span};
+use ticker_domain::{asset::Asset, decimal, instant::UnixSeconds, span::Span};
 
 use super::{
     asset::AssetView,
@@ -17,7 +17,7 @@ use super::{
     market::MarketView,
     one_by_one::{Each, OneByOne},
     own::write_json,
-    trades::TradeRow,
+    trades::{Order, TradeRow},
     value::{self, Number},
     view::{IdStyle, ListingView},
 };
@@ -160,7 +160,7 @@ pub(crate) fn ticker(view: &ListingView, style: IdStyle, out: &mut dyn Write) ->
 ///
 /// Errors of the writer.
 pub fn trades(market: &MarketView<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let listed = market.trades_since(Span::Day.edge(market.view().as_of()));
+    let edge = Span::Day.edge(market.view().as_of());
     let trade = |row: TradeRow| {
         Some(Trade {
             trade_id: row.id,
@@ -171,7 +171,8 @@ pub fn trades(market: &MarketView<'_>, out: &mut dyn Write) -> io::Result<()> {
             side: row.trade.side,
         })
     };
-    let rows = || listed.iter().rev().map(|of| TradeRow::of(of, market.is_flipped()));
+    let newest_first = || market.numbered(Order::NewestFirst, edge, UnixSeconds(i64::MAX));
+    let rows = || newest_first().map(|of| TradeRow::of(&of, market.is_flipped()));
     write_json(out, &Each(|| rows().filter_map(trade)))
 }
 

@@ -6,7 +6,6 @@ use ticker_domain::{
     candles::Buckets,
     identity,
     instant::UnixSeconds,
-    listed_trade::ListedTrade,
     market::Market,
     price::Price,
     quoted::{QuotedPrices, QuotedStats},
@@ -19,7 +18,7 @@ use ticker_domain::{
 use super::{
     asset::AssetView,
     book::{self, QuotedBook},
-    trades,
+    trades::{NumberedTrades, Order},
     view::{IdStyle, ListingView},
 };
 use crate::shown;
@@ -187,8 +186,8 @@ impl<'a> MarketView<'a> {
         self.view.snapshot().windows().by_bucket(self.id, buckets, times)
     }
 
-    /// Trades that closed after `edge` in complete ledgers, with their numbers, in order.
-    pub(crate) fn trades_since(&self, edge: UnixSeconds) -> Vec<ListedTrade> {
-        trades::of_market(self.view, self.id, edge)
+    /// Trades of complete ledgers that closed after `edge`, up to `end`, with their numbers.
+    pub(super) fn numbered(&self, order: Order, edge: UnixSeconds, end: UnixSeconds) -> NumberedTrades<'a> {
+        NumberedTrades::new(self.view, self.id, order, edge, end)
     }
 }

@@ -22,7 +22,7 @@ use super::{
     flags::{self, Flag},
     market::MarketView,
     one_by_one::OneByOne,
-    trades::TradeRow,
+    trades::{Order, TradeRow},
     value,
     view::ListingView,
 };
@@ -239,9 +239,9 @@ fn issuer(asset: &AssetView<'_>) -> Option<String> {
 
 fn last_trade(market: &MarketView<'_>) -> Option<LastTrade> {
     let at = market.last_trade_at()?;
-    let numbered = market.trades_since(at.minus(1));
+    let mut numbered = market.numbered(Order::NewestFirst, at.minus(1), at);
     Some(LastTrade {
-        id: numbered.last().map(|trade| trade.id),
+        id: numbered.next().map(|trade| trade.id),
         time: at.to_rfc3339(),
         age_s: market.view().as_of().0.saturating_sub(at.0).max(0), // the network's clock may be ahead
     })
@@ -426,14 +426,13 @@ pub(crate) fn symbols(view: &ListingView, out: &mut dyn Write) -> io::Result<()>
 /// inclusive, the newest first.
 #[must_use]
 pub fn trades(market: &MarketView<'_>, from: UnixSeconds, to: UnixSeconds, limit: usize) -> Vec<u8> {
-    let listed = market.trades_since(from.minus(1));
-    let in_time = listed.iter().rev().filter(|of| of.trade.closed_at <= to).take(limit);
+    let in_time = market.numbered(Order::NewestFirst, from.minus(1), to).take(limit);
     let view = market.view();
     to_bytes(&TradeList {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
         market: market.name(),
-        trades: in_time.map(|of| TradeRow::of(of, market.is_flipped())).collect(),
+        trades: in_time.map(|of| TradeRow::of(&of, market.is_flipped())).collect(),
     })
 }
 

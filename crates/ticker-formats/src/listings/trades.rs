@@ -2,13 +2,21 @@
 
 use serde::Serialize;
 use ticker_domain::{
-    instant::UnixSeconds,
+    instant::{MINUTE, UnixSeconds},
     listed_trade::{self, ListedTrade},
     trade_stats::WindowTrade,
     windows::MarketId,
 };
 
 use super::{value, view::ListingView};
+
+/// Length of the first piece, in seconds.
+const FIRST_PIECE_S: i64 = MINUTE;
+/// Factor between the lengths of two pieces, if the first has too few or too many trades.
+const GROWTH: i64 = 4;
+/// Trades from which a piece does not grow any more, and beyond which the next one is shorter.
+const PIECE_MIN: usize = 1_000;
+const PIECE_MAX: usize = 10_000;
 
 /// Trade in the orientation of new outputs: amounts in units, price quote per base.
 #[derive(Debug, Serialize)]
@@ -39,9 +47,80 @@ pub(super) struct TradeRow {
     pub(super) millis: i64,
 }
 
-/// Trades of complete ledgers that closed after `edge`, numbered.
-pub(super) fn of_market(view: &ListingView, market: MarketId, edge: UnixSeconds) -> Vec<ListedTrade> {
-    listed_trade::numbered(view.snapshot().windows().trades_since(market, edge), view.coverage())
+/// Order of trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Trades of complete ledgers of one market, with their numbers. They are read in pieces of time, since a busy market has
+/// a million trades in 7 days, and most readers want few.
+pub(super) struct NumberedTrades<'a> {
+    view: &'a ListingView,
+    market: MarketId,
+    order: Order,
+    /// Times of the trades that are not read yet: after `edge`, up to `end`.
+    edge: UnixSeconds,
+    end: UnixSeconds,
+    /// Length of the next piece, in seconds.
+    seconds: i64,
+    piece: std::vec::IntoIter<ListedTrade>,
+}
+
+impl<'a> NumberedTrades<'a> {
+    /// Trades that closed after `edge`, up to `end`.
+    pub(super) fn new(
+        view: &'a ListingView,
+        market: MarketId,
+        order: Order,
+        edge: UnixSeconds,
+        end: UnixSeconds,
+    ) -> Self {
+        let times = view.snapshot().windows().figures_of(market).and_then(|figures| figures.week.times);
+        // Nothing to read outside of what is held.
+        let (edge, end) = times.map_or((end, end), |(first, last)| (edge.max(first.minus(1)), end.min(last)));
+        Self { view, market, order, edge, end, seconds: FIRST_PIECE_S, piece: Vec::new().into_iter() }
+    }
+
+    /// Reads the next piece.
+    fn read(&mut self) {
+        let (edge, end) = match self.order {
+            Order::NewestFirst => (self.edge.max(self.end.minus(self.seconds)), self.end),
+            Order::OldestFirst => (self.edge, self.end.min(self.edge.plus(self.seconds))),
+        };
+        match self.order {
+            Order::NewestFirst => self.end = edge,
+            Order::OldestFirst => self.edge = end,
+        }
+        // All trades of a ledger close in the same second, so no piece cuts a ledger.
+        let trades = self.view.snapshot().windows().trades_since(self.market, edge);
+        let trades = trades.take_while(|trade| trade.closed_at <= end);
+        let mut piece = listed_trade::numbered(trades, self.view.coverage());
+        if piece.len() < PIECE_MIN {
+            self.seconds = self.seconds.saturating_mul(GROWTH);
+        } else if piece.len() > PIECE_MAX {
+            self.seconds = (self.seconds / GROWTH).max(1);
+        }
+        if self.order == Order::NewestFirst {
+            piece.reverse();
+        }
+        self.piece = piece.into_iter();
+    }
+}
+
+impl Iterator for NumberedTrades<'_> {
+    type Item = ListedTrade;
+
+    fn next(&mut self) -> Option<ListedTrade> {
+        loop {
+            match self.piece.next() {
+                Some(trade) => return Some(trade),
+                None if self.edge < self.end => self.read(),
+                None => return None,
+            }
+        }
+    }
 }
 
 impl QuotedTrade {
@@ -72,5 +151,71 @@ impl TradeRow {
             trade: QuotedTrade::of(&listed.trade, is_flipped),
             millis: listed.trade.closed_at.0.saturating_mul(1_000),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        asset::Asset, coverage::LedgerRange, directory::Directory, instant::HOUR, market::QUOTE_ASSETS,
+        market_snapshot::MarketSnapshot, test_support::trade, windows::Windows,
+    };
+
+    use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+    const MARKET: MarketId = 1;
+
+    /// Ledgers of two trades each, the number of seconds between them, and a burst in one second.
+    fn view(ledgers: i64, seconds: i64) -> ListingView {
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, Asset::Native), (2, QUOTE_ASSETS[0].parse().unwrap())]);
+        directory.add_markets([(MARKET, 1, 2)]);
+        for ledger in 0..ledgers {
+            for order in 0..2 {
+                let closed_at = NOW.0 - seconds * ledger;
+                windows.add(MARKET, trade(100_000 - ledger, order, closed_at, (10_000, 10_000), (1, 1)));
+            }
+        }
+        (0..12_000).for_each(|order| {
+            let burst = trade(200_000, order, NOW.0 + 1, (10_000, 10_000), (1, 1));
+            windows.add(MARKET, burst);
+        });
+        windows.advance(NOW);
+        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+        let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: NOW };
+        // One ledger is missing.
+        let coverage = vec![range(1, 99_990), range(99_992, 300_000)];
+        ListingView::new(7, snapshot, Arc::new(coverage), "Network".into(), &[], &Arc::default())
+    }
+
+    #[test]
+    fn pieces_are_the_whole_in_either_order() {
+        for (ledgers, seconds) in [(0, 1), (40, 9 * HOUR / 4), (3_000, 7), (20_000, 1)] {
+            let view = view(ledgers, seconds);
+            for (edge, end) in
+                [(0, i64::MAX), (NOW.0 - 5_000, NOW.0 - 70), (NOW.0, NOW.0), (NOW.0 + 1, i64::MAX)]
+            {
+                let (edge, end) = (UnixSeconds(edge), UnixSeconds(end));
+                let held = view.snapshot().windows().trades_since(MARKET, edge);
+                let held = held.filter(|trade| trade.closed_at <= end);
+                let mut whole = listed_trade::numbered(held, view.coverage());
+                let listed = |order| NumberedTrades::new(&view, MARKET, order, edge, end).collect::<Vec<_>>();
+                assert!(listed(Order::OldestFirst) == whole, "{ledgers} {edge:?}");
+                whole.reverse();
+                assert!(listed(Order::NewestFirst) == whole, "{ledgers} {edge:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_trades_read_few_pieces() {
+        let view = view(20_000, 1);
+        let end = NOW.minus(1);
+        let mut newest = NumberedTrades::new(&view, MARKET, Order::NewestFirst, UnixSeconds(0), end);
+        assert_eq!(newest.by_ref().take(100).count(), 100);
+        assert_eq!(newest.end, end.minus(FIRST_PIECE_S), "a minute has enough");
     }
 }
