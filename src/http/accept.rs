@@ -6,15 +6,15 @@ use actix_web::{
     mime::{self, Mime},
 };
 
+use super::negotiation::header_list;
+
 /// Weight of a type, and how closely the range that gave it names the type: 3 by name, 2 by `text/*`, 1 by `*/*`.
 type Weight = (Quality, u8);
 
 /// Returns true if the client prefers a page to JSON. A client without `Accept`, and one that weighs both alike, gets
 /// JSON, as from the old ticker. Of equal weights, that of the closer range counts: `text/html, */*` asks for the page.
 pub(super) fn prefers_html(request: &HttpRequest) -> bool {
-    let lines = request.headers().get_all(header::ACCEPT);
-    let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
-    is_html_first(&lines.join(","))
+    header_list(request, header::ACCEPT).is_some_and(|accept| is_html_first(&accept))
 }
 
 fn is_html_first(accept: &str) -> bool {

@@ -52,7 +52,8 @@ pub(super) struct Limits {
 /// Fate of the answer with which a cache exceeds its bytes. No answer follows it in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LastAnswer {
-    /// It is cached: it costs so much that only its own size goes beyond the limit.
+    /// It is cached: it costs so much that its own size may go beyond the limit. Those that were being made meanwhile
+    /// are not cached.
     Kept,
     /// It is not cached: the memory has another use.
     Dropped,
@@ -157,8 +158,12 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> Entry<K, V> {
         if !state.holds(self) {
             return;
         }
-        let exceeds = state.bytes + bytes > state.limits.bytes;
-        if exceeds && state.limits.last == LastAnswer::Dropped {
+        let limits = state.limits;
+        let is_full = match limits.last {
+            LastAnswer::Kept => state.bytes > limits.bytes,
+            LastAnswer::Dropped => state.bytes + bytes > limits.bytes,
+        };
+        if is_full {
             state.remove(&self.key);
         } else {
             state.bytes += bytes;
@@ -236,6 +241,15 @@ mod tests {
         counted.get("a", 9).await;
         assert_eq!((counted.made(), counted.cache.size()), (2, (2, 20)));
         assert!(counted.cache.has("a") && !counted.cache.has("c"));
+    }
+
+    #[tokio::test]
+    async fn of_large_answers_made_at_once_at_most_one_goes_beyond_the_limit() {
+        for (last, expected) in [(LastAnswer::Kept, (2, 1_802)), (LastAnswer::Dropped, (1, 901))] {
+            let counted = Counted::new(Limits { last, ..LIMITS });
+            tokio::join!(counted.get("a", 900), counted.get("b", 900), counted.get("c", 900));
+            assert_eq!((counted.made(), counted.cache.size()), (3, expected), "{last:?}");
+        }
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::{
     body::Pieces,
     inflated::Inflated,
     labels::Labels,
-    negotiation::{Coding, coding, names_second, names_tag},
+    negotiation::{Coding, coding, header_list, names_second, names_tag},
     problem::problem,
     sending::Ticket,
 };
@@ -57,9 +57,9 @@ pub(super) fn send(
 
 /// Returns the answer to a GET or HEAD of any file.
 pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>) -> HttpResponse {
-    let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_error = terms.status != StatusCode::OK;
-    let coding = coding(text(header::ACCEPT_ENCODING), file.brotli.is_some());
+    let accept = header_list(request, header::ACCEPT_ENCODING);
+    let coding = coding(accept.as_deref(), file.brotli.is_some());
     let Some(coding) = coding.or(is_error.then_some(Coding::Identity)) else {
         let available = if file.brotli.is_some() { "gzip, br and identity" } else { "gzip and identity" };
         return problem(
@@ -67,14 +67,14 @@ pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>)
             &format!("the file is available as {available}, and Accept-Encoding refuses all of them"),
         );
     };
-    let unchanged = match text(header::IF_NONE_MATCH) {
+    let unchanged = match header_list(request, header::IF_NONE_MATCH) {
         _ if is_error => false,
         // Only the tag of this coding: a cache that holds another one could not use the answer (13.1.2).
-        Some(given) => names_tag(given, tag_of(file, coding)),
-        None => text(header::IF_MODIFIED_SINCE)
+        Some(given) => names_tag(&given, tag_of(file, coding)),
+        None => header_list(request, header::IF_MODIFIED_SINCE)
             .zip(terms.labels)
             // Only exactly this second: after a wrong clock was corrected, a later date does not mean unchanged.
-            .is_some_and(|(given, labels)| names_second(given, labels.as_of())),
+            .is_some_and(|(given, labels)| names_second(&given, labels.as_of())),
     };
     let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { terms.status });
     if !is_error {

@@ -40,7 +40,7 @@ use self::{
 use super::{
     body::Pieces,
     labels::Labels,
-    negotiation::{Coding, coding},
+    negotiation::{Coding, coding, header_list},
     problem::{not_yet, problem},
     requests,
     sending::Ticket,
@@ -51,7 +51,7 @@ use crate::{
     published::{Publication, Published},
 };
 
-/// Largest body and largest query string.
+/// Largest body.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time limit for reading the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ const EXECUTIONS_MAX: usize = 8;
 const WHOLE_EXECUTIONS_MAX: usize = 2;
 /// Size up to which a small document is answered on the thread of the connection.
 const SHORT_BYTES: usize = 2_048;
-const ALLOWED: &str = "GET, POST, OPTIONS";
+const ALLOWED: &str = "GET, HEAD, POST, OPTIONS";
 
 /// The endpoint. All threads of the listener share one.
 pub(super) struct GraphQl {
@@ -101,7 +101,7 @@ enum GraphqlError {
     NoBody,
     #[error("the body is cut or malformed")]
     BrokenBody,
-    #[error("this path only supports GET and POST")]
+    #[error("this path only supports GET, HEAD and POST")]
     Method,
     #[error("too many requests at once: try again")]
     Busy,
@@ -140,12 +140,9 @@ impl GraphqlError {
 
     fn response(&self) -> HttpResponse {
         let mut response = problem(self.status(), &self.to_string());
-        let more = match self {
-            Self::Busy | Self::Late => (header::RETRY_AFTER, header::HeaderValue::from_static("1")),
-            Self::Method => (header::ALLOW, header::HeaderValue::from_static(ALLOWED)),
-            _ => return response,
-        };
-        response.headers_mut().insert(more.0, more.1);
+        if matches!(self, Self::Method) {
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(ALLOWED));
+        }
         response
     }
 }
@@ -238,9 +235,9 @@ impl GraphQl {
             read(request, payload).await?
         };
         let _slot = self.requests.try_acquire().map_err(|_| GraphqlError::Busy)?;
-        let accept = request.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        let accept = header_list(request, header::ACCEPT_ENCODING);
         // Brotli takes too long for answers that are made on demand.
-        let coding = coding(accept, false).unwrap_or(Coding::Identity);
+        let coding = coding(accept.as_deref(), false).unwrap_or(Coding::Identity);
         let question = (document, coding);
         let making = self.make(&question, Arc::clone(&view.snapshot));
         let made = self.answers.entry(&view.snapshot, published, question.clone()).get(making);
@@ -276,9 +273,9 @@ impl GraphQl {
             document.parse(&snapshot)?
         } else {
             let snapshot = Arc::clone(&snapshot);
-            crate::blocking::run(move || document.parse(&snapshot))
-                .await
-                .map_err(|_| GraphqlError::Failed)??
+            let (parsed, held) = in_slot(slot, move || document.parse(&snapshot)).await?;
+            slot = held;
+            parsed?
         };
         let guard = CancelGuard::default();
         let (request, cost) = match parsed {
@@ -296,20 +293,27 @@ impl GraphQl {
         }
         let schema = self.schema.clone();
         let prepare = move || tokio::runtime::Handle::current().block_on(Prepared::of(&schema, request));
-        let prepared = crate::blocking::run(prepare).await.map_err(|_| GraphqlError::Failed)?;
+        let (prepared, slot) = in_slot(slot, prepare).await?;
         let values = limits::weigh(prepared.lists(), &snapshot)?;
         let share = self.memory.share(values, coding).await.ok_or(GraphqlError::Failed)?;
         let mut output = AnswerOutput::new(coding, Some(share), guard.token());
         let print = move || {
             let printed = prepared.print(&snapshot, &mut output).and_then(|()| output.finish());
-            // The thread is busy until here, even if the request was dropped. So the slot is held until here.
-            drop(slot);
             printed.inspect_err(|error| {
                 counter!("ticker_graphql_stopped_total", "reason" => error.reason()).increment(1);
             })
         };
-        Ok(crate::blocking::run(print).await.map_err(|_| GraphqlError::Failed)??)
+        let (printed, _slot) = in_slot(slot, print).await?;
+        Ok(printed?)
     }
+}
+
+/// Runs work on a thread of the blocking pool, which holds the slot until it ends, even if the request was dropped.
+async fn in_slot<T: Send + 'static>(
+    slot: OwnedSemaphorePermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<(T, OwnedSemaphorePermit), GraphqlError> {
+    crate::blocking::run(move || (work(), slot)).await.map_err(|_| GraphqlError::Failed)
 }
 
 async fn acquire(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, GraphqlError> {
@@ -318,8 +322,8 @@ async fn acquire(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Graphql
 
 async fn read(request: &HttpRequest, payload: web::Payload) -> Result<DocumentRequest, GraphqlError> {
     match *request.method() {
-        Method::GET if request.query_string().len() > BODY_BYTES_MAX => Err(GraphqlError::TooLarge),
-        Method::GET => Ok(DocumentRequest::from_query_string(request.query_string())?),
+        // A longer query than 64 KiB never gets here: the server refuses its head.
+        Method::GET | Method::HEAD => Ok(DocumentRequest::from_query_string(request.query_string())?),
         // A body that announces too large a size is not read at all.
         Method::POST if announced(request) > BODY_BYTES_MAX => Err(GraphqlError::TooLarge),
         Method::POST => {

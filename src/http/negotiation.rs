@@ -3,10 +3,16 @@
 //! The headers are parsed by the types of actix-web. Its `AcceptEncoding::negotiate` is not used, because it ignores
 //! `*`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use actix_web::http::header::{
-    ContentEncoding, Encoding, EntityTag, HttpDate, Preference, Quality, QualityItem,
+use actix_web::{
+    HttpRequest,
+    http::header::{
+        ContentEncoding, Encoding, EntityTag, HeaderName, HttpDate, Preference, Quality, QualityItem,
+    },
 };
 
 use crate::domain::instant::UnixSeconds;
@@ -20,6 +26,13 @@ pub(super) enum Coding {
     Gzip,
     /// Compressed by brotli.
     Brotli,
+}
+
+/// Value of a header whose elements may be in several lines (RFC 9110, section 5.3).
+pub(super) fn header_list(request: &HttpRequest, name: HeaderName) -> Option<Cow<'_, str>> {
+    let mut lines = request.headers().get_all(name).filter_map(|line| line.to_str().ok());
+    let first = lines.next()?;
+    Some(lines.fold(Cow::Borrowed(first), |list, line| Cow::Owned(format!("{list},{line}"))))
 }
 
 impl Coding {

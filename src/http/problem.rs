@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{domain::plain_text::stripped, published::Vitals};
 
-/// Returns a problem document with this status. `detail` is for people.
+/// Returns a problem document with this status. `detail` is for people. A 503 says `Retry-After: 1`.
 pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let body = serde_json::json!({
         "type": "about:blank",
@@ -18,12 +18,7 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
         "status": status.as_u16(),
         "detail": stripped(detail),
     });
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, "application/problem+json"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(body.to_string())
+    fresh(status, "application/problem+json", &body)
 }
 
 /// Returns the 503 for a path that needs a publication before the first one. Names the fault of Horizon if there is
@@ -31,16 +26,22 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
 pub(super) fn not_yet(vitals: &Vitals) -> HttpResponse {
     let fault = vitals.horizon.load().as_ref().and_then(|state| state.fault());
     let reason = fault.unwrap_or_else(|| "the ticker has just started".to_owned());
-    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, &format!("no publication yet: {reason}"));
-    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    response
+    problem(StatusCode::SERVICE_UNAVAILABLE, &format!("no publication yet: {reason}"))
 }
 
 /// Returns JSON that no cache may store. Strips hidden characters from its texts, which may come from outside.
 pub(super) fn fresh_json(status: StatusCode, mut body: Value) -> HttpResponse {
     strip(&mut body);
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, "application/json"))
+    fresh(status, "application/json", &body)
+}
+
+fn fresh(status: StatusCode, content_type: &'static str, body: &Value) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, "1"));
+    }
+    response
+        .insert_header((header::CONTENT_TYPE, content_type))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

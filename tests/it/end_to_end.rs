@@ -117,7 +117,15 @@ fn the_listeners_answer_as_promised() {
         let detail = without_br.json()["detail"].as_str().unwrap().to_owned();
         assert_eq!(without_br.status, 406);
         assert!(detail.contains("as gzip and identity,"), "{detail}");
+        let lines = "Accept-Encoding: identity;q=0\r\nAccept-Encoding: gzip\r\n";
+        let of_lines = daemon.get_with("GET", "/markets.json", lines);
+        assert_eq!(
+            (of_lines.status, of_lines.header("content-encoding")),
+            (200, Some("gzip")),
+            "one list in two lines"
+        );
         assert_eq!(daemon.get("/no/such/path").status, 404);
+        assert_eq!(daemon.get("/web/lis%74.js").status, 200, "a path may spell any letter in hexadecimal");
         assert_eq!(daemon.get_with("OPTIONS", "/", "").status, 204);
         assert_eq!(daemon.get("/livez").status, 200);
         wait_until("all checks are well", || daemon.get("/readyz").json()["status"] == "ok");

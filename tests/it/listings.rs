@@ -8,6 +8,7 @@ mod counted;
 mod described;
 mod priceless;
 mod recomputed;
+mod selected;
 mod stored;
 mod sums;
 mod validated;
@@ -198,10 +199,7 @@ fn trades_are_numbered(daemon: &Daemon, expected: &BTreeMap<String, Expected>) {
     let name = format!("XLM_{USDC}");
     let trades = ok(daemon, &format!("/api/v1/markets/{name}/trades?limit=10000")).json();
     let of_gecko = ok(daemon, &format!("/api/v1/coingecko/historical_trades?ticker_id={name}")).json();
-    let since = of_gecko["buy"].as_array().unwrap().last().unwrap()["trade_timestamp"].as_i64().unwrap();
-    let path = format!("/api/v1/coingecko/historical_trades?ticker_id={name}&start_time=");
-    let [by_ms, by_s] = [since, since / 1_000].map(|since| ok(daemon, &format!("{path}{since}")).json());
-    assert!(by_ms == by_s && !by_s["buy"].as_array().unwrap().is_empty(), "in milliseconds or seconds");
+    selected::times_may_be_in_milliseconds(daemon, &name, &of_gecko);
     let of_cap = ok(daemon, "/api/v1/coinmarketcap/trades/XLM_USDC").json();
     let ids = |list: &Value, field: &str| {
         let mut ids: Vec<u64> =
@@ -310,13 +308,7 @@ fn every_spelling_leads_to_one_address_and_bad_questions_to_clear_errors() {
             assert_eq!(kind, Some("application/problem+json"), "{path}");
         }
         ok(&daemon, &aggregations_of("credit_alphanum4"));
-        let found = |query: &str| {
-            let markets = ok(&daemon, &format!("/api/v1/markets?{query}")).json();
-            markets["markets"].as_array().unwrap().len()
-        };
-        let issuer = USDC.split_once('-').unwrap().1;
-        let both = found(&format!("code=USDC&issuer={issuer}"));
-        assert!(both > 0 && found("code=XLM") > 0 && found(&format!("code=XLM&issuer={issuer}")) == 0);
+        selected::code_and_issuer_are_of_one_side(&daemon);
         assert_eq!(daemon.get_with("POST", "/api/v1/markets", "").status, 405);
         assert_eq!(daemon.get_with("OPTIONS", "/api/v1/markets", "").status, 204);
         let whole = ok(&daemon, "/api/v1/coingecko/tickers");

@@ -28,7 +28,7 @@ use crate::{
 
 /// Connections of the reader's own pool, and reads at the same time.
 pub const CONNECTIONS: usize = 2;
-/// Longest time that a reader waits, its turn included.
+/// Longest time that a reader waits for all reads of an answer, its turns included.
 const DEADLINE: Duration = Duration::from_secs(4);
 /// Most stored candles of an answer.
 const CANDLES_MAX: usize = 50_000;
@@ -139,6 +139,11 @@ impl CandleReader {
         query: VolumeQuery,
     ) -> Result<(Vec<VolumePart>, Vec<TimeSpan>), ApiError> {
         self.within(async |database| database.candle_volumes(&query).await).await
+    }
+
+    /// Ends several reads for one answer by the deadline of one.
+    pub(super) async fn all<T>(reads: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        tokio::time::timeout(DEADLINE, reads).await.map_err(|_| ApiError::Busy)?
     }
 
     async fn within<T>(

@@ -78,17 +78,20 @@ async fn market_candles(
         let mut query = candle_query(&view.listing, &parameters, &reader)?;
         let key = format!("candles/{canonical}?{}", parameters.key(&[]));
         let (buckets, as_of) = (query.interval.buckets(), view.listing.as_of());
-        if query.fill && !view.has(&key) {
-            query.known_from = reader.last_priced(&view.listing, market, buckets, query.from).await?;
-        }
         let to = buckets.start_of(query.to.min(as_of)).plus(buckets.seconds);
-        // A filled answer needs the last price before its first candle as well.
-        let (from, limit) = match query.known_from {
-            Some(known_from) => (known_from, query.limit.saturating_add(1)),
-            None => (query.from, query.limit),
-        };
-        let wanted = Wanted { buckets, from, to, limit, newest: true, priced: query.fill };
-        let stored = stored(view, &key, &reader, market, wanted).await?;
+        let stored = CandleReader::all(async {
+            if query.fill && !view.has(&key) {
+                query.known_from = reader.last_priced(&view.listing, market, buckets, query.from).await?;
+            }
+            // A filled answer needs the last price before its first candle as well.
+            let (from, limit) = match query.known_from {
+                Some(known_from) => (known_from, query.limit.saturating_add(1)),
+                None => (query.from, query.limit),
+            };
+            let wanted = Wanted { buckets, from, to, limit, newest: true, priced: query.fill };
+            stored(view, &key, &reader, market, wanted).await
+        })
+        .await?;
         if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
             return Err(document::never_traded(&market));
         }

@@ -52,7 +52,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 /// Path that was asked for, and the spelling of ids that it stands for.
 fn asked(request: &HttpRequest, [classic, contract]: Twins) -> (&'static str, IdStyle) {
-    if request.path() == contract { (contract, IdStyle::Contract) } else { (classic, IdStyle::Classic) }
+    // Not the path itself, which may spell its letters in hexadecimal.
+    if request.match_pattern().as_deref() == Some(contract) {
+        (contract, IdStyle::Contract)
+    } else {
+        (classic, IdStyle::Classic)
+    }
 }
 
 async fn ticker(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {

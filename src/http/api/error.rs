@@ -1,9 +1,6 @@
 //! Reasons for which the API gives no document.
 
-use actix_web::{
-    HttpResponse,
-    http::{StatusCode, header},
-};
+use actix_web::{HttpResponse, http::StatusCode};
 
 use crate::http::problem::problem;
 
@@ -47,12 +44,6 @@ impl ApiError {
 
     /// The error as problem+json.
     pub(super) fn response(&self) -> HttpResponse {
-        let status = self.status();
-        let mut response = problem(status, &self.to_string());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            let second = header::HeaderValue::from_static("1");
-            response.headers_mut().insert(header::RETRY_AFTER, second);
-        }
-        response
+        problem(self.status(), &self.to_string())
     }
 }

@@ -146,12 +146,12 @@ async fn supply(
         }
         let unknown = || ApiError::NotFound("the supply of this asset is not known".to_owned());
         let supply = asset.supply().ok_or_else(unknown)?;
-        Ok(HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-            .insert_header((header::CACHE_CONTROL, "public, max-age=10"))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .body(supply))
+        let key = format!("supply/{}", asset.name());
+        let mut response = send(request, view, key, move |_| supply.into_bytes()).await?;
+        if let Some(content_type) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
+            *content_type = header::HeaderValue::from_static("text/plain; charset=utf-8");
+        }
+        Ok(response)
     })
     .await
 }

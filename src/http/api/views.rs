@@ -32,8 +32,11 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 /// number. At most three views exist, so all of them take at most some 300 MB.
 const ANSWERS: Limits = Limits { answers: 512, bytes: 32 << 20, last: LastAnswer::Kept };
 const WHOLE: Limits = Limits { answers: 64, bytes: 64 << 20, last: LastAnswer::Kept };
-/// Views and documents that are made at the same time. The others wait.
-const AT_ONCE: usize = 4;
+/// Answers to questions that are made at the same time. The others wait.
+const ANSWERS_AT_ONCE: usize = 4;
+/// Views, and documents of all markets, that are made at the same time. There are few of them, and every answer needs a
+/// view, so they do not wait behind questions.
+const WHOLE_AT_ONCE: usize = 2;
 /// Longest wait for a turn.
 const TURN_MAX: Duration = Duration::from_secs(5);
 
@@ -42,8 +45,15 @@ const TURN_MAX: Duration = Duration::from_secs(5);
 pub struct Views {
     source: ListingSource,
     kept: Mutex<Kept>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
     board_feed: Arc<BoardFeed>,
+}
+
+/// Turns to compute.
+#[derive(Clone, Debug)]
+struct Turns {
+    whole: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +98,7 @@ pub(super) struct PinnedView {
     whole: AnswerCache<&'static str, Document>,
     /// Answers to questions with names or parameters.
     answers: AnswerCache<String, Document>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
     publication: Arc<LazyListing>,
 }
 
@@ -99,7 +109,10 @@ impl Views {
         Self {
             source,
             kept: Mutex::default(),
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Turns {
+                whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)),
+                answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
+            },
             board_feed: Arc::default(),
         }
     }
@@ -183,7 +196,7 @@ impl Views {
     async fn filled(&self, slot: Slot) -> Result<Arc<PinnedView>, ApiError> {
         let Slot { listing: publication, coverage, view } = slot;
         let made = view.get_or_try_init(async || {
-            let turn = turn(&self.turns, Instant::now()).await?;
+            let turn = turn(&self.turns.whole, Instant::now()).await?;
             let (source, making) = (self.source.clone(), Arc::clone(&publication));
             let listing = blocking::run(move || {
                 let _turn = turn;
@@ -191,7 +204,7 @@ impl Views {
             });
             let listing = listing.await.map_err(|_| ApiError::Busy)?;
             let (whole, answers) = (AnswerCache::new(WHOLE), AnswerCache::new(ANSWERS));
-            let turns = Arc::clone(&self.turns);
+            let turns = self.turns.clone();
             Ok(Arc::new(PinnedView { listing, whole, answers, turns, publication }))
         });
         made.await.cloned()
@@ -228,7 +241,7 @@ impl PinnedView {
         key: String,
         encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
     ) -> Result<Arc<Document>, ApiError> {
-        self.made(self.answers.entry(key), encode).await
+        self.made(self.answers.entry(key), &self.turns.answers, encode).await
     }
 
     /// The document of all markets under this path, made by `encode` if it is not kept. No question takes its place.
@@ -237,18 +250,19 @@ impl PinnedView {
         path: &'static str,
         encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
     ) -> Result<Arc<Document>, ApiError> {
-        self.made(self.whole.entry(path), encode).await
+        self.made(self.whole.entry(path), &self.turns.whole, encode).await
     }
 
     async fn made<K: Clone + Eq + Hash + MemorySize + Send + 'static>(
         &self,
         entry: Entry<K, Document>,
+        turns: &Arc<Semaphore>,
         encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
     ) -> Result<Arc<Document>, ApiError> {
         if let Some(made) = entry.made() {
             return Ok(made);
         }
-        let (listing, turns) = (Arc::clone(&self.listing), Arc::clone(&self.turns));
+        let (listing, turns) = (Arc::clone(&self.listing), Arc::clone(turns));
         let (_reader, reader_left) = oneshot::channel::<()>();
         let asked_at = Instant::now();
         let make = async move {
@@ -355,7 +369,8 @@ mod tests {
     #[tokio::test]
     async fn a_view_that_was_not_made_in_time_is_made_of_its_own_moment() {
         let views = Views::new(ListingSource::new("Test Network", []));
-        let turns = views.turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+        let all = u32::try_from(WHOLE_AT_ONCE).unwrap();
+        let turns = views.turns.whole.acquire_many(all).await.unwrap();
         let first = publication(1, 100);
         let abandoned = tokio::time::timeout(Duration::from_millis(1), views.pinned(&first, Arc::default()));
         assert!(abandoned.await.is_err());
@@ -402,7 +417,7 @@ mod tests {
         let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
         let mut ends = Vec::new();
-        for key in 0..AT_ONCE {
+        for key in 0..ANSWERS_AT_ONCE {
             let (end, ended) = std::sync::mpsc::channel::<()>();
             ends.push(end);
             let begun = begun.clone();
@@ -416,9 +431,16 @@ mod tests {
                 begins = begins.recv() => begins.unwrap(),
             }
         }
-        assert_eq!(view.turns.available_permits(), 0, "all readers left, and all threads are busy");
+        assert_eq!(view.turns.answers.available_permits(), 0, "all readers left, and all threads are busy");
+        let next = views.live(&publication(2, 101), Arc::default()).await.unwrap();
+        let whole = next.whole("/all", |_| Document::gzipped(b"whole")).await.unwrap();
+        assert_eq!(
+            text_of(&whole),
+            "whole",
+            "views and documents of all markets do not wait behind questions"
+        );
         drop(ends);
-        for key in 0..AT_ONCE {
+        for key in 0..ANSWERS_AT_ONCE {
             let made = view.document(key.to_string(), |_| b"again".to_vec()).await.unwrap();
             assert_eq!(text_of(&made), "first");
         }

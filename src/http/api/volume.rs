@@ -53,8 +53,12 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
                 let key = format!("volume/{}/{span}", market.name());
                 let mut past = Past::default();
                 if !view.has(&key) {
-                    past = anchors(listing, window, &reader).await?;
-                    past.market = candles(listing, market, window, &reader).await?;
+                    past = CandleReader::all(async {
+                        let mut past = anchors(listing, window, &reader).await?;
+                        past.market = candles(listing, market, window, &reader).await?;
+                        Ok(past)
+                    })
+                    .await?;
                     past.complete.clone_from(&past.market.complete);
                     if !MarketHistory::new(listing, market, &past.market).is_known() {
                         return Err(document::never_traded(&market));
@@ -67,8 +71,12 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
                 let key = format!("volume/{}/{span}", asset.name());
                 let mut past = Past::default();
                 if !view.has(&key) {
-                    past = anchors(listing, window, &reader).await?;
-                    (past.parts, past.complete) = parts(listing, asset, window, &reader).await?;
+                    past = CandleReader::all(async {
+                        let mut past = anchors(listing, window, &reader).await?;
+                        (past.parts, past.complete) = parts(listing, asset, window, &reader).await?;
+                        Ok(past)
+                    })
+                    .await?;
                     if past.parts.is_empty() && listing.find(&SpelledAsset::Classic(asset)).is_none() {
                         return Err(ApiError::NotFound(format!(
                             "{} has no trade in this time",

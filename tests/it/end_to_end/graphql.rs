@@ -161,6 +161,25 @@ fn one_document_asks_for_everything_and_introspection_is_let_through() {
     });
 }
 
+fn a_preflight_is_allowed(daemon: &Daemon) {
+    let preflight = daemon.get_with(
+        "OPTIONS",
+        "/graphql",
+        "Origin: https://a.example\r\nAccess-Control-Request-Headers: content-type\r\n",
+    );
+    assert_eq!(
+        (preflight.status, preflight.header("access-control-allow-methods")),
+        (204, Some("GET, HEAD, POST, OPTIONS"))
+    );
+}
+
+fn head_is_get_without_a_body(daemon: &Daemon) {
+    let of = |method| daemon.get_with(method, "/graphql?query=%7Bassets%7Bcode%7D%7D", "");
+    let (got, head) = (of("GET"), of("HEAD"));
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-type"), got.header("content-type"));
+}
+
 #[test]
 fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
     let sim = network(63, FaultPlan::none());
@@ -196,15 +215,7 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
         let mut text = String::new();
         flate2::read::GzDecoder::new(&zipped.body[..]).read_to_string(&mut text).unwrap();
         assert!(text.starts_with("{\"data\":{\"assets\":[{\"code\":"));
-        let preflight = daemon.get_with(
-            "OPTIONS",
-            "/graphql",
-            "Origin: https://a.example\r\nAccess-Control-Request-Headers: content-type\r\n",
-        );
-        assert_eq!(
-            (preflight.status, preflight.header("access-control-allow-methods")),
-            (204, Some("GET, POST, OPTIONS"))
-        );
+        a_preflight_is_allowed(&daemon);
         let aliases: String = (0..20_000).map(|n| format!("a{n}:__typename ")).collect();
         let directives = format!("{{assets {}{{code}}}}", "@a".repeat(20_000));
         for (status, body) in [
@@ -225,7 +236,11 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
         }
         let huge = daemon.get_with("POST", "/graphql", "Content-Length: 314572800\r\n");
         assert_eq!(huge.status, 413, "300 MiB are not waited for");
-        assert_eq!(daemon.get_with("DELETE", "/graphql", "").header("allow"), Some("GET, POST, OPTIONS"));
+        assert_eq!(
+            daemon.get_with("DELETE", "/graphql", "").header("allow"),
+            Some("GET, HEAD, POST, OPTIONS")
+        );
+        head_is_get_without_a_body(&daemon);
         // A wrong document gets a few short errors.
         let wrong = body(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400)));
         let answer = daemon.post("/graphql", "", wrong.as_bytes());

@@ -80,6 +80,9 @@ fn every_answer_larger_than_a_packet_is_compressed_and_has_a_tag() {
             );
         }
         assert!(large >= 20, "{large}");
+        let supply = ok(&daemon, &with_examples("/api/v1/assets/{asset}/supply"));
+        assert_eq!(supply.header("content-type"), Some("text/plain; charset=utf-8"));
+        assert!(supply.header("etag").is_some() && supply.header("x-ticker-as-of").is_some());
     });
 }
 

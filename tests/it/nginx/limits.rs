@@ -73,16 +73,20 @@ fn what_is_too_large_is_refused_with_its_name() {
         assert_problem(path, &answer, 413);
         assert_well_formed(path, &answer);
     }
-    let header = format!("X-Large: {}\r\n", "x".repeat(9 << 10));
-    let many: String = (0..40).map(|n| format!("X-{n}: {}\r\n", "x".repeat(1 << 10))).collect();
+    let header = format!("X-Large: {}\r\n", "x".repeat(33 << 10));
+    let many: String = (0..70).map(|n| format!("X-{n}: {}\r\n", "x".repeat(1 << 10))).collect();
     for headers in [header, many] {
         assert_problem("headers", &nginx.ask("GET", "/", &headers), 431);
     }
-    assert_problem("a path", &nginx.get(&format!("/{}", "x".repeat(9 << 10))), 414);
+    assert_problem("a path", &nginx.get(&format!("/{}", "x".repeat(33 << 10))), 414);
     assert_problem("a method", &nginx.ask("TRACE", "/", ""), 405);
     assert_problem("above the root", &nginx.get("/../../etc/passwd"), 400);
     assert_problem("two bodies", &nginx.ask("POST", "/", "Content-Length: 1\r\nContent-Length: 2\r\n"), 400);
     assert_eq!(stand_in.sent.load(Ordering::SeqCst), 0, "none of it reached the daemon");
+    // As many as the daemon takes, each with the longest code.
+    let asset = format!("ABCDEFGHIJKL-G{}", "A".repeat(55));
+    let prices = format!("/api/v1/prices?assets={}", vec![asset; 200].join("%2C"));
+    assert_eq!(nginx.get(&prices).status, 200, "{} bytes", prices.len());
 }
 
 #[test]

@@ -75,8 +75,9 @@ fn respond(request: &HttpRequest) -> HttpResponse {
     let Ok(files) = &*FILES else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the files of the pages could not be compressed");
     };
-    let Some(((_, content_type, _), file)) = files.iter().find(|((path, ..), _)| *path == request.path())
-    else {
+    // Decoded, unlike the path of the request.
+    let asked = request.match_info().as_str();
+    let Some(((_, content_type, _), file)) = files.iter().find(|((path, ..), _)| *path == asked) else {
         return problem(StatusCode::NOT_FOUND, "the pages have no such file");
     };
     let terms = Terms {

@@ -50,7 +50,7 @@ impl Outgoing {
     /// The next chunk; none at the end.
     pub(super) fn chunk(&mut self, filter: &Filter) -> Option<Bytes> {
         if let Events::Shared(rest) = &mut self.events {
-            let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+            let chunk = rest.split_to(whole_events(rest));
             return (!chunk.is_empty()).then_some(chunk);
         }
         let mut text = String::new();
@@ -69,6 +69,16 @@ impl Outgoing {
         }
         (!text.is_empty()).then(|| text.into())
     }
+}
+
+/// Length of the events that fit in a chunk, or of the first one. A drain ends the stream between two chunks, so no chunk
+/// ends within an event.
+fn whole_events(events: &[u8]) -> usize {
+    const END: &[u8] = b"\n\n";
+    let fitting = events.get(..CHUNK_BYTES).unwrap_or(events);
+    let last = fitting.windows(END.len()).rposition(|at| at == END);
+    let first = || events.windows(END.len()).position(|at| at == END);
+    last.or_else(first).map_or(events.len(), |at| at.saturating_add(END.len()))
 }
 
 impl Events {
@@ -127,6 +137,22 @@ mod tests {
             let text = chunks.concat();
             assert_eq!(text.matches("event: ").count(), usize::try_from(markets).unwrap() + 2);
             assert!(text.ends_with(&published(id)), "{markets}: {text}");
+        }
+    }
+
+    #[test]
+    fn no_chunk_of_shared_events_ends_within_an_event() {
+        let event = |bytes: usize| format!("event: board\ndata: {}\n\n", "x".repeat(bytes));
+        for sizes in
+            [&[][..], &[10, 20], &[4_000, 4_000, 10], &[9_000, 10], &[2_000, 2_000, 2_000, 2_000, 60_000, 5]]
+        {
+            let events: String = sizes.iter().copied().map(event).collect();
+            let chunks = chunks(Outgoing::shared(events.clone().into()), &Filter::all());
+            assert_eq!(chunks.concat(), events);
+            for chunk in chunks {
+                let is_one = chunk.matches("event: ").count() == 1;
+                assert!(chunk.ends_with("\n\n") && (is_one || chunk.len() <= CHUNK_BYTES), "{sizes:?}");
+            }
         }
     }
 
