@@ -106,8 +106,7 @@ impl History {
     }
 
     /// Returns true if trades received now may be stored on the strength of this check.
-    #[must_use]
-    pub fn allows_storing(&self, horizon: &HorizonClient) -> bool {
+    fn allows_storing(&self, horizon: &HorizonClient) -> bool {
         self.allows_requests(horizon)
             && self.asked_at.elapsed() < between(horizon.limiter().requests_per_hour())
     }

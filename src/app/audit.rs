@@ -41,7 +41,7 @@ const REPAIR_POLL: Duration = Duration::from_secs(1);
 enum Subject {
     MarketsFile,
     AssetsFile,
-    /// All that GraphQL returns, for a window of so many hours.
+    /// All that GraphQL returns for a window of this many hours.
     Graphql(i64),
 }
 

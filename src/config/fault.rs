@@ -92,8 +92,7 @@ pub enum Fault {
 impl Fault {
     /// Returns true if a value on the command line does not parse. The same fault in the environment or a file is no
     /// usage error.
-    #[must_use]
-    pub const fn is_usage_error(&self) -> bool {
+    const fn is_usage_error(&self) -> bool {
         matches!(
             self,
             Self::Value {

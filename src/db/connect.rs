@@ -48,7 +48,7 @@ pub(super) struct SharedRuntimeConnect {
     pub(super) passed_over: Arc<PassedOver>,
 }
 
-/// Hosts that timed out: index in the connection string, and time of the time-out.
+/// Hosts that timed out: place in the connection string, and the moment when each timed out.
 #[derive(Default)]
 pub(super) struct PassedOver(Mutex<Vec<(usize, Instant)>>);
 

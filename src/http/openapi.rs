@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// Begins of the routes of files that only pages load, and the series of requests to no route.
+    /// Prefixes of the routes whose files only pages load, and the series of requests to no route.
     const UNDESCRIBED: [&str; 4] = ["none", "/page.css", "/web/", "/graphiql/"];
 
     /// Path with `{}` in place of each parameter.

@@ -86,7 +86,7 @@ impl Recent {
         self.kept().back().cloned()
     }
 
-    /// Change after the one of this number; none inside if there is none yet, none if it is not kept any more.
+    /// Change after the one with this number. `Some(None)` if there is none yet, `None` if it was dropped.
     #[must_use]
     pub fn next(&self, number: u64) -> Option<Option<Arc<Change>>> {
         let kept = self.kept();

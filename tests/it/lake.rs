@@ -87,7 +87,7 @@ async fn digests(client: &Client, from: i64, to: i64) -> Vec<(String, String)> {
 
 #[test]
 fn every_column_of_every_row_is_the_same_from_horizon_and_from_the_lake() {
-    assert!(equal_rows(1) > 50_000);
+    assert!(equal_rows(1, 5.0) > 20_000);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn every_column_of_every_row_is_the_same_from_horizon_and_from_the_lake() {
 fn every_column_of_every_row_of_a_day_is_the_same_from_horizon_and_from_the_lake() {
     let hours = u32::try_from(by_hand("TICKER_TEST_LAKE_HOURS", 24)).unwrap();
     let begun = std::time::Instant::now();
-    let trades = equal_rows(hours);
+    let trades = equal_rows(hours, 17.0);
     figure!(
         "every column of every row is the same from Horizon and from a lake",
         "{hours} h at 17 trades a second, and ledgers of 5,000: {trades} rows, in {} s",
@@ -104,11 +104,11 @@ fn every_column_of_every_row_of_a_day_is_the_same_from_horizon_and_from_the_lake
 }
 
 /// Reads some hours from Horizon and from the lake, and compares all rows. Returns their number.
-fn equal_rows(hours: u32) -> usize {
+fn equal_rows(hours: u32, trades_per_second: f64) -> usize {
     let sim = horizon(SimConfig {
         seed: 71,
         network_passphrase: PASSPHRASE.into(),
-        trades_per_second: 17.0,
+        trades_per_second,
         history_hours: hours,
         burst: Some(Burst { every_ledgers: 400, trades: 5_000 }),
         workers: 2,

@@ -28,12 +28,17 @@ type Seen = HashMap<(&'static str, String, String), (String, Vec<u8>)>;
 
 /// A network whose ledgers close slowly enough for two replicas to publish the same state often.
 fn slow_network(seed: u64) -> SimServer {
+    network_of_ledgers(seed, 3.0)
+}
+
+/// A network whose ledgers close after this many seconds.
+fn network_of_ledgers(seed: u64, ledger_seconds: f64) -> SimServer {
     horizon(SimConfig {
         seed,
         network_passphrase: PASSPHRASE.into(),
         trades_per_second: 50.0,
         history_hours: 0,
-        ledger_seconds: 3.0,
+        ledger_seconds,
         stream_poll: Duration::from_millis(50),
         ..SimConfig::default()
     })
@@ -77,7 +82,7 @@ fn both_publish_the_same_bytes_and_etag_for_the_same_seq_and_as_of() {
 fn a_follower_publishes_what_the_leader_commits() {
     const COMMITS: usize = 20;
     block_on(async {
-        let replicas = Replicas::start(slow_network(62), &[]).await;
+        let replicas = Replicas::start(network_of_ledgers(62, 1.0), &[]).await;
         let follower = &replicas.both[1 - replicas.leader()];
         let mut waits = Vec::new();
         for _ in 0..COMMITS {

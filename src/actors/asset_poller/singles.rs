@@ -39,7 +39,7 @@ const FIRST_ASSETS_MAX: usize = 400;
 enum First {
     /// It is not known yet whether the database was empty.
     Unknown,
-    /// The phase goes on, with so many look-ups done.
+    /// The phase goes on. Holds the number of look-ups so far.
     Running(usize),
     /// The phase is over, or the database was not empty.
     Over,

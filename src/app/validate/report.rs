@@ -41,7 +41,8 @@ impl Report {
         Self { url: url.to_owned(), view: None, checks: Vec::new() }
     }
 
-    pub(super) fn of_view(&mut self, seq: i64, as_of: String) {
+    /// Notes the view that was read.
+    pub(super) fn set_view(&mut self, seq: i64, as_of: String) {
         self.view = Some((seq, as_of));
     }
 
@@ -121,7 +122,7 @@ mod tests {
         report.skip("agreement", "b", "nothing");
         assert_eq!((report.exit_code(), report.json()["status"].as_str()), (0, Some("ok")));
         assert!(!report.add("agreement", "c", vec!["high is 1\u{1b}[31m, expected 2".to_owned()]));
-        report.of_view(7, "then".to_owned());
+        report.set_view(7, "then".to_owned());
         let text = report.text();
         assert!(!text.contains('\u{1b}'), "{text}");
         assert!(text.starts_with("ok       schema     /a\nskipped  agreement  b: nothing\n"), "{text}");

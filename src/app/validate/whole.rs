@@ -45,7 +45,7 @@ pub(super) async fn check(checker: &mut Checker) -> Result<Option<Reference>, Co
     let (own, rest) = documents.split_at_checked(3).unwrap_or_default();
     let [markets, symbols, assets] = own else { return Ok(None) };
     if let Some((seq, as_of)) = markets.view {
-        checker.report.of_view(seq, as_of.to_rfc3339());
+        checker.report.set_view(seq, as_of.to_rfc3339());
     }
     let mut are_valid = true;
     for (schema, path, document) in

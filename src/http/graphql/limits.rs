@@ -125,7 +125,8 @@ pub(super) fn check(
     all.within_limits()
 }
 
-/// Defaults of the variables of all operations. Of two with one name, the one that costs more: only one is executed.
+/// Defaults of the variables of all operations. If two variables share a name, the costlier default counts, since only one
+/// operation runs.
 fn defaults_of(document: &ExecutableDocument) -> HashMap<Name, Value> {
     let mut defaults: HashMap<Name, Value> = HashMap::new();
     let operations = document.operations.iter();
@@ -204,8 +205,10 @@ impl Counter<'_> {
         cost
     }
 
-    /// Returns the number of markets that must be scanned for one pair or for two codes, or none for a whole list. A trade
-    /// or a candle of one market counts as much as a market. A null argument does not filter. An argument of another type counts as empty, because the validator refuses it.
+    /// Returns the number of markets that must be scanned for one pair or for two codes, or none for a whole list. A
+    /// trade or a candle counts as much as a market.
+    ///
+    /// A null argument does not filter. One of another type counts as empty, because the validator refuses it.
     fn markets(&self, field: &Field) -> Option<usize> {
         let argument = |name: &str| {
             let variable = |name: Name| {

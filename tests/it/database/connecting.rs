@@ -45,7 +45,7 @@ fn a_silent_host_hides_no_living_one_and_comes_last_for_a_while() {
         let (directory, port, rest) = socket_of(&fresh_database().await);
         let silent = SilentHost::start();
         let hosts = format!("host=127.0.0.1,{} port={},{port}", directory.display(), silent.port());
-        let database = open(&format!("{hosts} {rest} connect_timeout=1"));
+        let database = open(&format!("{hosts} {rest} connect_timeout=5"));
         database.wait_until_ready(PATIENCE).await.unwrap();
         assert_eq!(silent.connections(), 1, "it is the first of the connection string");
         let others = (0..8).map(|_| database.wait_until_ready(PATIENCE));

@@ -39,7 +39,7 @@ impl Canned {
         canned
     }
 
-    /// A Horizon whose newest ledger is `lag` old, whose clock is `behind`, and that allows so many requests.
+    /// A Horizon whose newest ledger is `lag` old, whose clock is `behind`, and that allows this many requests.
     pub(super) fn set_horizon(
         &self,
         passphrase: &str,

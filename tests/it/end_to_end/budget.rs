@@ -62,7 +62,7 @@ fn no_actor_is_restarted_while_requests_wait(seed: u64, rate_limit: u32, is_begu
         wait_until("the work begins", || is_begun(&daemon));
         wait_until("requests for live trades have waited for long", || {
             let budget = daemon.get("/readyz").json()["checks"]["budget"].clone();
-            budget["ok"] == false && budget["age_s"].as_i64() > Some(4 * STALE_S)
+            budget["ok"] == false && budget["age_s"].as_i64() > Some(2 * STALE_S)
         });
         let log = daemon.log();
         let of = |actor: &str| {

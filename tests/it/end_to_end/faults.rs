@@ -5,13 +5,19 @@ use stellar_ticker::sim::{Endpoint, Fault};
 use super::*;
 use crate::support::scripted::{LEDGER, scripted, trade};
 
-/// Runs on a faulty Horizon until 600 trades are stored, and compares them with what was emitted.
+/// Runs on a faulty Horizon until all faults have struck and 600 trades are stored, and compares them with what was
+/// emitted.
 fn survives(seed: u64, faults: FaultPlan) {
-    let sim = network(seed, faults);
+    let sim = network(seed, faults.clone());
     block_on(async {
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
         let client = recomputation::connect(&database).await;
+        wait_until("all faults have struck", || {
+            [Endpoint::Stream, Endpoint::Root, Endpoint::Assets]
+                .iter()
+                .all(|endpoint| faults.pending(*endpoint) == 0)
+        });
         wait_for_trades(&client, 600).await;
         compare_published(&daemon, &client).await;
         let trades = compare_with_emitted(&client, sim.oracle()).await;
@@ -85,7 +91,12 @@ fn streams_that_end_by_their_time_or_cost_a_refusal_are_opened_again() {
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 800).await;
         compare_with_emitted(&client, sim.oracle()).await;
-        assert_eq!(daemon.get("/livez").status, 200);
+        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        let count = |series: &str| -> f64 {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap_or_default();
+            line.trim().parse().unwrap_or_default()
+        };
+        assert!(count(r#"ticker_stream_sessions_total{end="end"}"#) > 0.0, "{metrics}");
     });
 }
 

@@ -82,13 +82,15 @@ fn trades_that_a_stream_left_out_are_read_from_pages_on_the_public_budget() {
     });
     block_on(async {
         let database = fresh_database().await;
-        let _daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &FIVE_BUDGETS);
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &FIVE_BUDGETS);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 1).await;
         let first = number(&client, "SELECT min(toid) >> 32 FROM trades").await;
         let first = u32::try_from(first).unwrap() + 1;
         let mut seen: HashMap<(i64, i64), chrono::DateTime<Utc>> = HashMap::new();
+        let begun = Instant::now();
         let last = loop {
+            assert!(begun.elapsed() < 3 * DEADLINE, "never caught up: {}", daemon.log());
             // In this order: what is held whole by now is among the rows that are read next.
             let all_struck = plan.pending(Endpoint::Stream) == 0;
             let (whole, head) = (complete_range(&client).await.1, sim.oracle().head().latest);

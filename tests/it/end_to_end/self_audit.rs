@@ -9,6 +9,7 @@ use crate::{
     end_to_end::audit::audit,
     support::{
         postgres::execute,
+        reached,
         scripted::{LEDGER, address, scripted, scripted_since, trade},
     },
 };
@@ -203,9 +204,7 @@ fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() 
         let all = TRADES + MANY + 1;
         wait_until("all are published", || figure(&daemon, "trade_count") == f64::from(all));
         let held = format!("SELECT count(*) FROM coverage WHERE to_ledger > {}", LEDGER + TRADES);
-        while number(&client, &held).await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        reached("the ledger is held", async || number(&client, &held).await > 0).await;
         for _ in 0..1_000 {
             faults.push(Endpoint::Trades, Fault::Status(503));
         }

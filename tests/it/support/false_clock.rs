@@ -44,7 +44,7 @@ impl FalseClock {
         ]
     }
 
-    /// Moves the clock to so many seconds from the right time, such as `+3600`. It takes a second.
+    /// Moves the clock this many seconds from the right time, such as `+3600`. It takes a second.
     pub(crate) fn set(&self, offset: &str) {
         let new = self.directory.path().join("new");
         std::fs::write(&new, offset).unwrap();

@@ -70,7 +70,7 @@ pub enum PolicyError {
     LimitOutOfReach {
         /// Allowed restarts of the limit.
         restarts: u32,
-        /// Longest time in which so many restarts happen, one after another.
+        /// Longest time in which this many restarts can follow one another.
         takes: Duration,
         /// Window of the limit.
         within: Duration,

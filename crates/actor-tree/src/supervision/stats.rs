@@ -34,9 +34,9 @@ pub struct MessageView {
     /// Handling times, as in `handling`.
     #[serde(flatten)]
     pub times: TimesView,
-    /// Times from sending to the begin of the handling.
+    /// Times from sending to the start of the handling.
     pub queueing: TimesView,
-    /// Times from the begin to the end of the handling.
+    /// Times from the start to the end of the handling.
     pub handling: TimesView,
 }
 

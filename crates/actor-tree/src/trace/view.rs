@@ -43,7 +43,7 @@ pub struct RecordView {
     pub subject: Map<String, Value>,
     /// Time of sending.
     pub queued: DateTime<Utc>,
-    /// Begin of the handling; null if it never began.
+    /// Start of the handling; null if it never started.
     pub began: Option<DateTime<Utc>>,
     /// End.
     pub ended: DateTime<Utc>,
@@ -124,7 +124,7 @@ impl RecordView {
         self.subject.get(name)?.as_i64()
     }
 
-    /// Begin of the handling, or the end if it never began.
+    /// Start of the handling, or the end if it never started.
     #[must_use]
     pub fn begin(&self) -> DateTime<Utc> {
         self.began.unwrap_or(self.ended)

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::listings::ListingView;
 
-/// Changed rows from which on readers read all figures again. Compressed figures are smaller than an event of so many.
+/// Above this many changed rows readers read all figures again, since the compressed figures are smaller than such an
+/// event.
 const ROWS_MAX: usize = 3_000;
 /// Rows of an event that differ only in their volume in dollars. A new price of XLM changes that of most markets, so
 /// they take turns.
