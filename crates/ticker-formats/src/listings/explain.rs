@@ -1,5 +1,7 @@
 //! Explanation of a figure: the trades behind it, those left out, the deciding ones, and a recomputation.
 
+use std::cmp::{Ordering, Reverse};
+
 use serde::Serialize;
 use serde_json::Value;
 use ticker_domain::{
@@ -147,7 +149,7 @@ pub struct Explanation {
     pub(crate) sql: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct TradeCounts {
     pub(crate) in_window: usize,
     pub(crate) counted: usize,
@@ -158,8 +160,23 @@ pub(crate) struct TradeCounts {
 pub(crate) struct LeftOut {
     pub(crate) reason: &'static str,
     pub(crate) count: usize,
-    /// Horizon's ids of the newest of them, at most [`SHOWN_MAX`].
+    /// Horizon's ids of the newest of them, at most [`SHOWN_MAX`], the newest first.
     pub(crate) paging_tokens: Vec<String>,
+}
+
+impl TradeCounts {
+    /// Counts a trade that is left out. It must be newer than those before.
+    fn leave_out(&mut self, reason: &'static str, trade: &WindowTrade) {
+        let known = self.left_out.iter().position(|known| known.reason == reason);
+        let place = known.unwrap_or(self.left_out.len());
+        if known.is_none() {
+            self.left_out.push(LeftOut { reason, count: 0, paging_tokens: Vec::new() });
+        }
+        let Some(known) = self.left_out.get_mut(place) else { return };
+        known.count += 1;
+        known.paging_tokens.insert(0, trade.token.to_string());
+        known.paging_tokens.truncate(SHOWN_MAX);
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -186,32 +203,30 @@ impl Field {
         query: fn(MarketId, UnixSeconds, UnixSeconds) -> String,
     ) -> Explanation {
         let view = market.view();
-        let (from, to) = (span.edge(view.as_of()), view.as_of());
-        let mut all: Vec<WindowTrade> = market.raw_trades_since(from).collect();
-        all.sort_unstable_by_key(|trade| trade.token);
-        let has_clean = all.iter().any(WindowTrade::is_clean);
+        let from = span.edge(view.as_of());
+        // The network's clock may be ahead of ours, and its newest trades count.
+        let to = market.last_trade_at().map_or(view.as_of(), |at| at.max(view.as_of()));
+        // Twice through the trades instead of a list of them: a busy market has a million in 7 days.
+        let held = || market.raw_trades_since(from);
+        let mut stats = TradeStats::default();
+        held().for_each(|trade| stats.add(&trade));
         let is_flipped = market.is_flipped();
-        let reason = |trade: &WindowTrade| self.counted.reason_against(trade, has_clean, is_flipped);
-        let counted: Vec<&WindowTrade> = all.iter().filter(|trade| reason(trade).is_none()).collect();
-        let mut left_out: Vec<LeftOut> = Vec::new();
-        for (trade, reason) in all.iter().rev().filter_map(|trade| Some((trade, reason(trade)?))) {
-            let known = left_out.iter().position(|known| known.reason == reason);
-            let place = known.unwrap_or(left_out.len());
-            if known.is_none() {
-                left_out.push(LeftOut { reason, count: 0, paging_tokens: Vec::new() });
-            }
-            let Some(known) = left_out.get_mut(place) else { continue };
-            known.count += 1;
-            if known.paging_tokens.len() < SHOWN_MAX {
-                known.paging_tokens.push(trade.token.to_string());
+        let (mut trades, mut deciding) = (TradeCounts::default(), Vec::new());
+        for trade in held() {
+            trades.in_window += 1;
+            match self.counted.reason_against(&trade, stats.clean.trade_count > 0, is_flipped) {
+                Some(reason) => trades.leave_out(reason, &trade),
+                None => {
+                    trades.counted += 1;
+                    self.decided_by.choose(&mut deciding, trade, is_flipped);
+                }
             }
         }
         let figure = |stats: &QuotedStats| own::figure(stats, self.name);
         let value = figure(&market.stats(span));
-        let recomputed = figure(&QuotedStats::of(&all.iter().collect::<TradeStats>(), is_flipped));
-        let deciding = self.decided_by.choose(&counted, is_flipped);
+        let recomputed = figure(&QuotedStats::of(&stats, is_flipped));
         Explanation {
-            as_of: to.to_rfc3339(),
+            as_of: view.as_of().to_rfc3339(),
             seq: view.seq(),
             market: market.name(),
             field: self.name,
@@ -222,8 +237,8 @@ impl Field {
             rule: self.rule,
             from: from.to_rfc3339(),
             to: to.to_rfc3339(),
-            trades: TradeCounts { in_window: all.len(), counted: counted.len(), left_out },
-            deciding: deciding.into_iter().map(|trade| ExplainedTrade::of(trade, is_flipped)).collect(),
+            trades,
+            deciding: deciding.iter().map(|trade| ExplainedTrade::of(trade, is_flipped)).collect(),
             sql: query(market.id(), from, to),
         }
     }
@@ -250,31 +265,41 @@ impl Counted {
 }
 
 impl DecidedBy {
-    /// Chooses from trades in the order of their tokens.
-    fn choose<'a>(self, trades: &[&'a WindowTrade], is_flipped: bool) -> Vec<&'a WindowTrade> {
+    /// Adds a trade to the chosen ones if it belongs there, in the order in which they are shown.
+    fn choose(self, chosen: &mut Vec<WindowTrade>, trade: WindowTrade, is_flipped: bool) {
         // The inverse reverses the order of prices.
         let wants_highest = (self == Self::Highest) != is_flipped;
+        let first = chosen.first();
         match self {
-            Self::First => trades.first().copied().into_iter().collect(),
-            Self::Last => trades.last().copied().into_iter().collect(),
-            Self::FirstAndLast => trades.first().into_iter().chain(trades.last()).copied().collect(),
-            // The first trade with that price.
-            Self::Highest | Self::Lowest if wants_highest => {
-                trades.iter().rev().max_by_key(|trade| trade.price).copied().into_iter().collect()
+            Self::First if first.is_none_or(|first| trade.token < first.token) => *chosen = vec![trade],
+            Self::Last if first.is_none_or(|last| trade.token > last.token) => *chosen = vec![trade],
+            Self::First | Self::Last => {}
+            Self::FirstAndLast => {
+                let place = chosen.partition_point(|chosen| chosen.token < trade.token);
+                chosen.insert(place, trade);
+                if chosen.len() > 2 {
+                    chosen.remove(1);
+                }
             }
             Self::Highest | Self::Lowest => {
-                trades.iter().min_by_key(|trade| trade.price).copied().into_iter().collect()
+                // Of equal prices, that of the first trade.
+                let is_further = |best: &WindowTrade| match trade.price.cmp(&best.price) {
+                    Ordering::Equal => trade.token < best.token,
+                    order => order.is_gt() == wants_highest,
+                };
+                if first.is_none_or(is_further) {
+                    *chosen = vec![trade];
+                }
             }
             Self::LargestBase | Self::LargestQuote => {
                 let is_of_counter = (self == Self::LargestQuote) != is_flipped;
-                let amount = |trade: &WindowTrade| {
+                let key = |trade: &WindowTrade| {
                     let amount = if is_of_counter { trade.counter_amount } else { trade.base_amount };
-                    amount.stroops()
+                    (Reverse(amount.stroops()), trade.token)
                 };
-                let mut largest = trades.to_vec();
-                largest.sort_by_key(|trade| std::cmp::Reverse(amount(trade)));
-                largest.truncate(SHOWN_MAX);
-                largest
+                let place = chosen.partition_point(|chosen| key(chosen) < key(&trade));
+                chosen.insert(place, trade);
+                chosen.truncate(SHOWN_MAX);
             }
         }
     }
@@ -292,6 +317,15 @@ mod tests {
 
     use super::*;
 
+    /// Trades that are chosen from some, in either order of arrival.
+    fn chosen(by: DecidedBy, trades: &[WindowTrade], is_flipped: bool) -> Vec<WindowTrade> {
+        let [mut forth, mut back] = [Vec::new(), Vec::new()];
+        trades.iter().for_each(|trade| by.choose(&mut forth, *trade, is_flipped));
+        trades.iter().rev().for_each(|trade| by.choose(&mut back, *trade, is_flipped));
+        assert_eq!(forth, back, "{by:?} {is_flipped}");
+        forth
+    }
+
     #[test]
     fn the_largest_trades_of_a_sum_are_those_with_the_most_of_what_it_sums() {
         let (cheap, dear) = (trade(1, 0, 1, (500, 20), (1, 25)), trade(2, 0, 2, (10, 900), (90, 1)));
@@ -301,8 +335,34 @@ mod tests {
             (DecidedBy::LargestBase, true, &dear),
             (DecidedBy::LargestQuote, true, &cheap),
         ] {
-            let chosen = by.choose(&[&cheap, &dear], is_flipped);
-            assert_eq!((chosen.len(), chosen.first()), (2, Some(&largest)), "{by:?} {is_flipped}");
+            let chosen = chosen(by, &[cheap, dear], is_flipped);
+            assert_eq!((chosen.len(), chosen.first()), (2, Some(largest)), "{by:?} {is_flipped}");
         }
+        let many: Vec<_> = (0..30).map(|at| trade(at, 0, at, (1_000 - at % 7, 5), (1, 1))).collect();
+        let tokens = chosen(DecidedBy::LargestBase, &many, false);
+        let ledgers: Vec<u32> = tokens.iter().map(|trade| trade.token.ledger()).collect();
+        assert_eq!(ledgers, [0, 7, 14, 21, 28, 1, 8, 15, 22, 29]);
+    }
+
+    #[test]
+    fn prices_are_decided_by_one_trade_or_by_the_first_and_the_last() {
+        let prices = [(3, 1), (1, 1), (9, 1), (1, 1), (9, 1), (4, 1)];
+        let made = (1..).zip(prices).map(|(at, price)| trade(at, 0, at, (1_000, 1_000), price));
+        let trades: Vec<WindowTrade> = made.collect();
+        for (by, is_flipped, expected) in [
+            (DecidedBy::First, false, &[1][..]),
+            (DecidedBy::Last, true, &[6]),
+            (DecidedBy::FirstAndLast, false, &[1, 6]),
+            (DecidedBy::Highest, false, &[3]),
+            (DecidedBy::Lowest, false, &[2]),
+            (DecidedBy::Highest, true, &[2]),
+            (DecidedBy::Lowest, true, &[3]),
+        ] {
+            let chosen = chosen(by, &trades, is_flipped);
+            let ledgers: Vec<u32> = chosen.iter().map(|trade| trade.token.ledger()).collect();
+            assert_eq!(ledgers, expected, "{by:?} {is_flipped}");
+        }
+        let one = chosen(DecidedBy::FirstAndLast, &trades[..1], false);
+        assert_eq!(one.len(), 1, "it is both");
     }
 }
