@@ -11,6 +11,8 @@ mod market;
 mod message;
 mod row;
 mod status;
+#[cfg(test)]
+mod test_view;
 
 use askama::Template;
 

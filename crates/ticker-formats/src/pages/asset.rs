@@ -2,7 +2,9 @@
 
 use askama::Template;
 use serde_json::json;
-use ticker_domain::{conversions::SaturatingFrom, decimal, instant::UnixSeconds, plain_text::stripped};
+use ticker_domain::{
+    conversions::SaturatingFrom, decimal, instant::UnixSeconds, plain_text::stripped, span::Span,
+};
 
 use super::{
     Frame, TickerState,
@@ -14,14 +16,12 @@ use super::{
 };
 use crate::{
     board::BoardRow,
-    listings::{AssetView, ListingView, own::confidence},
+    listings::{AssetView, ListingView, MarketView, own::confidence},
     shown,
 };
 
 /// Markets that the page lists, the largest volume first.
 const MARKETS_MAX: usize = 50;
-/// Markets whose figures are computed. XLM has one with nearly every other asset.
-const MARKETS_READ_MAX: usize = 2_000;
 /// Other assets of the code that the page names.
 const NAMESAKES_MAX: usize = 10;
 /// Most characters of one text of an issuer.
@@ -33,6 +33,14 @@ struct Check {
     is_ok: Option<bool>,
     text: &'static str,
     detail: String,
+}
+
+/// Market of the asset, with the figures of 24 hours that the sums are made of.
+struct Traded<'a> {
+    market: MarketView<'a>,
+    /// Exact volume in dollars, in stroops.
+    volume_usd: Option<i128>,
+    trades: u64,
 }
 
 struct Fact {
@@ -57,6 +65,7 @@ struct AssetPage {
     figures: Vec<Figure>,
     markets: Vec<Row>,
     market_count: usize,
+    all_markets: String,
     checks: Vec<Check>,
     looked_up: Option<String>,
     flags: Vec<Fact>,
@@ -67,10 +76,7 @@ struct AssetPage {
 /// Page of an asset. `origin` is the scheme and host that the reader asked for.
 #[must_use]
 pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &TickerState) -> Vec<u8> {
-    let markets = view.markets_of(asset);
-    let mut rows: Vec<(BoardRow, _)> =
-        markets.iter().take(MARKETS_READ_MAX).map(|market| (BoardRow::of(market), market)).collect();
-    rows.sort_by_key(|(row, _)| std::cmp::Reverse(row.volume_usd));
+    let markets = traded(asset, view);
     let code = asset.asset().code();
     let mut others = view.assets_of_code(code);
     others.retain(|other| other.id() != asset.id());
@@ -89,9 +95,15 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &Ti
         namesake_count: others.len(),
         namesakes: others.iter().take(NAMESAKES_MAX).map(named).collect(),
         stands_for_code: view.symbols().stands_for(code, asset.id()),
-        figures: figures(asset, view, &rows.iter().map(|(row, _)| *row).collect::<Vec<_>>()),
-        markets: rows.iter().take(MARKETS_MAX).map(|(row, market)| Row::of(row, market)).collect(),
+        figures: figures(asset, view, &markets),
+        // XLM has a market with nearly every other asset, so only those that the page shows get a row.
+        markets: markets
+            .iter()
+            .take(MARKETS_MAX)
+            .map(|traded| Row::of(&BoardRow::of(&traded.market), &traded.market))
+            .collect(),
         market_count: markets.len(),
+        all_markets: shown::count(u64::saturating_from(markets.len())),
         checks: checks(asset),
         looked_up: asset
             .listed()
@@ -104,11 +116,23 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &Ti
     })
 }
 
-fn figures(asset: &AssetView<'_>, view: &ListingView, rows: &[BoardRow]) -> Vec<Figure> {
+/// All markets of an asset, the largest volume first, and by name where volumes are equal.
+fn traded<'a>(asset: &AssetView<'_>, view: &'a ListingView) -> Vec<Traded<'a>> {
+    let traded = |market: MarketView<'a>| Traded {
+        volume_usd: market.day_volume_usd(),
+        trades: market.stats(Span::Day).trade_count,
+        market,
+    };
+    let mut markets: Vec<Traded<'_>> = view.markets_of(asset).into_iter().map(traded).collect();
+    markets.sort_by_key(|traded| std::cmp::Reverse(traded.volume_usd));
+    markets
+}
+
+fn figures(asset: &AssetView<'_>, view: &ListingView, markets: &[Traded<'_>]) -> Vec<Figure> {
     let figure = |label, value: String, note: String| Figure { label, field: None, value, class: "", note };
-    let volume: i128 = rows.iter().filter_map(|row| row.volume_usd).fold(0, i128::saturating_add);
-    let trades: u64 = rows.iter().map(|row| row.trades).fold(0, u64::saturating_add);
-    let traded = rows.iter().filter(|row| row.trades > 0).count();
+    let volume: i128 = markets.iter().filter_map(|traded| traded.volume_usd).fold(0, i128::saturating_add);
+    let trades: u64 = markets.iter().map(|traded| traded.trades).fold(0, u64::saturating_add);
+    let traded = markets.iter().filter(|traded| traded.trades > 0).count();
     let size = |count: usize| shown::count(u64::saturating_from(count));
     let price = asset.usd();
     let supply = asset.listed().map(|listed| listed.amount.stroops()).filter(|stroops| *stroops > 0);
@@ -117,7 +141,7 @@ fn figures(asset: &AssetView<'_>, view: &ListingView, rows: &[BoardRow]) -> Vec<
     let xlm =
         xlm.and_then(|rate| dollars((rate.n, rate.d))).map(|text| text.trim_start_matches('$').to_owned());
     vec![
-        figure("Markets", size(rows.len()), format!("{} traded in 24 h", size(traded))),
+        figure("Markets", size(markets.len()), format!("{} traded in 24 h", size(traded))),
         figure(
             "24 h volume",
             format!("${}", shown::amount(volume)),
@@ -238,4 +262,34 @@ fn described(asset: &AssetView<'_>, origin: &str) -> String {
         "currency": asset.asset().code(),
         "currentExchangeRate": {"@type": "UnitPriceSpecification", "price": usd, "priceCurrency": "USD"},
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::test_view::view;
+
+    fn page(view: &ListingView) -> String {
+        let xlm = view.find(&"XLM".parse().unwrap()).unwrap();
+        String::from_utf8(asset(&xlm, view, "http://localhost", &TickerState::default())).unwrap()
+    }
+
+    #[test]
+    fn all_markets_count_and_the_largest_are_shown_however_many_there_are() {
+        let mut others: Vec<(String, i32)> = (0..2_100).map(|place| (format!("A{place:04}"), 1)).collect();
+        // Last by name.
+        others.extend([("ZB".to_owned(), 2), ("ZC".to_owned(), 4)]);
+        let html = page(&view(&others));
+        // 15,000 dollars, and 2,106 times 10 XLM for half a dollar each.
+        assert!(html.contains("<dd>$25.53 k<small>2,109 trades</small>"), "{html}");
+        assert!(html.contains("<dd>2,103<small>2,103 traded in 24 h</small>"), "{html}");
+        assert!(html.contains("The 50 largest of 2,103. <a href=\"/?q=XLM+native\">"), "{html}");
+        let codes: Vec<&str> = html
+            .split("<td class=\"left\"><a href=\"/m/")
+            .skip(1)
+            .filter_map(|row| row.split_once('-').map(|(code, _)| code))
+            .collect();
+        assert_eq!(codes.len(), MARKETS_MAX);
+        assert_eq!(codes.iter().skip(1).take(3).collect::<Vec<_>>(), [&"ZC", &"ZB", &"A0000"], "{codes:?}");
+    }
 }
