@@ -19,6 +19,8 @@ use crate::{
 
 /// Most candles of the drawing.
 const CANDLES_MAX: usize = 168;
+/// Growth of the time that is read while it has too few candles.
+const SPAN_FACTOR: i64 = 8;
 /// Candles of the table.
 const TABLE_ROWS: usize = 24;
 /// Width of a candle and the space after it.
@@ -106,20 +108,40 @@ impl Chart {
     }
 }
 
+/// The last candles with a price, the oldest first. Reads further back until there are enough or nothing older is held.
 fn candles(market: &MarketView<'_>, row: &BoardRow, interval: Interval, is_raw: bool) -> Vec<Candle> {
     let buckets = interval.buckets();
     let as_of = market.view().as_of();
-    let span = i64::saturating_from(CANDLES_MAX).saturating_mul(buckets.seconds);
     // A bucket whose beginning is not held any more would be wrong.
     let oldest = buckets.next_start(Span::Week.edge(as_of).plus(1));
-    let first = buckets.next_start(as_of.minus(span)).max(oldest);
-    let filled = market.by_bucket(buckets, first..UnixSeconds(i64::MAX));
-    let candle = |(start, stats): (&UnixSeconds, _)| {
-        let stats = QuotedStats::of(stats, market.is_flipped());
+    let mut span = i64::saturating_from(CANDLES_MAX).saturating_mul(buckets.seconds);
+    loop {
+        // A busy market has enough candles in the first span, so only the trades of a quiet one are all read.
+        let first = buckets.next_start(as_of.minus(span)).max(oldest);
+        let filled = market.by_bucket(buckets, first..UnixSeconds(i64::MAX));
+        let mut candles: Vec<Candle> = filled
+            .iter()
+            .rev()
+            .filter_map(|(start, stats)| {
+                Candle::of(*start, &QuotedStats::of(stats, market.is_flipped()), row, is_raw)
+            })
+            .take(CANDLES_MAX)
+            .collect();
+        if candles.len() == CANDLES_MAX || first == oldest {
+            candles.reverse();
+            return candles;
+        }
+        span = span.saturating_mul(SPAN_FACTOR);
+    }
+}
+
+impl Candle {
+    /// Candle of a bucket, or `None` if its trades set no price that can be drawn.
+    fn of(start: UnixSeconds, stats: &QuotedStats, row: &BoardRow, is_raw: bool) -> Option<Self> {
         let prices: QuotedPrices = if is_raw { stats.raw_prices } else { stats.prices }?;
         let units = |price| row.scale?.units(ratio(price));
-        Some(Candle {
-            time: date_time(*start),
+        Some(Self {
+            time: date_time(start),
             open: units(prices.open)?,
             high: units(prices.high)?,
             low: units(prices.low)?,
@@ -127,8 +149,7 @@ fn candles(market: &MarketView<'_>, row: &BoardRow, interval: Interval, is_raw: 
             volume: stats.base_volume,
             trades: stats.trade_count,
         })
-    };
-    filled.iter().filter_map(candle).collect()
+    }
 }
 
 impl Shapes {
@@ -171,7 +192,47 @@ impl CandleRow {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        asset::Asset,
+        market_snapshot::MarketSnapshot,
+        test_support::{address, directory, trade},
+        windows::Windows,
+    };
+
     use super::*;
+    use crate::listings::ListingView;
+
+    /// Times of the candles of a minute, of a market with a trade this many minutes ago.
+    fn times(minutes: impl Iterator<Item = i64>) -> Vec<String> {
+        const NOW: i64 = 999_999_990;
+        let mut windows = Windows::default();
+        windows.advance(UnixSeconds(NOW));
+        for (ledger, minute) in (1..).zip(minutes) {
+            windows.add(1, trade(ledger, 0, NOW - 60 * minute, (50_000, 100_000), (2, 1)));
+        }
+        windows.advance(UnixSeconds(NOW));
+        let mut directory = directory(&[("XLM", "native", ""), ("A", &address(1), "")], &[(1, 1, 2)], &[]);
+        directory.add_names([(1, Asset::Native), (2, Asset::issued("A", &address(1)).unwrap())]);
+        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+        let view = ListingView::new(1, snapshot, Arc::default(), "Test".into(), &[], &Arc::default());
+        let market = view.markets().remove(0);
+        let candles = candles(&market, &BoardRow::of(&market), Interval::Minute, false);
+        candles.into_iter().map(|candle| candle.time).collect()
+    }
+
+    #[test]
+    fn a_quiet_market_has_its_last_candles_however_old_and_a_busy_one_no_more_than_fit() {
+        let at = |minutes: i64| date_time(UnixSeconds(999_999_960 - 60 * minutes));
+        assert_eq!(times([9_000, 4_000, 200].into_iter()), [9_000, 4_000, 200].map(at), "oldest first");
+        // More than 7 days ago, of which the window may hold some.
+        assert_eq!(times([10_081, 10_000].into_iter()), [at(10_000)]);
+        // Half of them are in the first span.
+        let busy: Vec<i64> = (0..200).map(|place| place * 2).rev().collect();
+        let expected: Vec<String> = busy.iter().skip(200 - CANDLES_MAX).copied().map(at).collect();
+        assert_eq!(times(busy.into_iter()), expected);
+    }
 
     #[test]
     fn a_candle_reaches_from_its_low_to_its_high() {
