@@ -147,7 +147,7 @@ impl Frame {
         let (audit, audit_warns) = audit(state);
         let stale = state.latest.filter(|_| state.is_stale).map(|(ledger, _)| Stale {
             age: long_age(age_s),
-            since: state.received_at.map(clock_time),
+            since: state.received_at.map(|at| short_time(at, state.now)),
             ledger: shown::count(ledger.into()),
             fault: state.fault.as_deref().map(|fault| stripped(fault).into_owned()),
         });
@@ -328,6 +328,12 @@ mod tests {
         let stale =
             Frame::of(&TickerState { is_published: true, latest, is_stale: true, ..state(Vec::new()) }, "/");
         assert_eq!(stale.stale.unwrap().age, "14 min");
+        for (received_at, since) in [(10 * DAY, "00:00 UTC"), (8 * DAY - 60, "8 Jan 23:59 UTC")] {
+            let received_at = Some(UnixSeconds(received_at));
+            let state =
+                TickerState { latest, received_at, is_stale: true, is_published: true, ..state(Vec::new()) };
+            assert_eq!(Frame::of(&state, "/").stale.unwrap().since.as_deref(), Some(since));
+        }
     }
 
     #[test]
