@@ -188,6 +188,21 @@ test("new candles leave the readout at the pointer and the slider at its candle"
   await close();
 });
 
+// The page of the market with old figures.
+const OLD = "an old figure";
+const oldFigures = (html) => html.replace(/(<strong>)[^<]*(<\/strong> [^<]* for 1 )/, `$1${OLD}$2`)
+  .replace(/(<dd data-live>)[\s\S]*?(<small>)/g, `$1${OLD}$2`);
+const figures = (page) => page.$$eval(".figures dd", (all) => all.map((one) => one.textContent));
+
+test("the figures change while one of their links has the focus", async () => {
+  const { page, close } = await cached(browser, path(), oldFigures);
+  assert.equal((await figures(page)).length, 9);
+  await page.focus(".figures a >> text=24 h high");
+  await eventually(page, () => ![...document.querySelectorAll(".figures dd")].some((one) => one.textContent.includes("an old figure")));
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "24 h high");
+  await close();
+});
+
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
   assert(await page.isVisible("svg.candles"));
