@@ -54,10 +54,16 @@ export function exchangeParts(root) {
   const old = document.querySelectorAll(PARTS);
   if (parts.length !== old.length) throw new Error("the page of another version");
   old.forEach((part, place) => {
-    if (part.contains(document.activeElement) || part.isEqualNode(parts[place])) return;
+    if (isInUse(part) || part.isEqualNode(parts[place])) return;
     part.replaceWith(document.importNode(parts[place], true));
   });
 }
+// True if the reader is in a part, with the focus or with selected text.
+function isInUse(part) {
+  const selection = getSelection();
+  return part.contains(document.activeElement) || (selection && !selection.isCollapsed && selection.containsNode(part, true));
+}
+
 
 const page = async (address) => {
   const signal = AbortSignal.timeout?.(PATIENCE_MS);
@@ -69,7 +75,7 @@ const page = async (address) => {
 function exchangeStrip(root) {
   const fresh = root.querySelectorAll(".strip .wide");
   document.querySelectorAll(".strip .wide").forEach((cell, place) => {
-    if (fresh[place] && !cell.isEqualNode(fresh[place])) cell.replaceWith(document.importNode(fresh[place], true));
+    if (fresh[place] && !isInUse(cell) && !cell.isEqualNode(fresh[place])) cell.replaceWith(document.importNode(fresh[place], true));
   });
   const age = root.getElementById("age");
   if (ageText && age) ageText.className = age.className;

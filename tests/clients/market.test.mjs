@@ -203,6 +203,19 @@ test("the figures change while one of their links has the focus", async () => {
   await close();
 });
 
+test("selected text stays selected, and the rest changes", async () => {
+  const { page, close } = await cached(browser, path(), (html) =>
+    oldFigures(html).replace('<script type="module" src="/web/market.js">', (own) => `<script type="module" src="/selects"></script>${own}`), (page) =>
+    page.route("**/selects", (route) => route.fulfill({
+      contentType: "text/javascript", body: `getSelection().selectAllChildren(document.querySelector(".price strong"));`,
+    })));
+  await eventually(page, () => ![...document.querySelectorAll(".figures dd")].some((one) => one.textContent.includes("an old figure")));
+  assert.equal(await page.evaluate(() => getSelection().toString()), OLD);
+  await page.evaluate(() => getSelection().removeAllRanges());
+  await page.waitForFunction((old) => document.querySelector(".price strong").textContent !== old, OLD);
+  await close();
+});
+
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
   assert(await page.isVisible("svg.candles"));
