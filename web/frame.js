@@ -1,4 +1,4 @@
-// The trust strip: the age counts to now, whatever page it is on.
+// The trust strip and the ages of a page: they count to now.
 import { age } from "./numbers.js";
 
 // Interval at which the strip and the notice are read again, and the progress before the first publication.
@@ -30,6 +30,16 @@ export function syncClock(response) {
 
 function tick() {
   if (ageText) ageText.textContent = age(now() - Number(ageText.dataset.closedAt));
+  writeAges(document);
+}
+
+// Writes the ages of the moments that a page names: of a trade, of an order book.
+function writeAges(root) {
+  for (const place of root.querySelectorAll("[data-at]")) {
+    const text = age(now() - Number(place.dataset.at));
+    // A text that stays the same stays selected.
+    if (place.textContent !== text) place.textContent = text;
+  }
 }
 
 // Shows a newer ledger.
@@ -48,22 +58,24 @@ export function showUpdates(state, text) {
   document.getElementById("updates").replaceChildren(dot, ` ${text}`);
 }
 
-// Exchanges the marked parts that changed for those of a newer page. Parts that the reader is in stay.
-export function exchangeParts(root) {
-  const parts = root.querySelectorAll(PARTS);
-  const old = document.querySelectorAll(PARTS);
-  if (parts.length !== old.length) throw new Error("the page of another version");
-  old.forEach((part, place) => {
-    if (isInUse(part) || part.isEqualNode(parts[place])) return;
-    part.replaceWith(document.importNode(parts[place], true));
-  });
-}
 // True if the reader is in a part, with the focus or with selected text.
 function isInUse(part) {
   const selection = getSelection();
   return part.contains(document.activeElement) || (selection && !selection.isCollapsed && selection.containsNode(part, true));
 }
 
+// Exchanges the marked parts that changed for those of a newer page. Parts that the reader is in stay.
+export function exchangeParts(root) {
+  const parts = root.querySelectorAll(PARTS);
+  const old = document.querySelectorAll(PARTS);
+  if (parts.length !== old.length) throw new Error("the page of another version");
+  // A part in which only ages have grown stays.
+  for (const page of [root, document]) writeAges(page);
+  old.forEach((part, place) => {
+    if (isInUse(part) || part.isEqualNode(parts[place])) return;
+    part.replaceWith(document.importNode(parts[place], true));
+  });
+}
 
 const page = async (address) => {
   const signal = AbortSignal.timeout?.(PATIENCE_MS);

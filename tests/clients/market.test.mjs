@@ -216,6 +216,25 @@ test("selected text stays selected, and the rest changes", async () => {
   await close();
 });
 
+test("ages of the last trade and of the order book count on", async () => {
+  let count = 0;
+  const older = (html) => html.replace(/data-at="\d+">[^<]*/g, () => {
+    count += 1;
+    return `data-at="${Math.floor(Date.now() / 1000) - 2 * 3_600 - 60}">no age`;
+  });
+  // The page cannot be read again.
+  let isFirst = true;
+  const { page, close } = await cached(browser, path(), older, (page) =>
+    page.route((url) => url.pathname === path(), (route) => {
+      if (!isFirst) return route.abort();
+      isFirst = false;
+      return route.fallback();
+    }));
+  assert.equal(count, 3, "of the trade, and of the book in the figures and above it");
+  await page.waitForFunction(() => [...document.querySelectorAll("[data-at]")].every((one) => one.textContent === "2 h"));
+  await close();
+});
+
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
   assert(await page.isVisible("svg.candles"));

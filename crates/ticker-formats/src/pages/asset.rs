@@ -129,7 +129,14 @@ fn traded<'a>(asset: &AssetView<'_>, view: &'a ListingView) -> Vec<Traded<'a>> {
 }
 
 fn figures(asset: &AssetView<'_>, view: &ListingView, markets: &[Traded<'_>]) -> Vec<Figure> {
-    let figure = |label, value: String, note: String| Figure { label, field: None, value, class: "", note };
+    let figure = |label, value: String, note: String| Figure {
+        label,
+        field: None,
+        value,
+        class: "",
+        note,
+        read_at: None,
+    };
     let volume: i128 = markets.iter().filter_map(|traded| traded.volume_usd).fold(0, i128::saturating_add);
     let trades: u64 = markets.iter().map(|traded| traded.trades).fold(0, u64::saturating_add);
     let traded = markets.iter().filter(|traded| traded.trades > 0).count();

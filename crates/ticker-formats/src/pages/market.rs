@@ -6,8 +6,8 @@ mod chart;
 use askama::Template;
 use serde_json::json;
 use ticker_domain::{
-    candles::Interval, coverage::is_whole_since, decimal, plain_text::stripped, span::Span,
-    trade_stats::WindowTrade, windows::MarketId,
+    candles::Interval, coverage::is_whole_since, decimal, instant::UnixSeconds, plain_text::stripped,
+    span::Span, trade_stats::WindowTrade, windows::MarketId,
 };
 
 use super::{
@@ -67,6 +67,8 @@ pub(super) struct Figure {
     pub(super) value: String,
     pub(super) class: &'static str,
     pub(super) note: String,
+    /// Time when the order book was read, in seconds since 1970, if the note is the age of the book.
+    pub(super) read_at: Option<i64>,
 }
 
 struct TradeLine {
@@ -110,6 +112,8 @@ struct MarketPage {
     /// The price without thousands separators, from which the script takes the decimals.
     plain_price: String,
     last_trade: String,
+    /// Time of the last trade in seconds since 1970, from which the script counts its age on.
+    last_trade_at: Option<i64>,
     usd: Option<String>,
     flags: Vec<Warning>,
     /// True if every ledger of the last 24 hours is held.
@@ -145,10 +149,11 @@ pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerSt
         number: market.id(),
         plain_price: row.scale.zip(row.price).map(|(scale, units)| scale.plain(units)).unwrap_or_default(),
         last_trade: shown::or_none(age, shown::age),
+        last_trade_at: market.last_trade_at().map(|at| at.0),
         usd,
         flags: flags.collect(),
         is_day_held: is_whole_since(market.view().coverage(), Span::Day.edge(market.view().as_of())),
-        figures: figures(market, &row, book.as_ref()),
+        figures: figures(market, &row, book.as_ref(), state.now),
         intervals: intervals(request.interval),
         is_raw: request.is_raw,
         chart: Chart::of(market, &row, request.interval, request.is_raw),
@@ -176,7 +181,7 @@ pub(super) fn named(asset: &AssetView<'_>) -> Named {
     }
 }
 
-fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>) -> Vec<Figure> {
+fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>, now: UnixSeconds) -> Vec<Figure> {
     let day = market.stats(Span::Day);
     let (clean, raw) = (day.prices, day.raw_prices);
     let print = |price: Option<(i128, i128)>| {
@@ -184,7 +189,14 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>) -> Vec<
     };
     let [_, change, _] = row.changes;
     let its = Change::of(change);
-    let figure = |label, field, value: String, note: String| Figure { label, field, value, class: "", note };
+    let figure = |label, field, value: String, note: String| Figure {
+        label,
+        field,
+        value,
+        class: "",
+        note,
+        read_at: None,
+    };
     let raw_note = |clean: &String, raw: String| {
         if *clean == raw { "clean and raw".to_owned() } else { format!("clean; raw {raw}") }
     };
@@ -193,9 +205,9 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>) -> Vec<
     let high_note = raw_note(&high, print(raw.map(|prices| ratio(prices.high))));
     let low_note = raw_note(&low, print(raw.map(|prices| ratio(prices.low))));
     let quote = market.quote().asset().code();
-    let book_age = market
-        .book_age_s()
-        .map_or_else(|| "no book read yet".to_owned(), |age| format!("book is {} old", shown::age(age)));
+    let read_at = market.book_age_s().map(|age| market.view().as_of().minus(age));
+    let book_age =
+        read_at.map_or_else(|| "no book read yet".to_owned(), |at| shown::age(now.0.saturating_sub(at.0)));
     let (buy, sell) =
         book.map_or_else(|| (shown::NONE.to_owned(), shown::NONE.to_owned()), |book| book.near.clone());
     vec![
@@ -205,6 +217,7 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>) -> Vec<
             value: if change.is_some() { format!("{} %", its.text) } else { its.text },
             class: its.class,
             note: format!("from {}", print(clean.map(|prices| ratio(prices.open)))),
+            read_at: None,
         },
         figure("24 h high", Some("high"), high, high_note),
         figure("24 h low", Some("low"), low, low_note),
@@ -222,12 +235,15 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>) -> Vec<
             shares(day.book_volume, day.pool_volume),
         ),
         figure("Bid", None, row.print(row.bid), format!("ask {}", row.print(row.ask))),
-        figure(
-            "Spread",
-            None,
-            shown::or_none(row.spread, |spread| format!("{} %", shown::percent(spread))),
-            book_age,
-        ),
+        Figure {
+            read_at: read_at.map(|at| at.0),
+            ..figure(
+                "Spread",
+                None,
+                shown::or_none(row.spread, |spread| format!("{} %", shown::percent(spread))),
+                book_age,
+            )
+        },
         figure("Depth ±2 %", None, buy, format!("{sell} to sell")),
     ]
 }

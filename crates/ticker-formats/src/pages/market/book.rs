@@ -23,6 +23,8 @@ const HEIGHT: i128 = 160;
 /// Order book as the page shows it.
 pub(in crate::pages) struct Book {
     pub(in crate::pages) age: String,
+    /// Time when it was read, in seconds since 1970, from which the script counts the age on.
+    pub(in crate::pages) read_at: i64,
     /// Offers to sell, the highest price first.
     pub(in crate::pages) asks: Vec<LevelRow>,
     /// Offers to buy, the highest price first.
@@ -79,6 +81,7 @@ impl Book {
             shown::or_none(worth(side, middle, market), |usd| format!("${}", shown::amount(usd)))
         };
         Some(Self {
+            read_at: levels.fetched_at().0,
             age: shown::age(now.0.saturating_sub(levels.fetched_at().0)),
             asks: ask_rows,
             bids: rows(&bids),
