@@ -22,11 +22,13 @@ function exchange(fresh) {
   if (age && ledger) showLedger(ledger.textContent.replace("ledger ", ""), Number(age.dataset.closedAt));
 }
 
-// Keeps the page of the market with this number up to date, and calls `onUpdate` after each reading.
+// Keeps the page of the market with this number up to date, and calls `onUpdate` after each reading: with true if events may
+// have been missed before it.
 export function keepUp(number, onUpdate) {
   let failures = 0;
   let mode = "poll";
   let isDue = false;
+  let hasMissed = false;
   let isBusy = false;
   // By the server's clock: a page from a cache may be hours old, and is then read at once.
   let readAt = madeAt;
@@ -37,17 +39,20 @@ export function keepUp(number, onUpdate) {
   };
   const read = async () => {
     isBusy = true;
+    const isWhole = hasMissed;
     isDue = false;
+    hasMissed = false;
     readAt = now();
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout?.(PATIENCE_MS) });
       if (!response.ok) throw new Error(`${response.status}`);
       syncClock(response);
       exchange(new DOMParser().parseFromString(await response.text(), "text/html"));
-      await onUpdate();
+      await onUpdate(isWhole);
       failures = 0;
     } catch {
       failures += 1;
+      hasMissed = true;
     } finally {
       isBusy = false;
     }
@@ -65,6 +70,7 @@ export function keepUp(number, onUpdate) {
   follow(
     (event) => {
       if (event && event.ledger !== null) showLedger(count(event.ledger), Date.parse(event.ledger_close_time) / 1000);
+      hasMissed ||= event === null;
       isDue ||= event === null || event.m.some(([changed]) => changed === number);
       look();
     },

@@ -8,6 +8,8 @@ import { keepUp } from "./live.js";
 const PATIENCE_MS = 20_000;
 // Candles of the table, as on the server.
 const TABLE_ROWS = 24;
+// Age of the older candles at which they are read again: a gap in them may have been filled.
+const WHOLE_MS = 600_000;
 const NOT_UPDATED = "The newest candles could not be read. The chart still shows the previous ones.";
 const NOT_CHOSEN = "The chosen candles could not be read. The chart still shows the previous ones. Choose again in a moment.";
 
@@ -21,24 +23,41 @@ const { market, price, number } = form.dataset;
 let chart = null;
 // Choices of the candles that the chart shows.
 let shown = null;
+// Candles of the API behind it, the oldest first, and the time when all of them were read.
+let held = [];
+let wholeAt = 0;
+// True if the last update could not read candles.
+let hasFailed = false;
 // Place of the candle under the pointer, or null.
 let pointed = null;
 
 const chosen = (name) => form.elements[name].value;
 const words = ({ time, figures }) => [time, ...figures.flat()].join(" ");
 
-// Reads the chosen candles and shows them. Returns false if the reader has chosen others since, which are on their way.
-async function load() {
+// Reads the chosen candles and shows them: all, or those from the last one on that the chart has. Returns false if the reader
+// has chosen others since, which are on their way.
+async function load(isWhole) {
   const interval = chosen("interval");
+  const last = isWhole || shown?.interval !== interval || Date.now() - wholeAt >= WHOLE_MS ? null : held.at(-1)?.time;
   const query = new URLSearchParams({ interval, limit: CANDLES_MAX });
+  if (last) query.set("from", Date.parse(last) / 1000);
+  const askedAt = Date.now();
   const response = await fetch(`/api/v1/markets/${market}/candles?${query}`, { signal: AbortSignal.timeout?.(PATIENCE_MS) });
   if (!response.ok) throw new Error(`candles: ${response.status}`);
   syncClock(response);
   const { candles } = await response.json();
-  if (chosen("interval") !== interval) return false;
+  // New candles do not continue those of another length, which the chart may show by now.
+  if (chosen("interval") !== interval || (last && shown.interval !== interval)) return false;
+  if (!last) {
+    held = candles;
+    wholeAt = askedAt;
+  } else if (candles.length > 0) {
+    // The first of them is the last one that the chart has, with newer figures.
+    held = [...held.filter(({ time }) => time < last), ...candles].slice(-CANDLES_MAX);
+  }
   const isFirst = chart === null;
   if (isFirst) takeOver();
-  show(candles);
+  show(held);
   if (isFirst) {
     chart.fit();
     box.dataset.ready = "";
@@ -135,7 +154,7 @@ async function chooseCandles() {
   const interval = chosen("interval");
   keepAddress();
   try {
-    if (!(await load())) return;
+    if (!(await load(true))) return;
     chart.fit();
     say("");
   } catch (error) {
@@ -159,18 +178,20 @@ function say(text) {
 
 // Reads the newest candles. While there are none at all, the drawing of the server stays. So it does on a page without a
 // price, and on one of an older version.
-async function update() {
+async function update(isWhole) {
   if (!box || !price || !table || !trouble) return;
   const interval = chosen("interval");
   try {
-    await load();
+    await load(isWhole || hasFailed);
+    hasFailed = false;
     if (trouble.textContent === NOT_UPDATED) say("");
   } catch (error) {
+    hasFailed = true;
     console.warn("the newest candles cannot be read:", error);
     if (!chart) box.hidden = true;
     else if (chosen("interval") === interval) say(NOT_UPDATED);
   }
 }
 
-update();
+update(true);
 keepUp(Number(number), update);

@@ -235,6 +235,42 @@ test("ages of the last trade and of the order book count on", async () => {
   await close();
 });
 
+test("an update reads the candles from the last one on, and a choice reads all", async () => {
+  const { page, requests, faults, close } = await open(browser, `${path()}?interval=1m`);
+  await page.waitForSelector(CHART);
+  const asked = () => requests.filter((url) => url.includes("/candles?")).map((url) => new URL(url).searchParams);
+  assert.equal(asked()[0].get("from"), null);
+  const times = await table(page);
+  for (let time = 0; time < 2; time += 1) await page.waitForResponse(/candles\?.*from=/);
+  const from = Number(asked().at(-1).get("from"));
+  assert(from * 1000 >= Date.parse(`${times[0].replace(" ", "T")}:00Z`), `${from} ${times[0]}`);
+  // The rows are those of the server, old and new ones.
+  await eventually(page, async () => {
+    const html = await (await fetch(location.href, { headers: { Accept: "text/html" } })).text();
+    const server = new DOMParser().parseFromString(html, "text/html");
+    const rows = (root) => [...root.querySelectorAll("#last-candles tr")].map((row) => [...row.cells].map((cell) => cell.textContent));
+    return rows(server).length > 20 && JSON.stringify(rows(server)) === JSON.stringify(rows(document));
+  });
+  const whole = page.waitForRequest((request) => /candles\?interval=5m/.test(request.url()) && !request.url().includes("from="));
+  await page.click('label:has(input[value="5m"])');
+  await whole;
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("an update that failed is followed by one that reads all candles", async () => {
+  const { page, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  let isBlocked = true;
+  await page.route(/\/candles\?/, (route) => (isBlocked ? route.fulfill({ status: 503, body: "{}" }) : route.fallback()));
+  await page.waitForFunction(() => document.getElementById("trouble").textContent.includes("could not be read"));
+  const whole = page.waitForRequest((request) => request.url().includes("/candles?") && !request.url().includes("from="));
+  isBlocked = false;
+  await whole;
+  await page.waitForFunction(() => document.getElementById("trouble").textContent === "");
+  await close();
+});
+
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
   assert(await page.isVisible("svg.candles"));
