@@ -28,6 +28,7 @@ export class Chart {
     this.candles = [];
     // The library draws on a canvas, which inherits no font.
     const { fontFamily } = getComputedStyle(document.body);
+    this.times = [];
     this.chart = createChart(box, {
       autoSize: true,
       // The logo would add a style element, which the policy forbids. The foot of the page has the credit.
@@ -47,7 +48,7 @@ export class Chart {
       if (sourceEvent) this.isPointed = true;
       else if (!point) this.isPointed = false;
       // New candles send this without an event. The mark of the slider is no pointer.
-      const place = this.isPointed ? this.candles.findIndex((candle) => this.time(candle) === time) : -1;
+      const place = this.isPointed ? this.times.indexOf(time) : -1;
       onPoint(place < 0 ? null : place);
     });
     this.paint();
@@ -70,7 +71,7 @@ export class Chart {
     this.draw();
   }
 
-  // Time for the library, which knows only UTC.
+  // Time that the reader has chosen, as the library and the texts take it: as if it were UTC.
   time({ at }) {
     return this.isLocal ? at - new Date(at * 1000).getTimezoneOffset() * 60 : at;
   }
@@ -88,9 +89,12 @@ export class Chart {
 
   draw() {
     const [up, down] = [color("--up-fill"), color("--down-fill")];
-    this.series.setData(this.candles.map((candle) => ({ ...candle, time: this.time(candle) })));
-    this.volumes.setData(this.candles.map((candle) => ({
-      time: this.time(candle), value: candle.volume, color: `${candle.close >= candle.open ? up : down}80`,
+    // The library wants times that ascend. When clocks go back, local times come twice: the later candles follow by seconds.
+    this.times = [];
+    for (const candle of this.candles) this.times.push(Math.max(this.time(candle), (this.times.at(-1) ?? -Infinity) + 1));
+    this.series.setData(this.candles.map((candle, place) => ({ ...candle, time: this.times[place] })));
+    this.volumes.setData(this.candles.map((candle, place) => ({
+      time: this.times[place], value: candle.volume, color: `${candle.close >= candle.open ? up : down}80`,
     })));
   }
 
@@ -117,7 +121,7 @@ export class Chart {
   mark(place) {
     const candle = this.candles[place];
     this.isPointed = false;
-    if (candle) this.chart.setCrosshairPosition(candle.close, this.time(candle), this.series);
+    if (candle) this.chart.setCrosshairPosition(candle.close, this.times[place], this.series);
   }
 
   // Figures of a candle as pairs of a name and a text, after its time.

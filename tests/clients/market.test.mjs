@@ -271,6 +271,29 @@ test("an update that failed is followed by one that reads all candles", async ()
   await close();
 });
 
+test("local times ascend when the clocks go back, and the texts name the true ones", async () => {
+  const { page, faults, close } = await open(browser, path(), { timezoneId: "Europe/Berlin" });
+  await page.waitForSelector(CHART);
+  const { times, texts } = await page.evaluate(async () => {
+    const { Chart } = await import("/web/chart.js");
+    const chart = new Chart(document.body.appendChild(document.createElement("div")), "1.0000", () => {});
+    const start = Date.parse("2026-10-24T23:00:00Z");
+    chart.setLocal(true);
+    chart.show(Array.from({ length: 16 }, (_, place) => ({
+      time: new Date(start + place * 900_000).toISOString(), open: "1", high: "2", low: "1", close: "2", base_volume: "1", trade_count: 1,
+    })), false);
+    return { times: chart.times, texts: chart.candles.map((_, place) => chart.describe(place).time) };
+  });
+  assert(times.every((time, place) => place === 0 || time > times[place - 1]), `${times}`);
+  const hours = texts.map((text) => text.slice(11, 13));
+  assert.deepEqual(hours, ["01", "02", "02", "03"].flatMap((hour) => Array(4).fill(hour)));
+  // Before and after the hour that comes twice they are the texts.
+  const at = (place) => new Date(times[place] * 1000).toISOString().slice(0, 16).replace("T", " ");
+  for (const place of [0, 7, 12, 15]) assert.equal(at(place), texts[place]);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
   assert(await page.isVisible("svg.candles"));
