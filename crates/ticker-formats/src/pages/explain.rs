@@ -1,9 +1,9 @@
 //! `/m/{market}?explain=FIELD`: the trades behind a figure.
 
 use askama::Template;
-use ticker_domain::conversions::SaturatingFrom;
+use ticker_domain::{conversions::SaturatingFrom, span::Span};
 
-use super::{Frame, TickerState, rendered};
+use super::{Frame, TickerState, market::dollars, rendered};
 use crate::{
     board::BoardRow,
     listings::{MarketView, explain::Explanation},
@@ -32,6 +32,16 @@ struct Trade {
     side: &'static str,
 }
 
+/// Worth of an amount of the quote in dollars. The page of the market shows it in place of the amount.
+struct Worth {
+    /// Name of the quote.
+    quote: String,
+    amount: String,
+    /// Dollars per unit of the quote.
+    rate: String,
+    method: &'static str,
+}
+
 #[derive(Template)]
 #[template(path = "explain.html")]
 struct ExplainPage {
@@ -47,6 +57,7 @@ struct ExplainPage {
     /// The figure as the page of the market shows it.
     shown: String,
     value: String,
+    worth: Option<Worth>,
     bars: Vec<Bar>,
     trades: Vec<Trade>,
 }
@@ -86,9 +97,22 @@ pub fn explain(market: &MarketView<'_>, explanation: Explanation, state: &Ticker
         moments: [&explanation.from, &explanation.to, &explanation.as_of].map(|time| in_utc(time)),
         shown: if shown.is_empty() { value.clone() } else { shown },
         value,
+        worth: worth(market, &explanation),
         bars: bars(&explanation),
         trades: trades.collect(),
         explanation,
+    })
+}
+
+/// Worth of the volume in the quote. `None` for other figures, and for a quote without a price in dollars.
+fn worth(market: &MarketView<'_>, explanation: &Explanation) -> Option<Worth> {
+    let span = Span::named(explanation.window).filter(|_| explanation.field == "quote_volume")?;
+    let price = market.quote().usd()?;
+    Some(Worth {
+        quote: market.quote().name(),
+        amount: format!("${}", shown::amount(market.usd_volume(market.stats(span).quote_volume)?)),
+        rate: dollars((price.rate.n, price.rate.d))?,
+        method: price.method.name(),
     })
 }
 
@@ -121,7 +145,26 @@ fn bars(explanation: &Explanation) -> Vec<Bar> {
 
 #[cfg(test)]
 mod tests {
+    use ticker_domain::test_support::address;
+
     use super::*;
+    use crate::{listings::explain::Field, pages::test_view::view};
+
+    #[test]
+    fn the_volume_in_the_quote_names_its_dollars_and_their_rate() {
+        let view = view(&[("A".to_owned(), 2)]);
+        let [xlm, other] = ["XLM".to_owned(), format!("A-{}", address(2))]
+            .map(|name| view.find(&name.parse().unwrap()).unwrap());
+        let market = view.market_between(&xlm, &other).unwrap();
+        let page = |field: &str| {
+            let explanation =
+                Field::named(field).unwrap().explain(&market, Span::Day, |_, _, _| String::new());
+            String::from_utf8(explain(&market, explanation, &TickerState::default())).unwrap()
+        };
+        let sentence = "In dollars that is $10.00: 1 XLM is worth $0.50000 by the method ";
+        assert!(page("quote_volume").contains(sentence), "{}", page("quote_volume"));
+        assert!(!page("base_volume").contains("In dollars"));
+    }
 
     #[test]
     fn a_figure_is_named_in_words() {
