@@ -4,6 +4,8 @@ import { amount, count, price, scale } from "./numbers.js";
 
 const VOLUME_SHARE = 0.2;
 const HOUR_S = 3_600;
+// Widest step from one candle to the next: a few candles do not fill the chart.
+const STEP_MAX = 40;
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const pad = (number) => String(number).padStart(2, "0");
@@ -26,14 +28,14 @@ export class Chart {
     this.isLocal = false;
     this.isPointed = false;
     this.candles = [];
+    this.times = [];
     // The library draws on a canvas, which inherits no font.
     const { fontFamily } = getComputedStyle(document.body);
-    this.times = [];
     this.chart = createChart(box, {
       autoSize: true,
       // The logo would add a style element, which the policy forbids. The foot of the page has the credit.
       layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily, fontSize: 12 },
-      timeScale: { timeVisible: true, secondsVisible: false },
+      timeScale: { timeVisible: true, secondsVisible: false, maxBarSpacing: STEP_MAX },
       localization: { priceFormatter: this.print },
     });
     const priceFormat = { type: "custom", formatter: this.print, minMove: this.unit };
