@@ -6,7 +6,8 @@ const ROW_PX = 38;
 const HEAD_PX = 31;
 // Rows beyond each edge of the window.
 const OVERSCAN = 10;
-// Most rows in the document.
+const OVERSCAN_MIN = 3;
+// Most rows in the document, unless the window shows more.
 const ROWS_MAX = 60;
 
 export class Table {
@@ -69,8 +70,11 @@ export class Table {
   draw() {
     if (!this.isVirtual) return;
     const [seenFirst, seenLast] = this.seen();
-    const first = Math.max(0, seenFirst - OVERSCAN);
-    const last = Math.min(this.numbers.length - 1, seenLast + OVERSCAN, first + ROWS_MAX - 1);
+    // A tall window shows more rows than ROWS_MAX. Then all that it shows are drawn, with a small overscan.
+    const seen = seenLast - seenFirst + 1;
+    const overscan = Math.max(OVERSCAN_MIN, Math.min(OVERSCAN, Math.floor((ROWS_MAX - seen) / 2)));
+    const first = Math.max(0, seenFirst - overscan);
+    const last = Math.min(this.numbers.length - 1, seenLast + overscan);
     this.drawn = [first, last];
     const wanted = new Set(this.numbers.slice(first, last + 1));
     for (const [number, row] of this.rows) {

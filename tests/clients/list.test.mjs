@@ -192,6 +192,37 @@ test("30,000 markets are searched, sorted and scrolled with few rows in the docu
   await close();
 });
 
+// The rows that the window shows from its top to its bottom, and those that are drawn there.
+const seenRows = (page) => page.evaluate(() => {
+  const { top, bottom } = document.getElementById("rows").getBoundingClientRect();
+  const head = document.querySelector("#board thead").getBoundingClientRect().bottom;
+  const [from, to] = [Math.max(head, top), Math.min(innerHeight, bottom)];
+  const rows = [...document.querySelectorAll("#rows tr")].map((row) => row.getBoundingClientRect());
+  const drawn = rows.filter((row) => row.bottom > from && row.top < to);
+  return { height: to - from, drawn: drawn.length, covered: drawn.reduce((sum, row) => sum + Math.min(to, row.bottom) - Math.max(from, row.top), 0) };
+});
+
+test("a tall window has no blank rows, and keys walk through all of it", async () => {
+  const { page, close } = await madeUp(feed(MARKETS), { viewport: { width: 1440, height: 2_400 } });
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  for (const top of [0, 100_000, 100_380]) {
+    await page.evaluate((top) => new Promise((resolve) => {
+      scrollTo(0, top);
+      requestAnimationFrame(() => requestAnimationFrame(resolve));
+    }), top);
+    const { height, drawn, covered } = await seenRows(page);
+    assert(height > 2_000 && Math.abs(covered - height) < 2, `${top}: ${covered} of ${height} px, ${drawn} rows`);
+  }
+  const index = () => page.evaluate(() => Number(document.activeElement.closest("tr")?.getAttribute("aria-rowindex")));
+  await page.focus("#board");
+  await page.keyboard.press("ArrowDown");
+  const first = await index();
+  for (let step = 0; step < 80; step += 1) await page.keyboard.press("ArrowDown");
+  assert.equal(await index(), first + 80);
+  await close();
+});
+
 test("a link to a later page of the server shows its rows with script too", async () => {
   const { page, close } = await madeUp(feed(MARKETS));
   await page.goto(`${process.env.TICKER_URL}/?page=3`);
