@@ -223,6 +223,16 @@ test("a tall window has no blank rows, and keys walk through all of it", async (
   await close();
 });
 
+test("on paper the list is the rows near the window", async () => {
+  const { page, close } = await madeUp(feed(MARKETS));
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  const pdf = (await page.pdf()).toString("latin1");
+  const pages = pdf.match(/\/Type\s*\/Page\b/g).length;
+  assert(pages < 6, `${pages} pages`);
+  await close();
+});
+
 test("a link to a later page of the server shows its rows with script too", async () => {
   const { page, close } = await madeUp(feed(MARKETS));
   await page.goto(`${process.env.TICKER_URL}/?page=3`);
