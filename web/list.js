@@ -68,7 +68,7 @@ function show(isAsked = true) {
   reorderedAt = performance.now();
   clearTimeout(settling);
   settling = setTimeout(() => {
-    history.replaceState(null, "", address(wanted));
+    history.replaceState(history.state, "", address(wanted));
     document.getElementById("searched").textContent = wanted.words
       ? `Searched codes, keys and domains for “${wanted.words}”.` : "No market has all of these properties.";
     showCount(`${count(numbers.length)} of ${count(board.total)} markets`, isAsked);
@@ -209,6 +209,12 @@ function showMoment(figures) {
   if (figures.ledger !== null) showLedger(count(figures.ledger), Date.parse(figures.ledger_close_time) / 1000);
 }
 
+// Keeps the place in the list with the entry of the history, for a reader who comes back.
+function keepPlace() {
+  const place = scrollY > 0 ? table.topPlace() : null;
+  history.replaceState({ ...history.state, place }, "");
+}
+
 function listen() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -221,6 +227,13 @@ function listen() {
     clear();
   });
   document.addEventListener("keydown", key);
+  let resting = 0;
+  addEventListener("scroll", () => {
+    clearTimeout(resting);
+    resting = setTimeout(keepPlace, SETTLE_MS);
+  }, { passive: true });
+  // A link may be followed before the scrolling has settled.
+  box.addEventListener("click", keepPlace);
   setInterval(() => document.hidden || table.age(), 1000);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
@@ -246,10 +259,18 @@ async function load() {
   }
 }
 
+// Goes to the place that the reader left or that the address names, unless the selection is another one by now.
+function goToPlace(place, asked) {
+  // A browser restores positions before the rows are there, and would end at the last row of the server.
+  history.scrollRestoration = "manual";
+  if (place !== null && address(query()) === asked && !box.hidden) table.goTo(place);
+}
+
 async function start() {
   const updates = new Updates(showFigures, showEvent);
   const page = Number(new URLSearchParams(location.search).get("page"));
   const asked = address(query());
+  const kept = history.state?.place ?? null;
   const figures = await load();
   table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
   showMoment(figures);
@@ -258,7 +279,7 @@ async function start() {
   if (document.activeElement?.closest(".plain")) search.focus({ preventScroll: true });
   document.documentElement.classList.add("js");
   show(false);
-  if (page > 1 && address(query()) === asked && !box.hidden) table.goTo((page - 1) * SERVER_PAGE_ROWS);
+  goToPlace(kept ?? (page > 1 ? (page - 1) * SERVER_PAGE_ROWS : null), asked);
   updates.start(figures);
   box.dataset.ready = "";
   learn(board.changed());

@@ -51,6 +51,11 @@ export class Table {
     this.draw();
   }
 
+  // Place at the lower edge of the head, as `goTo` takes it: with a fraction, and negative above the list.
+  topPlace() {
+    return (HEAD_PX - this.body.getBoundingClientRect().top) / ROW_PX;
+  }
+
   // First and last row that the window shows.
   seen() {
     const top = this.body.getBoundingClientRect().top;

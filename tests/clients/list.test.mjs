@@ -223,6 +223,37 @@ test("a tall window has no blank rows, and keys walk through all of it", async (
   await close();
 });
 
+test("a reader who comes back finds the place in the list", async () => {
+  const { page, close } = await madeUp(feed(MARKETS));
+  await page.goto(`${process.env.TICKER_URL}/?sort=name`);
+  await page.waitForSelector(READY);
+  await page.evaluate(() => scrollTo(0, 54_321));
+  const rows = () => page.evaluate(() => {
+    const seen = [...document.querySelectorAll("#rows tr")].filter((row) => row.getBoundingClientRect().top > 100);
+    return [scrollY, seen[0].dataset.number];
+  });
+  await page.waitForFunction(() => history.state?.place > 1_000);
+  const before = await rows();
+  await page.goto(`${process.env.TICKER_URL}/licences`);
+  await page.goBack();
+  await page.waitForSelector(READY);
+  assert.deepEqual(await rows(), before);
+  await page.reload();
+  await page.waitForSelector(READY);
+  assert.deepEqual(await rows(), before);
+  // A link that is followed before the scrolling has settled.
+  await page.evaluate(() => {
+    scrollTo(0, 33_333);
+    document.querySelector("#rows").addEventListener("click", (event) => event.preventDefault());
+  });
+  await page.evaluate(() => document.querySelector("#rows a").click());
+  await page.goto(`${process.env.TICKER_URL}/licences`);
+  await page.goBack();
+  await page.waitForSelector(READY);
+  assert.equal((await rows())[0], 33_333);
+  await close();
+});
+
 test("on paper the list is the rows near the window", async () => {
   const { page, close } = await madeUp(feed(MARKETS));
   await page.goto(process.env.TICKER_URL);
