@@ -2,7 +2,7 @@
 // same works by links and a form.
 import { Board, SORTS } from "./board.js";
 import { now, showLedger } from "./frame.js";
-import { count } from "./numbers.js";
+import { amount, count } from "./numbers.js";
 import { Table } from "./table.js";
 import { Updates, read } from "./updates.js";
 
@@ -206,7 +206,20 @@ function showMoment(figures) {
   const { dataset } = box.querySelector("table");
   dataset.seq = String(figures.seq);
   dataset.asOf = String(Date.parse(figures.as_of) / 1000);
+  showTotals(figures.totals);
   if (figures.ledger !== null) showLedger(count(figures.ledger), Date.parse(figures.ledger_close_time) / 1000);
+}
+
+// A server of an older version sends none.
+function showTotals(totals) {
+  if (!totals) return;
+  const texts = {
+    markets: count(board.total), volume: `$${amount(totals.volume_usd)}`, trades: count(totals.trades), warned: count(totals.warned),
+  };
+  for (const [name, text] of Object.entries(texts)) {
+    const place = document.getElementById(`total-${name}`);
+    if (place && place.textContent !== text) place.textContent = text;
+  }
 }
 
 // Keeps the place in the list with the entry of the history, for a reader who comes back.

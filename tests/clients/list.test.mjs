@@ -264,6 +264,23 @@ test("on paper the list is the rows near the window", async () => {
   await close();
 });
 
+test("the totals above the list follow the figures", async () => {
+  const documents = feed(20);
+  const { page, close } = await madeUp(documents);
+  await page.clock.install();
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  const said = () => page.textContent(".title p");
+  assert.equal(await said(), "20 markets of Stellar's exchange: $100.0 in 1,000 trades in the last 24 hours. With a warning: 0.");
+  documents.figures = later(documents.figures, (figures) => {
+    figures.totals = { volume_usd: 1_234_000, trades: 54_321, warned: 7 };
+  });
+  await page.clock.fastForward(11_000);
+  await page.locator("#total-warned", { hasText: "7" }).waitFor();
+  assert.equal(await said(), "20 markets of Stellar's exchange: $1.234 M in 54,321 trades in the last 24 hours. With a warning: 7.");
+  await close();
+});
+
 test("a link to a later page of the server shows its rows with script too", async () => {
   const { page, close } = await madeUp(feed(MARKETS));
   await page.goto(`${process.env.TICKER_URL}/?page=3`);

@@ -10,7 +10,7 @@ use ticker_domain::conversions::SaturatingFrom;
 
 use super::{
     Board, BoardRow,
-    figures::{COLUMNS, amount, from_price, price},
+    figures::{COLUMNS, FeedTotals, amount, from_price, price},
     letters, levels,
 };
 use crate::listings::{AssetView, ListingView, own::to_bytes};
@@ -47,6 +47,7 @@ struct Figures {
     seq: i64,
     ledger: Option<u32>,
     ledger_close_time: Option<String>,
+    totals: FeedTotals,
     columns: [&'static str; 15],
     number: Vec<i32>,
     price: Vec<Option<String>>,
@@ -134,6 +135,7 @@ pub fn figures(view: &ListingView, board: &Board) -> Vec<u8> {
         seq: view.seq(),
         ledger: view.latest_ledger().map(|(ledger, _)| ledger),
         ledger_close_time: view.latest_ledger().map(|(_, closed_at)| closed_at.to_rfc3339()),
+        totals: FeedTotals::of(board),
         columns: COLUMNS,
         number: rows.iter().map(|row| row.market).collect(),
         price: rows.iter().map(|row| price(row)).collect(),

@@ -1,9 +1,10 @@
 //! Figures of a row as the feed sends them.
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 use ticker_domain::windows::MarketId;
 
-use super::BoardRow;
+use super::{Board, BoardRow};
 use crate::shown;
 
 /// Names of the columns in the order in which an event of the stream holds them.
@@ -67,6 +68,21 @@ pub(super) fn figures(row: &BoardRow) -> Figures {
         row.age_s,
         row.flags.bits(),
     )
+}
+
+/// Sums over all markets, rounded once: markets have rounded volumes, whose sum would differ.
+#[derive(Serialize)]
+pub(super) struct FeedTotals {
+    volume_usd: Number,
+    trades: u64,
+    warned: u64,
+}
+
+impl FeedTotals {
+    pub(super) fn of(board: &Board) -> Self {
+        let totals = board.totals();
+        Self { volume_usd: amount(totals.volume_usd), trades: totals.trades, warned: totals.warned }
+    }
 }
 
 /// Text of the last price.

@@ -7,7 +7,7 @@ use ticker_domain::{instant::UnixSeconds, windows::MarketId};
 
 use super::{
     Board, BoardRow,
-    figures::{Figures, figures},
+    figures::{FeedTotals, Figures, figures},
 };
 use crate::listings::ListingView;
 
@@ -44,6 +44,7 @@ struct Event {
     after: String,
     ledger: Option<u32>,
     ledger_close_time: Option<String>,
+    totals: FeedTotals,
     /// Figures of the changed markets in the order of the columns.
     m: Vec<Figures>,
     /// Markets that left the list: without a trade in the last 7 days.
@@ -82,6 +83,7 @@ impl FollowedBoard {
             after: after.to_rfc3339(),
             ledger: view.latest_ledger().map(|(ledger, _)| ledger),
             ledger_close_time: view.latest_ledger().map(|(_, closed_at)| closed_at.to_rfc3339()),
+            totals: FeedTotals::of(board),
             m: changed.iter().map(figures).collect(),
             gone,
         };
