@@ -281,6 +281,25 @@ test("the totals above the list follow the figures", async () => {
   await close();
 });
 
+test("a link before the list leads to the foot, and forced colours mark the current page", async () => {
+  const { page, close } = await madeUp(feed(MARKETS));
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(READY);
+  const skip = page.getByText("Skip the list");
+  assert((await skip.boundingBox()).x < 0);
+  await skip.focus();
+  const { x, y } = await skip.boundingBox();
+  assert(x > 0 && y > 0 && y < 400);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement.id === "foot");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href")), "/status");
+  await page.emulateMedia({ forcedColors: "active" });
+  const borders = await page.$$eval(".bar nav a", (links) => links.map((link) => getComputedStyle(link).borderBottomColor));
+  assert(borders.length > 3 && borders.slice(1).every((color) => color === borders[1] && color !== borders[0]), `${borders}`);
+  await close();
+});
+
 test("a link to a later page of the server shows its rows with script too", async () => {
   const { page, close } = await madeUp(feed(MARKETS));
   await page.goto(`${process.env.TICKER_URL}/?page=3`);

@@ -48,7 +48,7 @@ struct LicencesPage {
 /// Page of the ticker's own state.
 #[must_use]
 pub fn status(state: &TickerState) -> Vec<u8> {
-    let frame = Frame::of(state, "");
+    let frame = Frame::of(state, "/status");
     let missing = gaps(&state.coverage);
     let range = |range: &ticker_domain::coverage::LedgerRange| Gap {
         ledgers: format!("{} – {}", shown::count(range.from.into()), shown::count(range.to.into())),
