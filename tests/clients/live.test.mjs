@@ -29,7 +29,7 @@ const changes = async (page) => {
 };
 const isStream = (url) => url.includes("/api/v1/stream");
 
-// Asserts that a page shows the rows that the server sends of the same moment.
+// Asserts that a page shows the rows and totals that the server sends of the same moment.
 async function agrees(page) {
   const { compared, different } = await eventually(page, async () => {
     const html = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
@@ -48,6 +48,8 @@ async function agrees(page) {
       return other ? [...row.cells].map((cell, place) => [cell.className, text(cell), text(other.cells[place])]) : [];
     });
     const different = pairs.filter(([name, one, other]) => name !== "age" && one !== other);
+    const [said, expected] = [document, server].map((root) => text(root.querySelector(".title p")));
+    if (said !== expected) different.push(["totals", said, expected]);
     return { compared: pairs.length, different };
   });
   assert.deepEqual(different, []);
