@@ -34,6 +34,13 @@ pub(super) struct Terms<'a> {
     pub(super) status: StatusCode,
 }
 
+impl Terms<'static> {
+    /// Headers of a file that belongs to no publication.
+    pub(super) const fn unlabelled(content_type: &'static str, cache_control: &'static str) -> Self {
+        Self { content_type, cache_control, vary: "Accept-Encoding", labels: None, status: StatusCode::OK }
+    }
+}
+
 /// Returns the answer to a GET or HEAD of a file or document. Web pages of any host may read it.
 pub(super) fn send(
     request: &HttpRequest,

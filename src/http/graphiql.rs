@@ -111,13 +111,7 @@ fn moved() -> HttpResponse {
 }
 
 fn send(request: &HttpRequest, file: &File) -> HttpResponse {
-    let terms = Terms {
-        content_type: file.source.content_type,
-        cache_control: CACHE_CONTROL,
-        vary: "Accept-Encoding",
-        labels: None,
-        status: StatusCode::OK,
-    };
+    let terms = Terms::unlabelled(file.source.content_type, CACHE_CONTROL);
     let mut response = send_on(request, &file.encoded, &terms);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));

@@ -3,9 +3,21 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
+    web,
 };
 
 use super::{problem::problem, requests};
+
+/// Adds a route that answers as [`answer`] does.
+pub(super) fn route(
+    config: &mut web::ServiceConfig,
+    path: &'static str,
+    handler: fn(&HttpRequest) -> HttpResponse,
+) {
+    requests::announce(path);
+    let respond = move |request: HttpRequest| async move { answer(&request, path, || handler(&request)) };
+    config.route(path, web::route().to(respond));
+}
 
 /// Answers GET and HEAD by `handler` and OPTIONS with the allowed methods, and refuses other methods. Counts the
 /// request under the route `path`.

@@ -16,12 +16,8 @@ use super::{
     files::{Terms, send_on},
     methods,
     problem::problem,
-    requests,
 };
 use crate::published::Document;
-
-/// Handler of GET and HEAD.
-type RouteHandler = fn(&HttpRequest) -> HttpResponse;
 
 const JSON: &str = "/openapi.json";
 const PAGE: &str = "/docs";
@@ -42,16 +38,8 @@ static DOCS: LazyLock<Option<Document>> =
     LazyLock::new(|| Document::with_brotli(openapi::page(VERSION).as_bytes()).ok());
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let handlers: [(&str, RouteHandler); 2] = [(JSON, json), (PAGE, page)];
-    for (path, answer) in handlers {
-        requests::announce(path);
-        config.route(
-            path,
-            web::route().to(move |request: HttpRequest| async move {
-                methods::answer(&request, path, || answer(&request))
-            }),
-        );
-    }
+    methods::route(config, JSON, json);
+    methods::route(config, PAGE, page);
 }
 
 fn json(request: &HttpRequest) -> HttpResponse {
@@ -72,13 +60,7 @@ fn send(request: &HttpRequest, file: Option<&Document>, content_type: &'static s
     let Some(file) = file else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the description could not be made");
     };
-    let terms = Terms {
-        content_type,
-        cache_control: CACHE_CONTROL,
-        vary: "Accept-Encoding",
-        labels: None,
-        status: StatusCode::OK,
-    };
+    let terms = Terms::unlabelled(content_type, CACHE_CONTROL);
     send_on(request, file, &terms)
 }
 

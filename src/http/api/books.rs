@@ -2,10 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{
-        StatusCode,
-        header::{self, HeaderValue},
-    },
+    http::header::{self, HeaderValue},
     web,
 };
 use ticker_formats::listings::{IdStyle, orderbook};
@@ -135,13 +132,8 @@ fn a_side(parameters: &Parameters) -> Result<usize, ApiError> {
 /// Sends the JSON of a book. Takes a fraction of a millisecond for the largest one.
 pub(super) fn send_book(request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, ApiError> {
     let document = Document::gzipped(body).map_err(|_| ApiError::Compression)?;
-    let terms = Terms {
-        content_type: "application/json",
-        cache_control: "public, max-age=5", // a book is polled every few minutes
-        vary: "Accept-Encoding",
-        labels: None,
-        status: StatusCode::OK,
-    };
+    // A book is polled every few minutes.
+    let terms = Terms::unlabelled("application/json", "public, max-age=5");
     let mut response = files::send_on(request, &document, &terms);
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     Ok(response)

@@ -9,7 +9,6 @@ use crate::http::{
     files::{Terms, send_on},
     methods,
     problem::problem,
-    requests,
 };
 
 const STYLE: &str = "/page.css";
@@ -60,15 +59,7 @@ static FILES: LazyLock<io::Result<Vec<(Source, Document)>>> = LazyLock::new(|| {
 });
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    for path in [STYLE, FILE, VENDORED] {
-        requests::announce(path);
-        config.route(
-            path,
-            web::route().to(move |request: HttpRequest| async move {
-                methods::answer(&request, path, || respond(&request))
-            }),
-        );
-    }
+    [STYLE, FILE, VENDORED].into_iter().for_each(|path| methods::route(config, path, respond));
 }
 
 fn respond(request: &HttpRequest) -> HttpResponse {
@@ -80,13 +71,7 @@ fn respond(request: &HttpRequest) -> HttpResponse {
     let Some(((_, content_type, _), file)) = files.iter().find(|((path, ..), _)| *path == asked) else {
         return problem(StatusCode::NOT_FOUND, "the pages have no such file");
     };
-    let terms = Terms {
-        content_type,
-        cache_control: CACHE_CONTROL,
-        vary: "Accept-Encoding",
-        labels: None,
-        status: StatusCode::OK,
-    };
+    let terms = Terms::unlabelled(content_type, CACHE_CONTROL);
     send_on(request, file, &terms)
 }
 
