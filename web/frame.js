@@ -38,7 +38,7 @@ function writeAges(root) {
   for (const place of root.querySelectorAll("[data-at]")) {
     const text = age(now() - Number(place.dataset.at));
     // A text that stays the same stays selected.
-    if (place.textContent !== text) place.textContent = text;
+    if (place.textContent !== text && !isInUse(place)) place.textContent = text;
   }
 }
 
@@ -58,10 +58,11 @@ export function showUpdates(state, text) {
   document.getElementById("updates").replaceChildren(dot, ` ${text}`);
 }
 
-// True if the reader is in a part, with the focus or with selected text.
+// True if the reader is in a part: with the focus, or with an end of a selection. Selecting all keeps no part.
 function isInUse(part) {
-  const selection = getSelection();
-  return part.contains(document.activeElement) || (selection && !selection.isCollapsed && selection.containsNode(part, true));
+  const { isCollapsed = true, anchorNode, focusNode } = getSelection() ?? {};
+  const isSelected = !isCollapsed && (part.contains(anchorNode) || part.contains(focusNode));
+  return isSelected || part.contains(document.activeElement);
 }
 
 // Exchanges the marked parts that changed for those of a newer page. Parts that the reader is in stay.

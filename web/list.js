@@ -247,6 +247,7 @@ function listen() {
   }, { passive: true });
   // A link may be followed before the scrolling has settled.
   box.addEventListener("click", keepPlace);
+  addEventListener("popstate", returnTo);
   setInterval(() => document.hidden || table.age(), 1000);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
@@ -272,11 +273,20 @@ async function load() {
   }
 }
 
-// Goes to the place that the reader left or that the address names, unless the selection is another one by now.
-function goToPlace(place, asked) {
+// Goes to the place that the reader left or that the address names, unless they have moved or chosen otherwise by now.
+function goToPlace(place, asked, startedAt) {
   // A browser restores positions before the rows are there, and would end at the last row of the server.
   history.scrollRestoration = "manual";
-  if (place !== null && address(query()) === asked && !box.hidden) table.goTo(place);
+  const hasMoved = scrollY !== startedAt || box.contains(document.activeElement);
+  if (place !== null && !hasMoved && address(query()) === asked && !box.hidden) table.goTo(place);
+}
+
+// Goes back or forth within the page, after a link to a part of it.
+function returnTo({ state }) {
+  const part = location.hash && document.getElementById(location.hash.slice(1));
+  if (part) part.scrollIntoView();
+  else if (typeof state?.place === "number") table.goTo(state.place);
+  else scrollTo(0, 0);
 }
 
 async function start() {
@@ -284,6 +294,7 @@ async function start() {
   const page = Number(new URLSearchParams(location.search).get("page"));
   const asked = address(query());
   const kept = history.state?.place ?? null;
+  const startedAt = scrollY;
   const figures = await load();
   table = new Table(box, (number) => board.row(number), () => now() - board.asOf);
   showMoment(figures);
@@ -292,7 +303,7 @@ async function start() {
   if (document.activeElement?.closest(".plain")) search.focus({ preventScroll: true });
   document.documentElement.classList.add("js");
   show(false);
-  goToPlace(kept ?? (page > 1 ? (page - 1) * SERVER_PAGE_ROWS : null), asked);
+  goToPlace(kept ?? (page > 1 ? (page - 1) * SERVER_PAGE_ROWS : null), asked, startedAt);
   updates.start(figures);
   box.dataset.ready = "";
   learn(board.changed());

@@ -38,7 +38,7 @@ const words = ({ time, figures }) => [time, ...figures.flat()].join(" ");
 // has chosen others since, which are on their way.
 async function load(isWhole) {
   const interval = chosen("interval");
-  const last = isWhole || shown?.interval !== interval || Date.now() - wholeAt >= WHOLE_MS ? null : held.at(-1)?.time;
+  const last = isWhole || shown?.interval !== interval || Math.abs(Date.now() - wholeAt) >= WHOLE_MS ? null : held.at(-1)?.time;
   const query = new URLSearchParams({ interval, limit: CANDLES_MAX });
   if (last) query.set("from", Date.parse(last) / 1000);
   const askedAt = Date.now();

@@ -103,12 +103,12 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> AnswerCache<K, V> {
         Entry { key, cell, cache: Arc::downgrade(&self.0) }
     }
 
-    /// Returns true if the answer is made already.
-    pub(super) fn has<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
+    /// Returns the answer if it is made already.
+    pub(super) fn made<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<Arc<V>>
     where
         K: Borrow<Q>,
     {
-        lock(&self.0).cells.get(key).is_some_and(|cell| cell.get().is_some())
+        lock(&self.0).cells.get(key)?.get().cloned()
     }
 
     /// Returns the number of cached answers and their bytes.
@@ -240,7 +240,7 @@ mod tests {
         tokio::join!(counted.get("a", 9), counted.get("a", 9), counted.get("b", 9), counted.get("a", 9));
         counted.get("a", 9).await;
         assert_eq!((counted.made(), counted.cache.size()), (2, (2, 20)));
-        assert!(counted.cache.has("a") && !counted.cache.has("c"));
+        assert!(counted.cache.made("a").is_some() && counted.cache.made("c").is_none());
     }
 
     #[tokio::test]

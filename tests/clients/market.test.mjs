@@ -203,6 +203,16 @@ test("the figures change while one of their links has the focus", async () => {
   await close();
 });
 
+test("the order book changes in a box that has the focus", async () => {
+  const older = (html) => html.replace(/mid price [^<]*/, "mid price of long ago");
+  const { page, close } = await cached(browser, path(), older);
+  const box = page.getByRole("region", { name: "Table of orders" });
+  await box.focus();
+  await eventually(page, () => !document.querySelector(".levels").textContent.includes("mid price of long ago"));
+  assert(await box.evaluate((box) => box === document.activeElement));
+  await close();
+});
+
 test("selected text stays selected, and the rest changes", async () => {
   const { page, close } = await cached(browser, path(), (html) =>
     oldFigures(html).replace('<script type="module" src="/web/market.js">', (own) => `<script type="module" src="/selects"></script>${own}`), (page) =>

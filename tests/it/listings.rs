@@ -308,7 +308,7 @@ fn every_spelling_leads_to_one_address_and_bad_questions_to_clear_errors() {
             assert_eq!(kind, Some("application/problem+json"), "{path}");
         }
         ok(&daemon, &aggregations_of("credit_alphanum4"));
-        selected::code_and_issuer_are_of_one_side(&daemon);
+        selected::check(&daemon);
         assert_eq!(daemon.get_with("POST", "/api/v1/markets", "").status, 405);
         assert_eq!(daemon.get_with("OPTIONS", "/api/v1/markets", "").status, 204);
         let whole = ok(&daemon, "/api/v1/coingecko/tickers");

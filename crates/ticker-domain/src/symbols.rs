@@ -112,8 +112,10 @@ fn listed() -> impl Iterator<Item = Asset> {
 pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<String, Vec<Candidate>> {
     let directory = snapshot.directory();
     let names = directory.names();
-    let anchors: Vec<AssetId> = anchors.iter().filter_map(|anchor| names.id_of(anchor)).collect();
-    let native = names.id_of(&Asset::Native).zip(UsdPrices::xlm_rate(snapshot, &anchors));
+    let mut anchors: Vec<AssetId> = anchors.iter().filter_map(|anchor| names.id_of(anchor)).collect();
+    let xlm = UsdPrices::of_xlm(snapshot, &anchors);
+    anchors.retain(|anchor| xlm.as_ref().is_none_or(|xlm| !xlm.depegged.contains(anchor)));
+    let native = names.id_of(&Asset::Native).zip(xlm.map(|xlm| xlm.rate));
     let fixed: Vec<Asset> = listed().collect();
     let mut candidates: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
     for (id, listed) in directory.assets() {

@@ -135,11 +135,11 @@ impl UsdPrices {
         Self { xlm, by_asset }
     }
 
-    /// Dollars per XLM alone, without the prices of all other assets.
+    /// Price of XLM alone, without the prices of all other assets.
     #[must_use]
-    pub fn xlm_rate(snapshot: &MarketSnapshot, anchors: &[AssetId]) -> Option<Rate> {
+    pub fn of_xlm(snapshot: &MarketSnapshot, anchors: &[AssetId]) -> Option<XlmPrice> {
         let native = snapshot.directory().names().id_of(&Asset::Native)?;
-        xlm::price(snapshot, native, anchors).map(|xlm| xlm.rate)
+        xlm::price(snapshot, native, anchors)
     }
 
     /// Price of an asset, or `None` if there is no honest way to the dollar.

@@ -251,6 +251,39 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
 /// Schemas of documents that other parts of the program print, which test them: `status` and `problem`.
 const OF_OTHERS: [&str; 3] = ["common", "problem", "status"];
 
+/// A view in which one of two anchors is worth half of the other.
+fn depegged_view() -> ListingView {
+    let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+    let half: Asset = format!("HALF:{}", address(7)).parse().unwrap();
+    let mut directory = Directory::default();
+    directory.add_names([(1, Asset::Native), (2, usdc), (3, half)]);
+    directory.add_markets([(1, 1, 2), (2, 1, 3)]);
+    let mut windows = Windows::default();
+    for minute in 0..30_i64 {
+        for (market, amounts) in [(1, (1_000 * UNIT, 100 * UNIT)), (2, (100 * UNIT, 20 * UNIT))] {
+            let at = NOW.0 - 60 * minute;
+            windows.add(market, trade(1_000 - minute, market, at, amounts, (amounts.1, amounts.0)));
+        }
+    }
+    windows.advance(NOW);
+    let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+    ListingView::new(7, snapshot, Arc::default(), "Schema Network".into(), &[usdc, half], &Arc::default())
+}
+
+#[test]
+fn markets_of_an_anchor_that_lost_the_dollar_are_flagged() {
+    let view = depegged_view();
+    let document = whole("markets", &view, IdStyle::Classic);
+    let violations = Validator::new().unwrap().check("markets", &document);
+    assert!(violations.is_empty(), "{violations:?}");
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    for market in document["markets"].as_array().unwrap() {
+        let flags = market["flags"].as_array().unwrap();
+        let is_of_half = market["id"].as_str().unwrap().contains("HALF-");
+        assert_eq!(flags.iter().any(|flag| flag["flag"] == "depeg"), is_of_half, "{market}");
+    }
+}
+
 #[test]
 fn every_document_is_valid_by_its_schema() {
     let validator = Validator::new().unwrap();

@@ -5,7 +5,7 @@ use ticker_formats::listings::{
     ListingView,
     aggregations::{self, AggregationQuery},
     candles::{self, CandleQuery},
-    history::{MarketHistory, StoredPart, oldest_held},
+    history::{MarketHistory, oldest_held},
 };
 
 use super::{
@@ -14,7 +14,6 @@ use super::{
     document::{self, redirect, send, send_written},
     error::ApiError,
     parameters::Parameters,
-    views::PinnedView,
 };
 use crate::{
     domain::{
@@ -77,10 +76,13 @@ async fn market_candles(
         }
         let mut query = candle_query(&view.listing, &parameters, &reader)?;
         let key = format!("candles/{canonical}?{}", parameters.key(&[]));
+        if let Some(kept) = document::kept(request, view, &key) {
+            return Ok(kept);
+        }
         let (buckets, as_of) = (query.interval.buckets(), view.listing.as_of());
         let to = buckets.start_of(query.to.min(as_of)).plus(buckets.seconds);
         let stored = CandleReader::all(async {
-            if query.fill && !view.has(&key) {
+            if query.fill {
                 query.known_from = reader.last_priced(&view.listing, market, buckets, query.from).await?;
             }
             // A filled answer needs the last price before its first candle as well.
@@ -89,10 +91,10 @@ async fn market_candles(
                 None => (query.from, query.limit),
             };
             let wanted = Wanted { buckets, from, to, limit, newest: true, priced: query.fill };
-            stored(view, &key, &reader, market, wanted).await
+            reader.read(&view.listing, market, wanted).await
         })
         .await?;
-        if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
+        if !MarketHistory::new(&view.listing, market, &stored).is_known() {
             return Err(document::never_traded(&market));
         }
         send_written(request, view, key, move |view, out| {
@@ -101,17 +103,6 @@ async fn market_candles(
         .await
     })
     .await
-}
-
-/// Reads the candles that memory does not hold, unless the document is made already.
-async fn stored(
-    view: &PinnedView,
-    key: &str,
-    reader: &CandleReader,
-    market: Market,
-    wanted: Wanted,
-) -> Result<StoredPart, ApiError> {
-    if view.has(key) { Ok(StoredPart::default()) } else { reader.read(&view.listing, market, wanted).await }
 }
 
 fn candle_query(
@@ -167,7 +158,10 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
         let key = format!("{}#{}", query.address, parameters.key(&[]));
         let (to, limit, newest) = (query.end(), query.limit, query.descending);
         let wanted = Wanted { buckets, from, to, limit, newest, priced: true };
-        let stored = stored(view, &key, &reader, market, wanted).await?;
+        if let Some(kept) = document::kept(request, view, &key) {
+            return Ok(kept);
+        }
+        let stored = reader.read(listing, market, wanted).await?;
         // An asset that never traded is no error in Horizon: it has no records.
         send(request, view, key, move |view| {
             let history = MarketHistory::new(view, market, &stored);

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
     IdStyle, ListingView, MarketView,
     ccxt::{self, Page, TIMEFRAMES},
-    history::{MarketHistory, StoredPart, oldest_held},
+    history::{MarketHistory, oldest_held},
 };
 
 use super::{
@@ -115,8 +115,10 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         let from = from.max(reader.oldest(listing, buckets));
         let (to, newest) = (UnixSeconds(i64::MAX), page.since.is_none());
         let wanted = candle_reader::Wanted { buckets, from, to, limit: page.limit, newest, priced: true };
-        let stored =
-            if view.has(&key) { StoredPart::default() } else { reader.read(listing, market, wanted).await? };
+        if let Some(kept) = document::kept(request, view, &key) {
+            return Ok(kept);
+        }
+        let stored = reader.read(listing, market, wanted).await?;
         send(request, view, key, move |view| {
             ccxt::ohlcv(&MarketHistory::new(view, market, &stored), interval, from, page)
         })

@@ -38,6 +38,11 @@ pub(super) async fn send_written(
     Ok(send_made(request, view, &file))
 }
 
+/// Sends the document with this key, if the view has it already. Then nothing needs to be read for it.
+pub(super) fn kept(request: &HttpRequest, view: &PinnedView, key: &str) -> Option<HttpResponse> {
+    view.kept(key).map(|file| send_made(request, view, &file))
+}
+
 /// Sends a document of a view.
 pub(super) fn send_made(request: &HttpRequest, view: &PinnedView, file: &Document) -> HttpResponse {
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());

@@ -1,6 +1,10 @@
 //! The ticker's own API: pages of markets, single markets and assets, prices, trades.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use ticker_formats::listings::own;
 
 use super::{
@@ -148,8 +152,9 @@ async fn supply(
         let supply = asset.supply().ok_or_else(unknown)?;
         let key = format!("supply/{}", asset.name());
         let mut response = send(request, view, key, move |_| supply.into_bytes()).await?;
-        if let Some(content_type) = response.headers_mut().get_mut(header::CONTENT_TYPE) {
-            *content_type = header::HeaderValue::from_static("text/plain; charset=utf-8");
+        if response.status() == StatusCode::OK {
+            let text = header::HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
         }
         Ok(response)
     })

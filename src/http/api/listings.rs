@@ -55,7 +55,6 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }
 }
 
-/// Answers with the trades of one market. `path` is the route under which the request counts.
 /// Time of a question: in seconds, or in milliseconds as `trade_timestamp` has it. `round_up` is 999 to round up, 0 to
 /// round down.
 fn seconds(time: i64, round_up: i64) -> UnixSeconds {
@@ -64,6 +63,7 @@ fn seconds(time: i64, round_up: i64) -> UnixSeconds {
     UnixSeconds(if time < MILLISECONDS_FROM { time } else { time.saturating_add(round_up) / 1_000 })
 }
 
+/// Answers with the trades of one market. `path` is the route under which the request counts.
 async fn historical_trades(
     request: HttpRequest,
     state: web::Data<PublicState>,

@@ -26,7 +26,7 @@ use crate::{
     },
     http::{methods, origin::origin, requests, state::PublicState},
 };
-use responses::{answer_page, send};
+use responses::{answer_page, kept, send};
 use ticker_state::ticker_state;
 
 const LIST: &str = "/";
@@ -115,7 +115,10 @@ async fn market(
         let origin = origin(request);
         let key = format!("page/{canonical}?{}&{is_raw}&{origin}", interval.name());
         // The page shows the rest without a book that is not read yet, or cannot be read now.
-        let levels = if view.has(&key) { None } else { books.read(view, &canonical, LEVELS).await.ok() };
+        if let Some(kept) = kept(request, view, &key) {
+            return Ok(kept);
+        }
+        let levels = books.read(view, &canonical, LEVELS).await.ok();
         let wanted = MarketRequest { interval, is_raw, origin, levels };
         send(request, view, key, move |view| {
             document::market(view, &canonical)

@@ -42,11 +42,10 @@ async fn price(request: HttpRequest, state: web::Data<PublicState>, name: web::P
         }
         let moment = moment(listing, &parameters, &reader)?;
         let key = format!("price_at/{}/{}", asset.name(), moment.at.0);
-        let stored = if view.has(&key) {
-            Vec::new()
-        } else {
-            CandleReader::all(stored(listing, &asset, moment, &reader)).await?
-        };
+        if let Some(kept) = document::kept(request, view, &key) {
+            return Ok(kept);
+        }
+        let stored = CandleReader::all(stored(listing, &asset, moment, &reader)).await?;
         send(request, view, key, move |view| price_at::price_at(view, &asset, moment, &stored)).await
     })
     .await

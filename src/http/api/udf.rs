@@ -102,9 +102,12 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
             let market = document::pair_in_order(&view.listing, symbol)?;
             let key = parameters.key(&["symbol", "currencyCode", "unitId"]);
             let key = format!("udf_history/{}?{key}", market.name());
+            if let Some(kept) = document::kept(request, view, &key) {
+                return Ok(kept);
+            }
             let query = history_query(&view.listing, &parameters)?;
             let (query, stored) = stored(view, &key, &reader, market, query).await?;
-            if !view.has(&key) && !MarketHistory::new(&view.listing, market, &stored).is_known() {
+            if !MarketHistory::new(&view.listing, market, &stored).is_known() {
                 return Err(document::never_traded(&market));
             }
             let render =
@@ -158,7 +161,7 @@ async fn stored(
     let enough = query.countback.unwrap_or(1);
     let is_in_memory = (query.countback.is_some() || query.from >= query.held)
         && bars_in_memory(view, key, market, query).await? >= enough;
-    if is_in_memory || view.has(key) {
+    if is_in_memory {
         return Ok((query, StoredPart::default()));
     }
     let query = HistoryQuery { held: reader.oldest(listing, buckets).min(query.held), ..query };

@@ -34,9 +34,10 @@ const ANSWERS: Limits = Limits { answers: 512, bytes: 32 << 20, last: LastAnswer
 const WHOLE: Limits = Limits { answers: 64, bytes: 64 << 20, last: LastAnswer::Kept };
 /// Answers to questions that are made at the same time. The others wait.
 const ANSWERS_AT_ONCE: usize = 4;
-/// Views, and documents of all markets, that are made at the same time. There are few of them, and every answer needs a
-/// view, so they do not wait behind questions.
+/// Documents of all markets that are made at the same time. There are few of them, so they do not wait behind questions.
 const WHOLE_AT_ONCE: usize = 2;
+/// Views that are made at the same time. Every answer needs one, so they wait behind nothing else.
+const VIEWS_AT_ONCE: usize = 1;
 /// Longest wait for a turn.
 const TURN_MAX: Duration = Duration::from_secs(5);
 
@@ -52,6 +53,7 @@ pub struct Views {
 /// Turns to compute.
 #[derive(Clone, Debug)]
 struct Turns {
+    views: Arc<Semaphore>,
     whole: Arc<Semaphore>,
     answers: Arc<Semaphore>,
 }
@@ -110,6 +112,7 @@ impl Views {
             source,
             kept: Mutex::default(),
             turns: Turns {
+                views: Arc::new(Semaphore::new(VIEWS_AT_ONCE)),
                 whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)),
                 answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
             },
@@ -196,7 +199,7 @@ impl Views {
     async fn filled(&self, slot: Slot) -> Result<Arc<PinnedView>, ApiError> {
         let Slot { listing: publication, coverage, view } = slot;
         let made = view.get_or_try_init(async || {
-            let turn = turn(&self.turns.whole, Instant::now()).await?;
+            let turn = turn(&self.turns.views, Instant::now()).await?;
             let (source, making) = (self.source.clone(), Arc::clone(&publication));
             let listing = blocking::run(move || {
                 let _turn = turn;
@@ -282,9 +285,9 @@ impl PinnedView {
         making.await.map_err(|_| ApiError::Busy)?
     }
 
-    /// Returns true if the answer with this key is made already.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.answers.has(key)
+    /// The answer with this key, if it is made already.
+    pub(super) fn kept(&self, key: &str) -> Option<Arc<Document>> {
+        self.answers.made(key)
     }
 
     /// Publication of the view.
@@ -369,8 +372,8 @@ mod tests {
     #[tokio::test]
     async fn a_view_that_was_not_made_in_time_is_made_of_its_own_moment() {
         let views = Views::new(ListingSource::new("Test Network", []));
-        let all = u32::try_from(WHOLE_AT_ONCE).unwrap();
-        let turns = views.turns.whole.acquire_many(all).await.unwrap();
+        let all = u32::try_from(VIEWS_AT_ONCE).unwrap();
+        let turns = views.turns.views.acquire_many(all).await.unwrap();
         let first = publication(1, 100);
         let abandoned = tokio::time::timeout(Duration::from_millis(1), views.pinned(&first, Arc::default()));
         assert!(abandoned.await.is_err());
@@ -394,7 +397,7 @@ mod tests {
             view.document(key.to_owned(), count).await.unwrap();
         }
         assert_eq!(made.load(std::sync::atomic::Ordering::SeqCst), 2);
-        assert!(view.has("a") && view.has("b") && !view.has("c"));
+        assert_eq!(["a", "b", "c"].map(|key| view.kept(key).is_some()), [true, true, false]);
     }
 
     #[tokio::test]
@@ -404,7 +407,7 @@ mod tests {
         for key in 0..=ANSWERS.answers {
             view.document(key.to_string(), |_| b"{}".to_vec()).await.unwrap();
         }
-        assert!(!view.has(&ANSWERS.answers.to_string()), "the cache of answers is full");
+        assert!(view.kept(&ANSWERS.answers.to_string()).is_none(), "the cache of answers is full");
         for text in ["first", "second"] {
             let whole = view.whole("/all", |_| Document::gzipped(text.as_bytes())).await.unwrap();
             assert_eq!(text_of(&whole), "first");

@@ -51,38 +51,35 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
             (Some(name), None) => {
                 let market = document::pair(listing, name)?;
                 let key = format!("volume/{}/{span}", market.name());
-                let mut past = Past::default();
-                if !view.has(&key) {
-                    past = CandleReader::all(async {
-                        let mut past = anchors(listing, window, &reader).await?;
-                        past.market = candles(listing, market, window, &reader).await?;
-                        Ok(past)
-                    })
-                    .await?;
+                if let Some(kept) = document::kept(request, view, &key) {
+                    return Ok(kept);
+                }
+                let past = CandleReader::all(async {
+                    let mut past = anchors(listing, window, &reader).await?;
+                    past.market = candles(listing, market, window, &reader).await?;
                     past.complete.clone_from(&past.market.complete);
-                    if !MarketHistory::new(listing, market, &past.market).is_known() {
-                        return Err(document::never_traded(&market));
-                    }
+                    Ok(past)
+                })
+                .await?;
+                if !MarketHistory::new(listing, market, &past.market).is_known() {
+                    return Err(document::never_traded(&market));
                 }
                 send(request, view, key, move |view| volume::of_market(view, market, window, &past)).await
             }
             (None, Some(name)) => {
                 let asset = document::identity(listing, name)?;
                 let key = format!("volume/{}/{span}", asset.name());
-                let mut past = Past::default();
-                if !view.has(&key) {
-                    past = CandleReader::all(async {
-                        let mut past = anchors(listing, window, &reader).await?;
-                        (past.parts, past.complete) = parts(listing, asset, window, &reader).await?;
-                        Ok(past)
-                    })
-                    .await?;
-                    if past.parts.is_empty() && listing.find(&SpelledAsset::Classic(asset)).is_none() {
-                        return Err(ApiError::NotFound(format!(
-                            "{} has no trade in this time",
-                            asset.name()
-                        )));
-                    }
+                if let Some(kept) = document::kept(request, view, &key) {
+                    return Ok(kept);
+                }
+                let past = CandleReader::all(async {
+                    let mut past = anchors(listing, window, &reader).await?;
+                    (past.parts, past.complete) = parts(listing, asset, window, &reader).await?;
+                    Ok(past)
+                })
+                .await?;
+                if past.parts.is_empty() && listing.find(&SpelledAsset::Classic(asset)).is_none() {
+                    return Err(ApiError::NotFound(format!("{} has no trade in this time", asset.name())));
                 }
                 send(request, view, key, move |view| volume::of_asset(view, &asset, window, &past)).await
             }

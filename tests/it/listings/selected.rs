@@ -2,7 +2,12 @@
 
 use super::*;
 
-pub(super) fn code_and_issuer_are_of_one_side(daemon: &Daemon) {
+pub(super) fn check(daemon: &Daemon) {
+    code_and_issuer_are_of_one_side(daemon);
+    any_letter_of_a_path_may_be_encoded(daemon);
+}
+
+fn code_and_issuer_are_of_one_side(daemon: &Daemon) {
     let found = |query: &str| {
         let markets = ok(daemon, &format!("/api/v1/markets?{query}")).json();
         markets["markets"].as_array().unwrap().len()
@@ -10,6 +15,13 @@ pub(super) fn code_and_issuer_are_of_one_side(daemon: &Daemon) {
     let issuer = USDC.split_once('-').unwrap().1;
     assert!(found("code=XLM") > 0 && found(&format!("code=USDC&issuer={issuer}")) > 0);
     assert_eq!(found(&format!("code=XLM&issuer={issuer}")), 0);
+}
+
+fn any_letter_of_a_path_may_be_encoded(daemon: &Daemon) {
+    for path in ["/api/v1/contract/ccxt/ticker", "/api/v1/ccxt/ticker"] {
+        let id = |path: &str| ok(daemon, &format!("{path}?symbol=XLM/USDC")).json()["id"].clone();
+        assert_eq!(id(&path.replace("ticker", "tick%65r")), id(path), "{path}");
+    }
 }
 
 /// CoinGecko's trades, of which the answer for one day is given.

@@ -1,10 +1,14 @@
 //! Explanation of a figure: the trades behind it, those left out, the deciding ones, and a recomputation.
 
-use std::cmp::{Ordering, Reverse};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::VecDeque,
+};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use ticker_domain::{
+    cursor::PagingToken,
     instant::UnixSeconds,
     quoted::QuotedStats,
     span::Span,
@@ -161,7 +165,12 @@ pub(crate) struct LeftOut {
     pub(crate) reason: &'static str,
     pub(crate) count: usize,
     /// Horizon's ids of the newest of them, at most [`SHOWN_MAX`], the newest first.
-    pub(crate) paging_tokens: Vec<String>,
+    #[serde(serialize_with = "texts")]
+    pub(crate) paging_tokens: VecDeque<PagingToken>,
+}
+
+fn texts<S: Serializer>(tokens: &VecDeque<PagingToken>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(tokens.iter().map(PagingToken::to_string))
 }
 
 impl TradeCounts {
@@ -170,11 +179,11 @@ impl TradeCounts {
         let known = self.left_out.iter().position(|known| known.reason == reason);
         let place = known.unwrap_or(self.left_out.len());
         if known.is_none() {
-            self.left_out.push(LeftOut { reason, count: 0, paging_tokens: Vec::new() });
+            self.left_out.push(LeftOut { reason, count: 0, paging_tokens: VecDeque::new() });
         }
         let Some(known) = self.left_out.get_mut(place) else { return };
         known.count += 1;
-        known.paging_tokens.insert(0, trade.token.to_string());
+        known.paging_tokens.push_front(trade.token);
         known.paging_tokens.truncate(SHOWN_MAX);
     }
 }
@@ -271,8 +280,8 @@ impl DecidedBy {
         let wants_highest = (self == Self::Highest) != is_flipped;
         let first = chosen.first();
         match self {
-            Self::First if first.is_none_or(|first| trade.token < first.token) => *chosen = vec![trade],
-            Self::Last if first.is_none_or(|last| trade.token > last.token) => *chosen = vec![trade],
+            Self::First if first.is_none_or(|first| trade.token < first.token) => one(chosen, trade),
+            Self::Last if first.is_none_or(|last| trade.token > last.token) => one(chosen, trade),
             Self::First | Self::Last => {}
             Self::FirstAndLast => {
                 let place = chosen.partition_point(|chosen| chosen.token < trade.token);
@@ -288,7 +297,7 @@ impl DecidedBy {
                     order => order.is_gt() == wants_highest,
                 };
                 if first.is_none_or(is_further) {
-                    *chosen = vec![trade];
+                    one(chosen, trade);
                 }
             }
             Self::LargestBase | Self::LargestQuote => {
@@ -303,6 +312,12 @@ impl DecidedBy {
             }
         }
     }
+}
+
+/// Chooses this trade alone.
+fn one(chosen: &mut Vec<WindowTrade>, trade: WindowTrade) {
+    chosen.clear();
+    chosen.push(trade);
 }
 
 impl ExplainedTrade {

@@ -108,6 +108,15 @@ pub(super) async fn send(
 ) -> Result<HttpResponse, ApiError> {
     // The page is made once for all readers of a view, and small: brotli takes a millisecond.
     let file = view.encoded(key, |view| Document::with_brotli(&render(view))).await?;
+    Ok(send_made(request, view, &file))
+}
+
+/// Sends the page with this key, if the view has it already. Then nothing needs to be read for it.
+pub(super) fn kept(request: &HttpRequest, view: &PinnedView, key: &str) -> Option<HttpResponse> {
+    view.kept(key).map(|file| send_made(request, view, &file))
+}
+
+fn send_made(request: &HttpRequest, view: &PinnedView, file: &Document) -> HttpResponse {
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
     let terms = Terms {
         content_type: HTML,
@@ -116,10 +125,10 @@ pub(super) async fn send(
         labels: Some(&labels),
         status: StatusCode::OK,
     };
-    let mut response = send_on(request, &file, &terms);
+    let mut response = send_on(request, file, &terms);
     guard(response.headers_mut());
     labels.add_to(response.headers_mut());
-    Ok(response)
+    response
 }
 
 /// Adds the headers that keep a page to this host.
