@@ -7,7 +7,7 @@ mod class;
 
 use std::time::{Duration, Instant};
 
-pub use class::{Allowance, BudgetReport, Class};
+pub use class::{Allowance, BudgetReport, Class, RequestLimit};
 
 /// Weights of history, assets and books once the last 24 hours are complete.
 const WEIGHTS: [f64; 3] = [0.5, 0.3, 0.2];
@@ -24,6 +24,9 @@ const LIVE_PART: f64 = 0.1;
 const FIRST_PART: f64 = 0.1;
 /// Part of Horizon's first reported allowance that a new process uses.
 const TRUSTED_PART: f64 = 0.8;
+/// Part of the rate at which Horizon's own limiter expires requests that is always used. The stream of live trades needs
+/// less than half of the public one's, and the rest is for others at this address.
+const EXPIRY_PART: f64 = 0.5;
 /// First wait after a refusal without `Retry-After`. It doubles with each further refusal.
 const BLOCKED_FIRST: Duration = Duration::from_secs(5);
 /// Longest wait after a refusal without `Retry-After`.
@@ -158,6 +161,10 @@ impl Budget {
     ///
     /// `remaining / reset` is the right rate for a fixed window. It also suits Horizon's own limiter, which expires one
     /// request after another: that one settles at a half-full bucket and its full rate.
+    ///
+    /// Near the bottom of that bucket `reset` is the time until the whole burst is back, about 100 s, while the next
+    /// request fits within a second. So half of the rate at which requests expire is always allowed. With nothing left
+    /// the operator's rate applies, since a refusal names the time to wait.
     pub fn record_allowance(&mut self, allowance: Allowance, now: Instant) {
         self.refill(now);
         // Requests in flight may not be counted in the reported number yet.
@@ -175,7 +182,15 @@ impl Budget {
         let reset = Duration::from_secs(allowance.reset_s);
         // No window of Horizon's is longer. A larger number is a time of day, or wrong.
         if !reset.is_zero() && reset <= BLOCKED_ASKED_MAX {
-            self.pace = now.checked_add(reset).map(|until| (left / reset.as_secs_f64(), until));
+            let seconds = reset.as_secs_f64();
+            let least = match allowance.request_limit() {
+                RequestLimit::Burst(limit) => {
+                    f64::from(limit.saturating_sub(allowance.remaining)) / seconds * EXPIRY_PART
+                }
+                RequestLimit::PerHour(_) => 0.0,
+            };
+            let until = now.checked_add(reset).filter(|_| left > 0.0);
+            self.pace = until.map(|until| ((left / seconds).max(least), until));
         }
     }
 

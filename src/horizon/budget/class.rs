@@ -58,12 +58,37 @@ impl Class {
 /// Allowance that the headers of a reply report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// `X-RateLimit-Limit`: requests per window.
+    /// `X-RateLimit-Limit`: requests per window, or the burst of Horizon's own limiter plus one (101). The headers do not
+    /// tell which.
     pub limit: u32,
     /// `X-RateLimit-Remaining`: requests that may be sent now.
     pub remaining: u32,
     /// `X-RateLimit-Reset`: seconds until the full limit is available again.
     pub reset_s: u64,
+}
+
+/// Limit of Horizon's own limiter in its headers: its burst of 100, and one more.
+const BURST_LIMIT: u32 = 101;
+
+/// Limit on requests that the headers of a reply state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestLimit {
+    /// Requests in each hour.
+    PerHour(u32),
+    /// A number that may be the burst of Horizon's own limiter. It says nothing about an hour.
+    Burst(u32),
+}
+
+impl Allowance {
+    /// Limit that this allowance is a part of.
+    #[must_use]
+    pub const fn request_limit(&self) -> RequestLimit {
+        if self.limit <= BURST_LIMIT {
+            RequestLimit::Burst(self.limit)
+        } else {
+            RequestLimit::PerHour(self.limit)
+        }
+    }
 }
 
 /// State of the budget, for the status and metrics.

@@ -163,6 +163,40 @@ fn a_refusal_pauses_all_requests_for_its_time_or_a_growing_one() {
 }
 
 #[test]
+fn a_refusal_of_horizons_own_limiter_pauses_only_for_its_retry_after() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    budget.try_take(Class::Live, clock.now()).unwrap();
+    // `Reset` is the time until the whole burst is back; one request fits after `Retry-After`.
+    budget.record_allowance(allowance(0, 100), clock.now());
+    budget.record_end();
+    budget.record_refusal(Some(Duration::from_secs(1)), clock.now());
+    assert!(budget.try_take(Class::Live, clock.pass(0.9)).is_err());
+    assert!(budget.try_take(Class::Live, clock.pass(0.2)).is_ok(), "the stream waits about a second");
+}
+
+#[test]
+fn the_last_request_of_a_burst_stops_nothing() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    budget.try_take(Class::Live, clock.now()).unwrap();
+    budget.record_allowance(allowance(0, 101), clock.now());
+    assert!(budget.try_take(Class::Live, clock.now()).is_err(), "nothing is left now");
+    assert!(budget.try_take(Class::Live, clock.pass(1.1)).is_ok());
+}
+
+#[test]
+fn a_nearly_empty_burst_slows_the_stream_and_does_not_stop_it() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    budget.try_take(Class::Live, clock.now()).unwrap();
+    budget.record_allowance(allowance(1, 100), clock.now());
+    assert_eq!(take_all(&mut budget, Class::Live, clock.now()), 1, "what is left may go");
+    assert!(budget.try_take(Class::Live, clock.pass(1.5)).is_err());
+    assert!(budget.try_take(Class::Live, clock.pass(0.6)).is_ok());
+}
+
+#[test]
 fn ignores_an_absurd_retry_after() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());

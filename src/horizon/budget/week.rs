@@ -5,24 +5,34 @@ use crate::domain::conversions::SaturatingFrom;
 
 /// Server-side limiter of 3,600 requests per hour.
 enum Limiter {
-    /// Horizon's own: a burst of 100, of which one request expires per second.
+    /// Horizon's own: a burst of 100 and one more, of which one request expires per second.
     Bucket { used: f64, at: f64 },
     /// Fixed window: a whole hour's requests may be sent at once.
     Window { used: u32, began: f64, most: u32 },
 }
 
+/// Headers of a reply.
+#[derive(Clone, Copy)]
+struct Reply {
+    allowance: Allowance,
+    /// `Retry-After` in seconds, of a refusal only.
+    retry_after_s: Option<u64>,
+}
+
 impl Limiter {
-    fn ask(&mut self, at_s: f64) -> Option<Allowance> {
+    fn ask(&mut self, at_s: f64) -> Reply {
         match self {
             Self::Bucket { used, at } => {
                 *used = (*used - (at_s - *at)).max(0.0);
                 *at = at_s;
-                if *used + 1.0 > 100.0 {
-                    return None;
+                let over = *used + 1.0 - 101.0;
+                if over <= 0.0 {
+                    *used += 1.0;
                 }
-                *used += 1.0;
-                let remaining = u32::saturating_from(100.0 - *used);
-                Some(Allowance { limit: 100, remaining, reset_s: u64::saturating_from(used.ceil()) })
+                let (remaining, reset_s) = (101.0 - *used, u64::saturating_from(used.ceil()));
+                let allowance = Allowance { limit: 101, remaining: u32::saturating_from(remaining), reset_s };
+                let retry_after_s = (over > 0.0).then(|| u64::saturating_from(over.ceil()));
+                Reply { allowance, retry_after_s }
             }
             Self::Window { used, began, most } => {
                 if at_s - *began >= 3_600.0 {
@@ -30,7 +40,8 @@ impl Limiter {
                 }
                 *used += 1;
                 let reset_s = u64::saturating_from((*began + 3_600.0 - at_s).ceil());
-                (*used <= *most).then(|| Allowance { limit: *most, remaining: *most - *used, reset_s })
+                let allowance = Allowance { limit: *most, remaining: most.saturating_sub(*used), reset_s };
+                Reply { allowance, retry_after_s: (*used > *most).then_some(reset_s) }
             }
         }
     }
@@ -101,25 +112,26 @@ fn run(mut limiter: Limiter, hours: u32) -> Week {
     budget.begin_first_assets_wait();
     let (mut next_ledger, mut next_tail, mut next_sweep, mut next_hour) = (0.0, 0.0, 21_600.0, 3_600.0);
     let mut at_s = 0.0;
-    let mut answers: Vec<(f64, Option<Allowance>)> = Vec::new();
+    let mut answers: Vec<(f64, Reply)> = Vec::new();
     while at_s < f64::from(hours) * 3_600.0 {
         let now = start + Duration::from_secs_f64(at_s);
-        answers.retain(|(comes_at, allowance)| {
+        answers.retain(|(comes_at, reply)| {
             if *comes_at > at_s {
                 return true;
             }
-            if let Some(allowance) = allowance {
-                budget.record_allowance(*allowance, now);
-                budget.record_success();
-            }
+            budget.record_allowance(reply.allowance, now);
             budget.record_end();
+            match reply.retry_after_s {
+                Some(seconds) => budget.record_refusal(Some(Duration::from_secs(seconds)), now),
+                None => budget.record_success(),
+            }
             false
         });
         if at_s >= next_ledger {
             // The open stream costs one request per ledger, and one connection per 200 records, which is two ledgers.
             next_ledger += LEDGER_S;
             week.used += 1;
-            week.refused += u32::from(limiter.ask(at_s).is_none());
+            week.refused += u32::from(limiter.ask(at_s).retry_after_s.is_some());
             budget.charge(1, now);
             demands[0].wanted += u32::from(u32::saturating_from(at_s / LEDGER_S).is_multiple_of(2));
         }
@@ -165,7 +177,7 @@ fn serve(
     now: Instant,
     budget: &mut Budget,
     limiter: &mut Limiter,
-    answers: &mut Vec<(f64, Option<Allowance>)>,
+    answers: &mut Vec<(f64, Reply)>,
     week: &mut Week,
 ) {
     if demand.wanted == 0 || at_s < demand.free_at {
@@ -175,12 +187,9 @@ fn serve(
     if budget.try_take(demand.class, now).is_err() {
         return;
     }
-    let allowance = limiter.ask(at_s);
-    if allowance.is_none() {
-        week.refused += 1;
-        budget.record_refusal(None, now);
-    }
-    answers.push((at_s + ANSWER_S, allowance));
+    let reply = limiter.ask(at_s);
+    week.refused += u32::from(reply.retry_after_s.is_some());
+    answers.push((at_s + ANSWER_S, reply));
     demand.longest_wait = demand.longest_wait.max(at_s - since);
     demand.waited_since = None;
     demand.free_at = at_s + ANSWER_S;
@@ -202,6 +211,15 @@ fn a_week_on_the_public_budget_starves_no_actor_and_is_never_refused() {
     assert!(week.got[2] >= WEEK_PAGES, "7 days are complete in the end");
     assert!(week.got[3] >= 20 * SWEEP_PAGES, "assets are swept");
     assert!(f64::from(week.used) >= 0.85 * 168.0 * 3_600.0, "most of the budget is used");
+}
+
+#[test]
+fn a_burst_that_another_process_used_up_stops_the_stream_for_seconds() {
+    let week = run(Limiter::Bucket { used: 101.0, at: 0.0 }, 1);
+    println!("{week:?}");
+    assert!((1..10).contains(&week.refused), "some requests of the first second");
+    assert!(week.longest_wait[0] < 10.0, "the time until the whole burst is back is no reason to wait");
+    assert_eq!(week.hours_with_nothing, [0; 5]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::num::ceil_u32;
 pub(super) struct RateLimit {
     most: u32,
     window: Duration,
-    /// Burst in requests, or `None` for a fixed window.
+    /// Burst in requests, or `None` for a fixed window. Horizon's limiter grants one request more.
     burst: Option<u32>,
     state: Mutex<Usage>,
 }
@@ -30,6 +30,8 @@ pub(super) struct RateLimitReply {
     pub(super) remaining: u32,
     /// Seconds until the window ends or all requests have expired, rounded up.
     pub(super) reset_s: u64,
+    /// Seconds until one more request fits, rounded up.
+    pub(super) retry_after_s: u64,
     /// False if this request exceeds the limit.
     pub(super) is_granted: bool,
 }
@@ -42,7 +44,7 @@ impl RateLimit {
     /// Counts one request.
     pub(super) fn take(&self) -> RateLimitReply {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = self.burst.unwrap_or(self.most);
+        let limit = self.burst.map_or(self.most, |burst| burst.saturating_add(1));
         self.expire(&mut state);
         let is_granted = state.used + 1.0 <= f64::from(limit);
         if is_granted {
@@ -52,10 +54,16 @@ impl RateLimit {
             None => self.window.saturating_sub(state.since.elapsed()),
             Some(_) => Duration::from_secs_f64(state.used * self.seconds_each()),
         };
-        let reset_s = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
+        let retry_after = match self.burst {
+            None => reset,
+            Some(_) => {
+                Duration::from_secs_f64((state.used + 1.0 - f64::from(limit)).max(0.0) * self.seconds_each())
+            }
+        };
+        let (reset_s, retry_after_s) = (ceil_seconds(reset), ceil_seconds(retry_after));
         // A request that has not expired whole still counts.
         let remaining = limit.saturating_sub(ceil_u32(state.used));
-        RateLimitReply { limit, remaining, reset_s, is_granted }
+        RateLimitReply { limit, remaining, reset_s, retry_after_s, is_granted }
     }
 
     fn seconds_each(&self) -> f64 {
@@ -75,6 +83,10 @@ impl RateLimit {
     }
 }
 
+fn ceil_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,9 +97,10 @@ mod tests {
         let replies: Vec<_> =
             (0..4).map(|_| window.take()).map(|reply| (reply.remaining, reply.is_granted)).collect();
         assert_eq!(replies, [(2, true), (1, true), (0, true), (0, false)]);
-        let bucket = RateLimit::new(3_600, Duration::from_secs(3_600), Some(2));
+        let bucket = RateLimit::new(3_600, Duration::from_secs(36_000), Some(1));
         let replies: Vec<_> = (0..3).map(|_| bucket.take()).collect();
         assert_eq!(replies.iter().map(|reply| reply.is_granted).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!((replies[0].limit, replies[1].remaining, replies[1].reset_s), (2, 0, 2));
+        assert_eq!((replies[0].limit, replies[1].remaining, replies[1].reset_s), (2, 0, 20));
+        assert_eq!(replies[2].retry_after_s, 10, "the time of one request, not of the whole burst");
     }
 }

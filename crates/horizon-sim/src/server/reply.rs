@@ -94,7 +94,7 @@ impl Admission {
             // The 429 of a stream has neither the rate limit headers nor Retry-After.
             return Self { allowance: None, fault: None }.finish(of_status(429));
         }
-        let seconds = self.allowance.map_or(1, |allowance| allowance.reset_s);
+        let seconds = self.allowance.map_or(1, |allowance| allowance.retry_after_s);
         let mut reply = self.finish(of_status(429));
         reply.headers_mut().insert(actix_web::http::header::RETRY_AFTER, seconds.into());
         reply
