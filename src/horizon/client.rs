@@ -29,7 +29,7 @@ use crate::{
 };
 
 use super::{
-    budget::{Allowance, Class},
+    budget::{Allowance, Class, RequestLimit},
     connections::CountingDialler,
     error::HorizonError,
     problem::{self, problem},
@@ -189,9 +189,9 @@ impl HorizonClient {
         let response = self.send("/", headers).await?;
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-        let requests_per_hour = allowance(response.headers()).map(|allowance| allowance.limit);
+        let request_limit = allowance(response.headers()).map(|allowance| allowance.request_limit());
         let root = wire::root(&body(response, self.silence_max(), BODY_BYTES_MAX).await?)?;
-        Ok(HorizonFacts { root, date: date.map(|date| date.to_utc()), requests_per_hour })
+        Ok(HorizonFacts { root, date: date.map(|date| date.to_utc()), request_limit })
     }
 
     /// Number of connections opened so far, without those for the root. Each may lead to another server behind a load
@@ -426,8 +426,8 @@ pub struct HorizonFacts {
     pub root: Root,
     /// The server's clock, to the second.
     pub date: Option<DateTime<Utc>>,
-    /// Requests that the server allows this address in each hour.
-    pub requests_per_hour: Option<u32>,
+    /// Limit on the requests of this address, if the server states one.
+    pub request_limit: Option<RequestLimit>,
 }
 
 /// Reads and decodes a whole body. Fails if it exceeds `bytes_max`, or if no bytes arrive for `silence_max`.

@@ -12,6 +12,7 @@ use crate::{
     domain::{instant::UnixSeconds, shown_url::shown_url},
     horizon::{
         HorizonClient,
+        budget::RequestLimit,
         client::HorizonFacts,
         rate_limiter::RateLimiter,
         stellar_toml::{TomlClient, TomlError, TomlSettings},
@@ -72,7 +73,7 @@ fn answered(config: &Config, found: &HorizonFacts, now: DateTime<Utc>) -> Vec<Fi
         lag(found.root.history_latest_ledger_closed_at, now),
         clock(found.date, now),
         history(found),
-        budget(config.horizon_requests_per_hour, found.requests_per_hour),
+        budget(config.horizon_requests_per_hour, found.request_limit),
     ]
 }
 
@@ -123,29 +124,41 @@ fn history(found: &HorizonFacts) -> Finding {
     Finding::ok(NAME, format!("Horizon has the ledgers {first} to {last}"))
 }
 
-/// `configured`: requests per hour, 0 for no limit. `allowed`: what Horizon allows, if it says so.
-fn budget(configured: u32, allowed: Option<u32>) -> Finding {
-    let Some(allowed) = allowed else {
-        return match configured {
-            0 => Finding::skipped(BUDGET, "Horizon sent no limit on requests"),
-            few if few < BUDGET_MIN => too_few(few),
-            _ => Finding::ok(BUDGET, format!("{configured} requests per hour; Horizon sent no limit")),
-        };
+/// `configured`: requests per hour, 0 for no limit. `stated`: the limit that Horizon's headers state.
+fn budget(configured: u32, stated: Option<RequestLimit>) -> Finding {
+    let of_hour = match stated {
+        Some(RequestLimit::PerHour(allowed)) => Some(allowed),
+        Some(RequestLimit::Burst(_)) | None => None,
     };
-    match configured {
-        0 => Finding::warning(
+    match (configured, stated, of_hour) {
+        (0, None, _) => Finding::skipped(BUDGET, "Horizon sent no limit on requests"),
+        (0, Some(_), None) => Finding::warning(
             BUDGET,
-            format!("no limit is set, and Horizon allows {allowed} requests per hour"),
-            format!("set --horizon-requests-per-hour {allowed}, or less if others share this address"),
+            "no limit is set, and Horizon limits requests",
+            "set --horizon-requests-per-hour to what its operator allows, such as 3600",
         ),
-        many if many > allowed => Finding::warning(
+        (0, Some(_), Some(allowed)) => above(allowed, "no limit is set".to_owned()),
+        (many, _, Some(allowed)) if many > allowed => {
+            above(allowed, format!("{many} requests per hour are set"))
+        }
+        (few, ..) if few < BUDGET_MIN => too_few(few),
+        (_, _, Some(allowed)) => {
+            Finding::ok(BUDGET, format!("{configured} requests per hour of {allowed} that Horizon allows"))
+        }
+        (_, Some(RequestLimit::Burst(burst)), _) => Finding::ok(
             BUDGET,
-            format!("{many} requests per hour are set, and Horizon allows {allowed}"),
-            format!("set --horizon-requests-per-hour {allowed}, or less if others share this address"),
+            format!("{configured} requests per hour; Horizon sent only its limit on a burst ({burst})"),
         ),
-        few if few < BUDGET_MIN => too_few(few),
-        _ => Finding::ok(BUDGET, format!("{configured} requests per hour of {allowed} that Horizon allows")),
+        _ => Finding::ok(BUDGET, format!("{configured} requests per hour; Horizon sent no limit")),
     }
+}
+
+fn above(allowed: u32, configured: String) -> Finding {
+    Finding::warning(
+        BUDGET,
+        format!("{configured}, and Horizon allows {allowed} requests per hour"),
+        format!("set --horizon-requests-per-hour {allowed}, or less if others share this address"),
+    )
 }
 
 fn too_few(configured: u32) -> Finding {
@@ -181,7 +194,7 @@ async fn stellar_toml(config: &Config) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::doctor::finding::Verdict;
+    use crate::{app::doctor::finding::Verdict, horizon::budget::Allowance};
 
     #[test]
     fn a_clock_that_is_wrong_in_either_direction_is_found() {
@@ -194,17 +207,31 @@ mod tests {
 
     #[test]
     fn a_budget_above_horizons_limit_or_below_the_need_of_live_trades_is_found() {
-        for (configured, allowed, verdict) in [
-            (3_600, Some(3_600), Verdict::Ok),
-            (3_601, Some(3_600), Verdict::Warning),
-            (0, Some(3_600), Verdict::Warning),
-            (599, Some(3_600), Verdict::Warning),
+        let hour = Some(RequestLimit::PerHour(3_600));
+        for (configured, stated, verdict) in [
+            (3_600, hour, Verdict::Ok),
+            (3_601, hour, Verdict::Warning),
+            (0, hour, Verdict::Warning),
+            (599, hour, Verdict::Warning),
             (599, None, Verdict::Warning),
             (3_600, None, Verdict::Ok),
             (0, None, Verdict::Skipped),
         ] {
-            assert_eq!(budget(configured, allowed).verdict, verdict, "{configured} {allowed:?}");
+            assert_eq!(budget(configured, stated).verdict, verdict, "{configured} {stated:?}");
         }
+    }
+
+    #[test]
+    fn the_burst_of_horizons_own_limiter_is_not_taken_for_a_limit_per_hour() {
+        let stated = Allowance { limit: 101, remaining: 100, reset_s: 1 }.request_limit();
+        assert_eq!(stated, RequestLimit::Burst(101));
+        assert_eq!(budget(3_600, Some(stated)).verdict, Verdict::Ok);
+        assert_eq!(budget(599, Some(stated)).verdict, Verdict::Warning);
+        let unlimited = budget(0, Some(stated));
+        assert_eq!(unlimited.verdict, Verdict::Warning);
+        assert!(!unlimited.remedy.unwrap_or_default().contains("101"), "no advice to set the burst");
+        let stated = Allowance { limit: 3_600, remaining: 3_599, reset_s: 3_600 }.request_limit();
+        assert_eq!(stated, RequestLimit::PerHour(3_600));
     }
 
     #[test]

@@ -66,7 +66,13 @@ fn a_clock_that_differs_from_the_databases_and_horizons() {
 fn a_budget_above_the_limit_of_horizon() {
     block_on(async {
         let setup = Setup::new().await;
-        setup._horizon.set_horizon(PASSPHRASE, TimeDelta::zero(), TimeDelta::zero(), 100, 100);
-        setup.run().assert("budget", "warning", "3600 requests per hour are set, and Horizon allows 100");
+        setup._horizon.set_horizon(PASSPHRASE, TimeDelta::zero(), TimeDelta::zero(), 3_000, 100);
+        setup.run().assert("budget", "warning", "3600 requests per hour are set, and Horizon allows 3000");
+        // A real Horizon states its burst.
+        setup._horizon.set_horizon(PASSPHRASE, TimeDelta::zero(), TimeDelta::zero(), 101, 100);
+        let found = setup.run();
+        let budget = found.check("budget");
+        assert_eq!(budget["status"], "ok", "{budget}");
+        assert!(budget["detail"].as_str().unwrap().contains("its limit on a burst (101)"), "{budget}");
     });
 }
