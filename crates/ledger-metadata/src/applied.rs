@@ -1,17 +1,24 @@
 //! Transactions as a ledger applied them: results, and the entry changes that tell prices. All versions of
 //! `TransactionMeta` look alike.
 
-use stellar_xdr::{self as xdr, Error::Invalid};
+use stellar_xdr::{self as xdr, Error::Invalid, Error::LengthExceedsMax, TransactionResultCode as Code};
 
-use crate::{claims, reader::Reader};
+use crate::{
+    claims,
+    limits::{OPERATIONS_MAX, RESULT_MAX},
+    maker_price::OfferChange,
+    reader::Reader,
+};
 
 /// Transaction that a ledger applied.
 pub(crate) struct Applied {
-    /// Hash and result.
-    pub(crate) pair: xdr::TransactionResultPair,
-    /// Entry changes of each operation. Those of operations without claims are left out: nothing there, like in a
+    /// Hash of the transaction.
+    pub(crate) hash: xdr::Hash,
+    /// Results of the operations, or `None` if the transaction failed.
+    results: Option<Vec<xdr::OperationResult>>,
+    /// Changes of offers by each operation. Those of operations without claims are left out: nothing there, like in a
     /// version 0, which is older than any ledger that is served today and which Horizon refuses.
-    changes: Vec<Vec<xdr::LedgerEntryChange>>,
+    changes: Vec<Vec<OfferChange>>,
 }
 
 impl Applied {
@@ -20,37 +27,89 @@ impl Applied {
         if is_second {
             reader.skip::<xdr::ExtensionPoint>()?;
         }
-        let (pair, bytes) = reader.with_bytes(Reader::read::<xdr::TransactionResultPair>)?;
+        let ((hash, results), bytes) = reader.with_bytes(result_pair)?;
         reader.skip_changes()?; // fees
-        let results = operation_results(&pair.result).unwrap_or_default();
-        let has_claims =
-            |index: usize| results.get(index).is_some_and(|result| !claims::of_operation(result).is_empty());
+        let has_claims = |index: usize| {
+            let result = results.as_deref().and_then(|results| results.get(index));
+            result.is_some_and(|result| !claims::of_operation(result).is_empty())
+        };
         let changes = operation_changes(reader, has_claims)?;
         if is_second {
             reader.skip_changes()?; // fees after the transaction
         }
-        Ok((Self { pair, changes }, bytes))
+        Ok((Self { hash, results, changes }, bytes))
     }
 
     /// Results of the operations, or `None` if the transaction failed.
     pub(crate) fn results(&self) -> Option<&[xdr::OperationResult]> {
-        operation_results(&self.pair.result)
+        self.results.as_deref()
     }
 
-    /// Entry changes of an operation that has claims.
-    pub(crate) fn changes_of(&self, operation: usize) -> &[xdr::LedgerEntryChange] {
+    /// Changes of offers by an operation that has claims.
+    pub(crate) fn changes_of(&self, operation: usize) -> &[OfferChange] {
         self.changes.get(operation).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-/// Reads a `TransactionMeta`, and returns the entry changes of the wanted operations.
+/// Reads a `TransactionResultPair`: its hash, and the results of its operations if it succeeded.
+fn result_pair(
+    reader: &mut Reader<'_>,
+) -> Result<(xdr::Hash, Option<Vec<xdr::OperationResult>>), xdr::Error> {
+    let hash = reader.read()?;
+    let results = result(reader, |reader, code| match code {
+        Code::TxFeeBumpInnerSuccess | Code::TxFeeBumpInnerFailed => {
+            reader.skip::<xdr::Hash>()?; // that of the inner transaction
+            result(reader, operation_results)
+        }
+        code => operation_results(reader, code),
+    })?;
+    Ok((hash, results))
+}
+
+/// Reads a `TransactionResult` or an `InnerTransactionResult`: what follows the code is read by a function.
+fn result<T>(
+    reader: &mut Reader<'_>,
+    read: impl FnOnce(&mut Reader<'_>, Code) -> Result<T, xdr::Error>,
+) -> Result<T, xdr::Error> {
+    reader.skip::<i64>()?; // charged fee
+    let code = reader.read()?;
+    let read = read(reader, code)?;
+    reader.skip::<xdr::ExtensionPoint>()?;
+    Ok(read)
+}
+
+/// Reads the results of operations, which follow the codes of a success and a failure.
+fn operation_results(
+    reader: &mut Reader<'_>,
+    code: Code,
+) -> Result<Option<Vec<xdr::OperationResult>>, xdr::Error> {
+    if !matches!(code, Code::TxSuccess | Code::TxFailed) {
+        return Ok(None);
+    }
+    let mut results = Vec::new();
+    let mut count = 0;
+    reader.each(|reader| {
+        count += 1;
+        if count > OPERATIONS_MAX {
+            return Err(LengthExceedsMax);
+        }
+        let result = reader.read_within(RESULT_MAX)?;
+        if code == Code::TxSuccess {
+            results.push(result);
+        }
+        Ok(())
+    })?;
+    Ok((code == Code::TxSuccess).then_some(results))
+}
+
+/// Reads a `TransactionMeta`, and returns the changes of offers by the wanted operations.
 fn operation_changes(
     reader: &mut Reader<'_>,
     is_wanted: impl Fn(usize) -> bool,
-) -> Result<Vec<Vec<xdr::LedgerEntryChange>>, xdr::Error> {
+) -> Result<Vec<Vec<OfferChange>>, xdr::Error> {
     let version = reader.read::<u32>()?;
     if version == 0 {
-        return reader.skip_list::<xdr::OperationMeta>().map(|()| Vec::new());
+        return reader.each(Reader::skip_changes).map(|()| Vec::new());
     }
     if version > 4 {
         return Err(Invalid);
@@ -61,12 +120,19 @@ fn operation_changes(
     reader.skip_changes()?; // before the operations
     let mut all = Vec::new();
     reader.each(|reader| {
+        if all.len() == OPERATIONS_MAX {
+            return Err(LengthExceedsMax);
+        }
         if version == 4 {
             reader.skip::<xdr::ExtensionPoint>()?;
         }
         let mut changes = Vec::new();
         if is_wanted(all.len()) {
-            reader.each(|reader| reader.read().map(|change| changes.push(change)))?;
+            reader.each(|reader| {
+                let change = reader.read()?;
+                changes.extend(OfferChange::of(&change));
+                Ok(())
+            })?;
         } else {
             reader.skip_changes()?;
         }
@@ -80,7 +146,12 @@ fn operation_changes(
         reader.skip_changes()?; // after the operations
     }
     match version {
-        3 => reader.skip::<Option<xdr::SorobanTransactionMeta>>()?,
+        3 => reader.skip_optional(|reader| {
+            reader.skip::<xdr::SorobanTransactionMetaExt>()?;
+            reader.skip_list::<xdr::ContractEvent>()?;
+            reader.skip::<xdr::ScVal>()?; // returned value
+            reader.skip_list::<xdr::DiagnosticEvent>()
+        })?,
         4 => {
             reader.skip::<Option<xdr::SorobanTransactionMetaV2>>()?;
             reader.skip_list::<xdr::TransactionEvent>()?;
@@ -89,15 +160,4 @@ fn operation_changes(
         _ => {}
     }
     Ok(all)
-}
-
-fn operation_results(result: &xdr::TransactionResult) -> Option<&[xdr::OperationResult]> {
-    match &result.result {
-        xdr::TransactionResultResult::TxSuccess(results) => Some(results.as_slice()),
-        xdr::TransactionResultResult::TxFeeBumpInnerSuccess(inner) => match &inner.result.result {
-            xdr::InnerTransactionResultResult::TxSuccess(results) => Some(results.as_slice()),
-            _ => None,
-        },
-        _ => None,
-    }
 }

@@ -2,7 +2,7 @@
 
 use ticker_domain::cursor::PagingToken;
 
-use crate::hashes::Hash;
+use crate::{hashes::Hash, limits::TRADES_MAX};
 
 /// Ledger that cannot be believed or understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,9 @@ pub enum LedgerContentError {
     /// The price does not explain the amounts.
     #[error("trade {0} has a price that does not explain its amounts")]
     Price(PagingToken),
+    /// More trades than a ledger of the network can have.
+    #[error("it has more than {TRADES_MAX} trades")]
+    TooManyTrades,
     /// A close time that no clock shows.
     #[error("its close time is out of range")]
     CloseTime,

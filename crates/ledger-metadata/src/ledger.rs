@@ -9,14 +9,14 @@ use crate::{
     error::{LedgerContentError, LedgerError},
     hashes::{Hash, Hasher, Network},
     key::AccountKey,
-    maker_price,
+    limits::{TRADES_MAX, TRANSACTIONS_MAX},
+    maker_price::{self, OfferChange},
     reader::Reader,
     trade::{LedgerTrade, Maker},
     transaction_set::TransactionSet,
 };
 
-/// Largest transaction number and operation number that fit a paging token.
-const MAX_TRANSACTION: usize = (1 << 20) - 1;
+/// Largest operation number that fits a paging token.
 const MAX_OPERATION: usize = (1 << 12) - 1;
 
 /// Ledger with all of its trades.
@@ -104,8 +104,11 @@ impl Ledger {
 
 /// Reads what follows the transactions, and forgets it.
 fn skip_rest(reader: &mut Reader<'_>, version: u32) -> Result<(), xdr::Error> {
-    reader.skip_list::<xdr::UpgradeEntryMeta>()?;
-    reader.skip_list::<xdr::ScpHistoryEntry>()?;
+    reader.each(|reader| {
+        reader.skip::<xdr::LedgerUpgrade>()?;
+        reader.skip_changes()
+    })?;
+    reader.each(skip_scp_history)?;
     if version > 0 {
         reader.skip::<u64>()?; // size of the state of contracts
         reader.skip_list::<xdr::LedgerKey>()?; // evicted entries
@@ -114,6 +117,16 @@ fn skip_rest(reader: &mut Reader<'_>, version: u32) -> Result<(), xdr::Error> {
         reader.skip_list::<xdr::LedgerEntry>()?; // unused
     }
     Ok(())
+}
+
+/// Reads an `ScpHistoryEntry`, and forgets it.
+fn skip_scp_history(reader: &mut Reader<'_>) -> Result<(), xdr::Error> {
+    if reader.read::<u32>()? != 0 {
+        return Err(xdr::Error::Invalid);
+    }
+    reader.skip_list::<xdr::ScpQuorumSet>()?;
+    reader.skip::<u32>()?; // number of the ledger
+    reader.skip_list::<xdr::ScpEnvelope>()
 }
 
 /// Trades of a ledger, while its transactions are read.
@@ -177,7 +190,7 @@ impl Place {
         set: &TransactionSet,
         trades: &mut Vec<LedgerTrade>,
     ) -> Result<(), LedgerContentError> {
-        let hash = Hash::from(&applied.pair.transaction_hash);
+        let hash = Hash::from(&applied.hash);
         let actors = set.actors.get(&hash).ok_or(LedgerContentError::UnknownTransaction(hash))?;
         let Some(results) = applied.results() else { return Ok(()) };
         if results.len() != actors.count() {
@@ -195,6 +208,9 @@ impl Place {
                 let token = i32::try_from(order).ok().and_then(|order| PagingToken::new(toid, order));
                 let token = token.ok_or(LedgerContentError::Number)?;
                 if !claim.is_swept_offer() {
+                    if trades.len() == TRADES_MAX {
+                        return Err(LedgerContentError::TooManyTrades);
+                    }
                     trades.push(self.trade(token, &claim, buyer, changes)?);
                 }
             }
@@ -207,7 +223,7 @@ impl Place {
         token: PagingToken,
         claim: &Claim,
         buyer: AccountKey,
-        changes: &[xdr::LedgerEntryChange],
+        changes: &[OfferChange],
     ) -> Result<LedgerTrade, LedgerContentError> {
         let (price_n, price_d) = match (claim.maker, claim.offer_id) {
             (Maker::Account(key), Some(offer)) => {
@@ -222,7 +238,7 @@ impl Place {
     /// `ledger << 32 | transaction << 12 | operation`, as Horizon numbers operations.
     fn toid(&self, operation: usize) -> Result<i64, LedgerContentError> {
         let transaction = self.transaction;
-        if transaction > MAX_TRANSACTION || operation > MAX_OPERATION {
+        if transaction > TRANSACTIONS_MAX || operation > MAX_OPERATION {
             return Err(LedgerContentError::Number);
         }
         let number = |value: usize| i64::try_from(value).map_err(|_| LedgerContentError::Number);

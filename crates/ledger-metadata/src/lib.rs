@@ -17,6 +17,7 @@ mod error;
 mod hashes;
 mod key;
 mod ledger;
+mod limits;
 mod maker_price;
 mod manifest;
 mod object;

@@ -10,6 +10,7 @@ use crate::{
     error::LedgerError,
     hashes::Network,
     ledger::{Ledger, Verification},
+    limits::{OBJECT_TRADES_MAX, VALUE_MAX},
     reader::Reader,
 };
 
@@ -38,6 +39,9 @@ pub enum ObjectError {
     /// Neither a batch, a ledger nor a stream of ledgers.
     #[error("it is neither a LedgerCloseMetaBatch, a LedgerCloseMeta nor a stream of them: {0}")]
     Form(String),
+    /// A list or a value that is larger than the network allows.
+    #[error("it holds more than a ledger can: {0}")]
+    Excessive(String),
     /// Ledgers of a batch that are not the ones it announces.
     #[error("it announces ledgers {start} to {end} and holds others")]
     Range {
@@ -116,12 +120,17 @@ fn decode(bytes: &[u8], network: Network, verification: Verification) -> Result<
         return decode_stream(bytes, network, verification);
     }
     // A single ledger begins with its version, which is less than the number of any batch's first ledger.
-    if first_number(bytes).is_some_and(|version| version <= LAST_VERSION)
-        && let Ok(ledger) = decode_ledger(bytes, network, verification)
-    {
-        return Ok(vec![ledger]);
+    let single = first_number(bytes)
+        .filter(|version| *version <= LAST_VERSION)
+        .map(|_| decode_ledger(bytes, network, verification));
+    match single {
+        Some(Ok(ledger)) => Ok(vec![ledger]),
+        // The first batch of a lake may begin like a ledger that holds too much.
+        Some(Err(error @ ObjectError::Excessive(_))) => {
+            decode_batch(bytes, network, verification).map_err(|_| error)
+        }
+        Some(Err(_)) | None => decode_batch(bytes, network, verification),
     }
-    decode_batch(bytes, network, verification)
 }
 
 fn decode_ledger(
@@ -130,7 +139,7 @@ fn decode_ledger(
     verification: Verification,
 ) -> Result<Result<Ledger, LedgerError>, ObjectError> {
     let mut reader = Reader::of(bytes);
-    let ledger = Ledger::read(&mut reader, network, verification).map_err(|error| form(&error))?;
+    let ledger = Ledger::read(&mut reader, network, verification).map_err(of_xdr)?;
     if reader.is_at_end() { Ok(ledger) } else { Err(form(&TRAILING)) }
 }
 
@@ -138,12 +147,11 @@ fn decode_batch(bytes: &[u8], network: Network, verification: Verification) -> R
     let mut reader = Reader::of(bytes);
     let mut read = || {
         let (start, end) = (reader.read::<u32>()?, reader.read::<u32>()?);
-        let mut ledgers = Vec::new();
-        reader
-            .each(|reader| Ledger::read(reader, network, verification).map(|ledger| ledgers.push(ledger)))?;
-        Ok((start, end, ledgers))
+        let mut ledgers = Kept::default();
+        reader.each(|reader| ledgers.keep(Ledger::read(reader, network, verification)?))?;
+        Ok((start, end, ledgers.ledgers))
     };
-    let (start, end, ledgers) = read().map_err(|error: xdr::Error| form(&error))?;
+    let (start, end, ledgers) = read().map_err(of_xdr)?;
     if reader.is_at_end() { checked_range(start, end, ledgers) } else { Err(form(&TRAILING)) }
 }
 
@@ -153,16 +161,16 @@ fn decode_stream(
     verification: Verification,
 ) -> Result<Ledgers, ObjectError> {
     let cut = || form(&"a record is cut");
-    let mut ledgers = Vec::new();
+    let mut ledgers = Kept::default();
     while !bytes.is_empty() {
         let mark = first_number(bytes).filter(|mark| mark & RECORD_END != 0).ok_or_else(cut)?;
         let length = usize::try_from(mark & !RECORD_END).map_err(|_| cut())?;
         let rest = bytes.get(4..).ok_or_else(cut)?;
         let (record, after) = rest.split_at_checked(length).ok_or_else(cut)?;
-        ledgers.push(decode_ledger(record, network, verification)?);
+        ledgers.keep(decode_ledger(record, network, verification)?).map_err(of_xdr)?;
         bytes = after;
     }
-    Ok(ledgers)
+    Ok(ledgers.ledgers)
 }
 
 /// The ledgers of a batch, if they are those that it announces.
@@ -172,6 +180,31 @@ fn checked_range(start: u32, end: u32, ledgers: Ledgers) -> Result<Ledgers, Obje
         Err(error) => error.sequence,
     });
     if start <= end && found.eq(start..=end) { Ok(ledgers) } else { Err(ObjectError::Range { start, end }) }
+}
+
+/// Ledgers of an object, with a limit on their trades.
+#[derive(Default)]
+struct Kept {
+    ledgers: Ledgers,
+    trades: usize,
+}
+
+impl Kept {
+    fn keep(&mut self, ledger: Result<Ledger, LedgerError>) -> Result<(), xdr::Error> {
+        self.trades += ledger.as_ref().map_or(0, |ledger| ledger.trades.len());
+        self.ledgers.push(ledger);
+        if self.trades > OBJECT_TRADES_MAX { Err(xdr::Error::LengthExceedsMax) } else { Ok(()) }
+    }
+}
+
+fn of_xdr(error: xdr::Error) -> ObjectError {
+    match error {
+        xdr::Error::LengthExceedsMax => ObjectError::Excessive("one of its lists is too long".to_owned()),
+        xdr::Error::LengthLimitExceeded => {
+            ObjectError::Excessive(format!("one of its values has more than {VALUE_MAX} bytes"))
+        }
+        error => form(&error),
+    }
 }
 
 fn form(error: &dyn ToString) -> ObjectError {

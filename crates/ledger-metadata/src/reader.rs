@@ -2,26 +2,34 @@
 
 use stellar_xdr::{self as xdr, Limited, Limits, ReadXdr};
 
-use crate::common_changes;
+use crate::{common_changes, limits::VALUE_MAX};
 
 /// Deepest nesting that stellar-core itself accepts.
 const MAX_DEPTH: u32 = 1500;
 
 /// Position in bytes of XDR.
-pub(crate) struct Reader<'a>(Limited<&'a [u8]>);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(crate) fn of(bytes: &'a [u8]) -> Self {
-        Self(Limited::new(bytes, Limits { depth: MAX_DEPTH, len: bytes.len() }))
+    pub(crate) const fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
     pub(crate) const fn is_at_end(&self) -> bool {
-        self.0.inner.is_empty()
+        self.0.is_empty()
     }
 
-    /// Reads a value.
+    /// Reads a value of at most [`VALUE_MAX`] bytes.
     pub(crate) fn read<T: ReadXdr>(&mut self) -> Result<T, xdr::Error> {
-        T::read_xdr(&mut self.0)
+        self.read_within(VALUE_MAX)
+    }
+
+    /// Reads a value of at most `bytes_max` bytes.
+    pub(crate) fn read_within<T: ReadXdr>(&mut self, bytes_max: usize) -> Result<T, xdr::Error> {
+        let mut limited = Limited::new(self.0, Limits { depth: MAX_DEPTH, len: bytes_max });
+        let value = T::read_xdr(&mut limited)?;
+        self.0 = limited.inner;
+        Ok(value)
     }
 
     /// Reads something, and returns its bytes too.
@@ -29,9 +37,9 @@ impl<'a> Reader<'a> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, xdr::Error>,
     ) -> Result<(T, &'a [u8]), xdr::Error> {
-        let before = self.0.inner;
+        let before = self.0;
         let value = read(self)?;
-        let length = before.len().saturating_sub(self.0.inner.len());
+        let length = before.len().saturating_sub(self.0.len());
         Ok((value, before.get(..length).unwrap_or_default()))
     }
 
@@ -47,13 +55,21 @@ impl<'a> Reader<'a> {
 
     /// Reads a list of entry changes, and forgets them.
     pub(crate) fn skip_changes(&mut self) -> Result<(), xdr::Error> {
-        self.each(|reader| match common_changes::length(reader.0.inner) {
+        self.each(|reader| match common_changes::length(reader.0) {
             Some(length) => {
-                reader.0.inner = reader.0.inner.get(length..).unwrap_or_default();
+                reader.0 = reader.0.get(length..).unwrap_or_default();
                 Ok(())
             }
             None => reader.skip::<xdr::LedgerEntryChange>(),
         })
+    }
+
+    /// Reads an optional value by a function, and forgets it.
+    pub(crate) fn skip_optional(
+        &mut self,
+        skip: impl FnOnce(&mut Self) -> Result<(), xdr::Error>,
+    ) -> Result<(), xdr::Error> {
+        if self.read::<bool>()? { skip(self) } else { Ok(()) }
     }
 
     /// Reads a list: its length, and then each value by a function.
@@ -65,5 +81,34 @@ impl<'a> Reader<'a> {
             read(self)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a value that is nested far deeper than is allowed, on a thread with the usual stack.
+    fn read_nested<T: ReadXdr>(level: &[u32]) -> Result<(), xdr::Error> {
+        let numbers = level.iter().copied().cycle().take(level.len() * 5_000);
+        let bytes: Vec<u8> = numbers.flat_map(u32::to_be_bytes).collect();
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        thread.spawn(move || Reader::of(&bytes).skip::<T>()).unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_before_the_stack_is_used_up() {
+        // A contract, a function without a name or arguments, and one invocation within.
+        let invocation: Vec<u32> = [0, 1].into_iter().chain([7; 8]).chain([0, 0, 1]).collect();
+        for read in [
+            read_nested::<xdr::ScVal>(&[16, 1, 1]),    // a list of one value
+            read_nested::<xdr::ScVal>(&[17, 1, 1, 1]), // a map with a key of no value
+            read_nested::<xdr::SorobanAuthorizedInvocation>(&invocation),
+            read_nested::<xdr::ClaimPredicate>(&[1, 1]), // and
+            read_nested::<xdr::ClaimPredicate>(&[3, 1]), // not
+            read_nested::<xdr::ScpQuorumSet>(&[1, 0, 1]),
+        ] {
+            assert_eq!(read, Err(xdr::Error::DepthLimitExceeded));
+        }
     }
 }

@@ -2,19 +2,25 @@
 
 use std::collections::HashMap;
 
-use stellar_xdr::{self as xdr, Error::Invalid};
+use stellar_xdr::{
+    self as xdr,
+    Error::{Invalid, LengthExceedsMax},
+};
 
 use crate::{
     hashes::{self, Hash, Network},
     key::AccountKey,
+    limits::TRANSACTIONS_MAX,
     reader::Reader,
 };
 
 /// Accounts that act in a transaction, or in the inner one of a fee bump.
 pub(crate) struct Actors {
     source: AccountKey,
-    /// Own source of each operation. Without one it is that of the transaction.
-    operations: Vec<Option<AccountKey>>,
+    /// Number of operations.
+    count: usize,
+    /// Index and source of each operation that has its own. The source of the others is that of the transaction.
+    own: Box<[(usize, AccountKey)]>,
 }
 
 /// Transactions of a set, whatever their order in it.
@@ -27,17 +33,19 @@ pub(crate) struct TransactionSet {
 impl Actors {
     /// Number of operations.
     pub(crate) const fn count(&self) -> usize {
-        self.operations.len()
+        self.count
     }
 
     /// Account that acts in an operation.
     pub(crate) fn of_operation(&self, index: usize) -> AccountKey {
-        self.operations.get(index).copied().flatten().unwrap_or(self.source)
+        self.own.iter().find(|(own, _)| *own == index).map_or(self.source, |(_, source)| *source)
     }
 
     fn of(source: AccountKey, operations: &[xdr::Operation]) -> Self {
-        let own = |operation: &xdr::Operation| operation.source_account.as_ref().map(AccountKey::of_muxed);
-        Self { source, operations: operations.iter().map(own).collect() }
+        let own = operations.iter().enumerate().filter_map(|(index, operation)| {
+            operation.source_account.as_ref().map(|source| (index, AccountKey::of_muxed(source)))
+        });
+        Self { source, count: operations.len(), own: own.collect() }
     }
 
     fn of_transaction(transaction: &xdr::Transaction) -> Self {
@@ -96,6 +104,9 @@ fn add_envelope(
     network: Network,
     actors: &mut HashMap<Hash, Actors>,
 ) -> Result<(), xdr::Error> {
+    if actors.len() == TRANSACTIONS_MAX {
+        return Err(LengthExceedsMax);
+    }
     let (hash, of) = match reader.read::<xdr::EnvelopeType>()? {
         xdr::EnvelopeType::TxV0 => {
             let (tx, bytes) = reader.with_bytes(Reader::read::<xdr::TransactionV0>)?;
