@@ -30,13 +30,13 @@ pub enum LedgerContentError {
     #[error("transaction {0} has a result but no envelope: is this ledger of another network?")]
     UnknownTransaction(Hash),
     /// Operations and results of a transaction do not match.
-    #[error("transaction {0} has not as many operations as results")]
+    #[error("transaction {0}: the numbers of operations and results differ")]
     Operations(Hash),
     /// More transactions or operations than a paging token can number.
     #[error("a transaction or operation number does not fit a paging token")]
     Number,
     /// The maker's offer is not among the changes.
-    #[error("trade {0} took an offer of which the metadata does not tell the price")]
+    #[error("trade {0}: the metadata has no price for the offer it took")]
     NoOffer(PagingToken),
     /// The price does not explain the amounts.
     #[error("trade {0} has a price that does not explain its amounts")]
