@@ -76,6 +76,9 @@ fn work(receiver: &Mutex<Receiver<Job>>) {
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { object, reply }) = next else { return };
+        if reply.is_closed() {
+            continue; // the caller was stopped while this waited
+        }
         // Without a reply the caller knows that this failed. The thread goes on.
         if let Ok(decoded) = catch_unwind(AssertUnwindSafe(|| object.decoded())) {
             let _ = reply.send(decoded); // fails if the caller was stopped
