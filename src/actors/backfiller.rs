@@ -194,7 +194,7 @@ struct Upstream {
     bad_object_at: Cell<Option<DateTime<Utc>>>,
     /// Rows that contradicted their source since the start.
     known_wrong: RefCell<BTreeSet<PagingToken>>,
-    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
+    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it. Without an anchor, the lowest one.
     proven: Cell<Option<Link>>,
 }
 

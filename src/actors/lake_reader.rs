@@ -41,7 +41,7 @@ const LACKED_RETRY_MAX: Duration = Duration::from_secs(30);
 /// Further questions for a ledger of the past that Horizon does not have.
 const QUESTIONS_MAX: u32 = 3;
 /// Longest wait for a hash. Ledgers that prove themselves are stored without it.
-const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
+pub const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reader of the lake, for one actor.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::{Backfill, HistoryError, Upstream};
 use crate::{
     actors::{
-        lake_reader::{Collected, LakeReader},
+        lake_reader::{ANCHOR_TIMEOUT, Collected, LakeReader},
         subjects,
         worker::WorkContext,
     },
@@ -96,7 +96,9 @@ impl LakeRead<'_> {
         };
         // Earlier ledgers are valid, so they are stored.
         self.write(&mut state).await?;
-        self.upstream.proven.set(state.above.filter(|_| state.is_vouched));
+        // Without an anchor a link is all the proof that there is, and nothing would give it again.
+        let may_carry = state.is_vouched || !self.reader.wants_anchor();
+        self.upstream.proven.set(state.above.filter(|_| may_carry));
         read
     }
 
@@ -253,12 +255,16 @@ impl LakeRead<'_> {
         Ok(true)
     }
 
-    /// True if Horizon no longer has the ledger.
+    /// True if Horizon no longer has the ledger. Without an anchor it is not asked.
     async fn is_forgotten(&self, ledger: u32) -> bool {
+        if !self.reader.wants_anchor() {
+            return false;
+        }
         if self.upstream.history.get().is_none() && !self.reader.is_horizon_silent() {
             // Without an answer it may have it.
             let horizon = self.deps.horizon.of_class(Class::History);
-            self.deps.history(&horizon, self.upstream).await.ok();
+            let asked = self.deps.history(&horizon, self.upstream);
+            tokio::time::timeout(ANCHOR_TIMEOUT, asked).await.ok();
         }
         ledger < self.upstream.oldest_of_horizon()
     }
