@@ -70,6 +70,16 @@ impl Link {
         if ledger.closed_at > self.closed_at { Err(LinkError::CloseTime) } else { Ok(()) }
     }
 
+    /// True if the ledger directly above this one is among those that were found, and names it as its predecessor.
+    #[must_use]
+    pub fn is_named_by_next<'a>(
+        mut found: impl Iterator<Item = &'a VerifiedLedger>,
+        ledger: &VerifiedLedger,
+    ) -> bool {
+        let above = found.find(|above| Self::of(above).is_directly_above(ledger.sequence));
+        above.is_some_and(|above| Self::of(above).check_below(ledger).is_ok())
+    }
+
     /// Checks the ledger directly above. Any other ledger passes: nothing is known of it.
     ///
     /// # Errors
@@ -110,6 +120,16 @@ mod tests {
         assert_eq!(link.check_above(&ledger(11, 11, 10, 100)), Ok(()));
         assert_eq!(link.check_above(&ledger(11, 11, 9, 110)), Err(LinkError::Above));
         assert_eq!(link.check_above(&ledger(11, 11, 10, 99)), Err(LinkError::CloseTime));
+    }
+
+    #[test]
+    fn only_the_ledger_directly_above_names_one() {
+        let below = ledger(10, 10, 9, 100);
+        let is_named = |found: &[VerifiedLedger]| Link::is_named_by_next(found.iter(), &below);
+        assert!(is_named(&[ledger(10, 10, 9, 100), ledger(11, 11, 10, 105)]));
+        assert!(!is_named(&[ledger(11, 11, 7, 105)]), "the chain breaks");
+        assert!(!is_named(&[ledger(12, 12, 10, 110)]), "another ledger");
+        assert!(!is_named(&[]));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
         instant::{DAY, UnixSeconds},
     },
     horizon::budget::Class,
-    lake::{Content, VerifiedLedger},
+    lake::{Content, Link, VerifiedLedger},
     published::Anchor,
 };
 
@@ -41,14 +41,18 @@ impl Backfill {
         let differs = !comparison.missing.is_empty()
             || !comparison.contradicting.is_empty()
             || !comparison.surplus.is_empty();
-        // With `--lake-verify anchor`, a difference counts only if Horizon confirms the ledger's hash.
-        if differs
-            && reader.wants_anchor()
-            && !matches!(
-                reader.anchor(ledger, &found.hash.to_string(), Class::Audit).await,
-                Anchor::Agrees { .. }
-            )
-        {
+        let is_believed = if reader.wants_anchor() {
+            // A difference counts only if Horizon confirms the ledger's hash.
+            let hash = found.hash.to_string();
+            !differs || matches!(reader.anchor(ledger, &hash, Class::Audit).await, Anchor::Agrees { .. })
+        } else {
+            // The chain may have refused this ledger before, so that its trades came from Horizon. What contradicts them
+            // is only quarantined. Trades are stored only if the next ledger names this one.
+            comparison.missing.is_empty()
+                || !reader.checks_chain()
+                || is_named_by_next(reader, context, &found).await?
+        };
+        if !is_believed {
             return Ok(RereadOutcome::Unreadable);
         }
         self.settle(context, upstream, range, comparison).await?;
@@ -91,4 +95,17 @@ impl Backfill {
         }
         Ok((comparison, ledger))
     }
+}
+
+/// True if the next ledger of the lake names this one as its predecessor.
+async fn is_named_by_next(
+    reader: &LakeReader,
+    context: &WorkContext,
+    ledger: &VerifiedLedger,
+) -> Result<bool, HistoryError> {
+    let Some(next) = ledger.sequence.checked_add(1) else { return Ok(false) };
+    let batch = reader.lake.read(next).await?;
+    context.advance();
+    let Content::Ledgers(ledgers) = batch.content else { return Ok(false) };
+    Ok(Link::is_named_by_next(ledgers.iter().flatten(), ledger))
 }
