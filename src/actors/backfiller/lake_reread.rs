@@ -59,6 +59,25 @@ impl Backfill {
         Ok(RereadOutcome::Compared)
     }
 
+    /// Compares a held ledger with the lake's, or with Horizon's pages if the lake's cannot be read or believed and Horizon
+    /// holds it.
+    pub(super) async fn compare_with_either(
+        &self,
+        context: &WorkContext,
+        upstream: &Upstream,
+        range: LedgerRange,
+        ledger: u32,
+    ) -> Result<RereadOutcome, HistoryError> {
+        let compared = self.compare_with_lake(context, upstream, range, ledger).await;
+        if !matches!(compared, Ok(RereadOutcome::Unreadable) | Err(HistoryError::Lake(_))) {
+            return compared;
+        }
+        match self.history(&self.horizon.of_class(Class::Audit), upstream).await {
+            Ok(history) if history.elder <= ledger => self.compare(context, upstream, range, ledger).await,
+            Ok(_) | Err(_) => compared,
+        }
+    }
+
     async fn compared(
         &self,
         reader: &LakeReader,

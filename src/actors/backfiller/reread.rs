@@ -1,4 +1,4 @@
-//! Held ledgers, read again from Horizon: random ones, and those that an audit named. Missing trades are stored like
+//! Held ledgers, read again from their source: random ones, and those that an audit named. Missing trades are stored like
 //! any repair. Rows that contradict Horizon stay as they are, and go to quarantine for the operator to decide.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -150,11 +150,12 @@ impl Backfill {
         let compared = match drawn {
             None => return Ok(RereadOutcome::NothingHeld),
             // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other source.
+            // What it lacks came from Horizon.
             Some(Draw::Ledger(range, ledger)) if self.lake.is_some() => {
-                self.compare_with_lake(context, upstream, range, ledger).await
+                self.compare_with_either(context, upstream, range, ledger).await
             }
             Some(Draw::Bottom(range)) if self.is_from_lake => {
-                self.compare_with_lake(context, upstream, range, range.from).await
+                self.compare_with_either(context, upstream, range, range.from).await
             }
             Some(Draw::Ledger(range, top)) => self.compare(context, upstream, range, top).await,
             Some(Draw::Bottom(range)) => self.compare_below_trades(context, upstream, range).await,
@@ -203,7 +204,7 @@ impl Backfill {
 
     /// Compares page by page from the end of ledger `top` downwards, until that ledger is completely compared. Other
     /// ledgers on its last page are compared too.
-    async fn compare(
+    pub(super) async fn compare(
         &self,
         context: &WorkContext,
         upstream: &Upstream,

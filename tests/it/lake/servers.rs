@@ -235,3 +235,29 @@ fn trades_of_a_wrong_lake_that_is_switched_off_are_read_again_from_horizon() {
         .await;
     });
 }
+
+#[test]
+fn held_ledgers_that_the_lake_no_longer_has_are_compared_with_horizon() {
+    let sim = with_lake(225, 5.0, 0, FaultPlan::none());
+    let lake = lake_url(&sim);
+    let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+    let more = ["--backfill-hours", "0", "--horizon-requests-per-hour", "0"];
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 60).await;
+        let (from, to) = complete_range(&client).await;
+        for ledger in from..=to {
+            sim.lake().spoil(u32::try_from(ledger).unwrap(), LakeFault::Hole);
+        }
+        // The oldest ledgers stay, so that those above are a gap between held ones.
+        let lost = format!("DELETE FROM trades WHERE toid >> 32 > {from} + 1 AND toid >> 32 <= {to}");
+        assert!(client.execute(&lost, &[]).await.unwrap() > 30);
+        reached("the lost trades are stored again", async || {
+            faults::lacks_no_trade(&client, &sim, from, to).await
+        })
+        .await;
+        assert!(daemon.status()["audit"]["reread"]["missing"].as_i64() > Some(0), "{}", daemon.status());
+    });
+}
