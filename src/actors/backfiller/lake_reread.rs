@@ -95,6 +95,7 @@ impl Backfill {
         let mut comparison = PageComparison {
             below: held.from,
             ledgers: 1,
+            is_of_lake: true,
             is_unreadable: false,
             missing: Vec::new(),
             contradicting: Vec::new(),

@@ -75,6 +75,8 @@ pub(super) struct PageComparison {
     pub(super) below: PagingToken,
     /// Ledgers that are completely compared now.
     pub(super) ledgers: u64,
+    /// True if a ledger of the lake was compared, false for a page of Horizon.
+    pub(super) is_of_lake: bool,
     /// True if something on the page could be a held trade but cannot be read.
     pub(super) is_unreadable: bool,
     /// Trades that are not held.
@@ -91,6 +93,7 @@ impl PageComparison {
         Self {
             below: above,
             ledgers: 0,
+            is_of_lake: false,
             is_unreadable: true,
             missing: Vec::new(),
             contradicting: Vec::new(),
@@ -286,6 +289,7 @@ impl Backfill {
         let mut comparison = PageComparison {
             below,
             ledgers: ledgers_between(below, above),
+            is_of_lake: false,
             is_unreadable: is_doubted || !page.refused.is_empty(),
             missing: Vec::new(),
             contradicting: Vec::new(),
@@ -351,7 +355,7 @@ impl Backfill {
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
             // A connection opened meanwhile may lead to another network: check again before storing. Ledgers of a lake prove
             // their network themselves.
-            if self.lake.is_none() {
+            if !comparison.is_of_lake {
                 self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
             }
             self.uncover_around(&batch.trades, range).await?;
