@@ -79,11 +79,11 @@ pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, CommandErr
         if !backfill.logs_progress {
             actix_rt::spawn(progress_bar::draw(Arc::clone(&services.published)));
         }
-        tokio::select! {
+        let newest = tokio::select! {
             filled = backfill.fill_once(context) => filled?,
             () = context.draining(), if and_stream => return Ok(Done::Stopped),
-        }
-        info!("history is complete, as far as Horizon has it");
+        };
+        info!(newest, "history is complete, as far as its source has it");
         if !and_stream {
             return Ok(Done::Whole);
         }

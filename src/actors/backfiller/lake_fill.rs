@@ -42,7 +42,7 @@ const ROUND_LEDGERS: u32 = 2_000;
 const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Longest time for which the lake may be out or behind before Horizon is asked for recent ledgers.
-const LAKE_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const LAKE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Position of the tail: the newest ledgers that this actor has read from the lake.
 #[derive(Debug, Default)]

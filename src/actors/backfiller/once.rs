@@ -1,37 +1,75 @@
 //! Filling of history once, for the command `ingest trades`.
 
-use super::{Backfill, HistoryError, Progress, Upstream, lake_fill::LakeTail};
-use crate::{
-    actors::{network_check::NetworkError, worker::WorkContext},
-    outbound::retry::Retry,
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
 };
 
-/// Failures in a row after which the command gives up.
+use tracing::warn;
+
+use super::{
+    Backfill, HistoryError, Progress, Upstream,
+    lake_fill::{LAKE_PATIENCE, LakeTail},
+    lake_given_up::LAKE_GIVEN_UP,
+};
+use crate::{
+    actors::{lake_reader::LakeReader, network_check::NetworkError, worker::WorkContext},
+    outbound::retry::Retry,
+    published::LakeUse,
+};
+
+/// Failures in a row, other than those of the lake, after which the command gives up.
 const FAILURES_MAX: u32 = 10;
+/// Time without a success after which the command gives up a lake that fails. What it does not give has been left to
+/// Horizon for half of that time.
+const LAKE_FAILING_MAX: Duration = LAKE_GIVEN_UP.saturating_mul(2);
+
+/// Failures since the last success.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Failures that are not of the lake.
+    count: u32,
+    /// Time of the first failure of the lake.
+    lake_since: Option<Instant>,
+}
+
+impl Failures {
+    /// Adds a failure. Returns true if there are too many.
+    fn add(&mut self, error: &HistoryError, now: Instant) -> bool {
+        if matches!(error, HistoryError::Lake(_)) {
+            let since = *self.lake_since.get_or_insert(now);
+            return now.saturating_duration_since(since) >= LAKE_FAILING_MAX;
+        }
+        self.count = self.count.saturating_add(1);
+        self.count > FAILURES_MAX
+    }
+}
 
 impl Backfill {
-    /// Reads all wanted history that is missing.
+    /// Reads all wanted history that is missing. Returns the newest held ledger.
     ///
     /// # Errors
     ///
     /// A text: the database failed, the network is wrong or was reset, or Horizon or the lake failed too often in a row.
-    pub async fn fill_once(&self, context: &WorkContext) -> Result<(), String> {
+    pub async fn fill_once(&self, context: &WorkContext) -> Result<Option<u32>, String> {
         let (upstream, mut progress) = (Upstream::default(), Progress::default());
-        let tail = LakeTail::default();
-        let (mut retry, mut failures) = (Retry::default(), 0);
+        let (tail, has_read_pages) = (LakeTail::default(), Cell::new(false));
+        let (mut retry, mut failures) = (Retry::default(), Failures::default());
         loop {
             let round = async {
                 if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
-                    self.read_lake_tail(reader, context, &upstream, &tail).await?;
-                    let is_read = self.fill_from_lake(reader, context, &upstream, &mut progress).await?;
-                    return Ok(is_read && self.fill_left(context, &upstream).await?);
+                    self.fill_by_lake(reader, context, &upstream, &mut progress, &tail, &has_read_pages).await
+                } else {
+                    self.read_tail(context, &upstream).await?;
+                    self.fill(context, &upstream, &mut progress).await
                 }
-                self.read_tail(context, &upstream).await?;
-                self.fill(context, &upstream, &mut progress).await
             };
             match round.await {
-                Ok(true) => return Ok(()),
-                Ok(false) => (retry, failures) = (Retry::default(), 0),
+                Ok(true) => {
+                    let held = self.held().await.map_err(|error| error.to_string())?;
+                    return Ok(held.last().map(|newest| newest.to));
+                }
+                Ok(false) => (retry, failures) = (Retry::default(), Failures::default()),
                 Err(
                     error @ (HistoryError::Write(_)
                     | HistoryError::Network(
@@ -40,12 +78,62 @@ impl Backfill {
                 ) => {
                     return Err(error.to_string());
                 }
-                Err(error) if failures >= FAILURES_MAX => return Err(error.to_string()),
-                Err(error) => {
-                    failures += 1;
-                    self.wait_after(&error, &mut retry, context, &upstream).await;
-                }
+                Err(error) if failures.add(&error, Instant::now()) => return Err(error.to_string()),
+                Err(error) => self.wait_after(&error, &mut retry, context, &upstream).await,
             }
         }
+    }
+
+    /// Reads a round of history from the lake, and from Horizon what the lake lacks. Returns true if all is read.
+    /// `has_read_pages` is set once Horizon was asked for the newest ledgers.
+    async fn fill_by_lake(
+        &self,
+        reader: &LakeReader,
+        context: &WorkContext,
+        upstream: &Upstream,
+        progress: &mut Progress,
+        tail: &LakeTail,
+        has_read_pages: &Cell<bool>,
+    ) -> Result<bool, HistoryError> {
+        match self.read_lake_tail(reader, context, upstream, tail).await {
+            // Its newest ledgers are read from Horizon, as old ones are.
+            Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) => {}
+            read => read?,
+        }
+        let is_read = self.fill_from_lake(reader, context, upstream, progress).await?;
+        if !is_read || !self.fill_left(context, upstream).await? {
+            return Ok(false);
+        }
+        let held = self.held().await?;
+        let is_recent =
+            held.last().is_some_and(|newest| !self.has_passed(newest.to_time.to_utc(), LAKE_PATIENCE));
+        if is_recent || has_read_pages.get() {
+            return Ok(true);
+        }
+        warn!("the lake lacks the newest ledgers, reading them from Horizon");
+        self.read_tail(context, upstream).await?;
+        has_read_pages.set(true);
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::LakeError;
+
+    #[test]
+    fn a_failing_lake_is_given_up_by_time_and_everything_else_by_number() {
+        let (mut failures, begun) = (Failures::default(), Instant::now());
+        let of_lake = HistoryError::Lake(LakeError::Slow(Duration::from_secs(1)));
+        assert!((0..100).all(|_| !failures.add(&of_lake, begun)));
+        assert!(
+            !failures.add(&of_lake, begun + LAKE_GIVEN_UP + Duration::from_secs(200)),
+            "Horizon is asked by then"
+        );
+        assert!(failures.add(&of_lake, begun + LAKE_FAILING_MAX));
+        let other = HistoryError::OtherHashes;
+        assert!((0..FAILURES_MAX).all(|_| !failures.add(&other, begun)));
+        assert!(failures.add(&other, begun));
     }
 }

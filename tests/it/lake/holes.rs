@@ -58,3 +58,24 @@ fn without_horizon_new_trades_go_on_behind_a_hole_of_a_hundred_objects() {
         wait_until("the lake is well", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
     });
 }
+
+#[test]
+fn the_command_reads_from_horizon_the_newest_ledgers_that_a_late_lake_lacks() {
+    let sim = with_lake(224, 2.0, 1, FaultPlan::none());
+    let newest = sim.oracle().head().latest;
+    sim.lake().stop_at(Some(newest - 100));
+    block_on(async {
+        let (database, url, lake) = (fresh_database().await, sim.url(), lake_url(&sim));
+        let history =
+            ["ingest", "trades", "--num-hours", "1", "--ledger-source", "lake", "--lake-url", &lake];
+        let more = ["--network", PASSPHRASE, "--horizon-requests-per-hour", "0"];
+        let place = ["--database-url", &database, "--horizon-url", &url];
+        let (code, _, log) = run(&[&history[..], &more, &place].concat());
+        assert_eq!(code, 0, "{log}");
+        let client = recomputation::connect(&database).await;
+        let (from, to) = complete_range(&client).await;
+        assert!(to + 5 >= i64::from(newest) && to - from > 1_500, "{from} {to} {newest}: {log}");
+        assert!(log.contains(&format!("newest={to}")) || log.contains(&format!("\"newest\":{to}")), "{log}");
+        assert!(compare_with_emitted(&client, sim.oracle()).await > 3_000);
+    });
+}
