@@ -12,7 +12,10 @@ use stellar_ticker::sim::{
     Burst, Endpoint, Fault, FaultPlan, FixedSource, ManualTime, SimClock, SimConfig, SimServer, SimTrade,
     TradeId, TradeKind, start,
 };
-use wire::{Reply, expected, fetch};
+use wire::{OpenStream, Reply, expected, fetch};
+
+/// Life of a stream that something else ends.
+const LONG: Duration = Duration::from_secs(120);
 
 fn noon() -> DateTime<Utc> {
     "2026-06-02T12:00:00Z".parse().unwrap()
@@ -71,7 +74,7 @@ fn stream_ids(body: &str) -> Vec<String> {
 fn two_servers_of_one_seed_answer_the_same_bytes_and_another_seed_does_not() {
     let (one, two, other) = (serve(config()), serve(config()), serve(SimConfig { seed: 2, ..config() }));
     for path in
-        ["/", "/trades?limit=200", "/trades?order=desc&limit=50", "/assets?limit=100", "/ledgers?order=desc"]
+        ["/", "/trades?limit=200", "/trades?order=desc&limit=50", "/assets?limit=100", "/ledgers/65000000"]
     {
         assert_eq!(get(&one, path).body, get(&two, path).body, "{path}");
     }
@@ -242,19 +245,17 @@ fn a_stream_is_framed_as_horizons_and_resumes_without_loss_across_limits() {
 fn a_stream_sends_ledgers_as_they_close() {
     let time = ManualTime::new(noon());
     let clock = SimClock::Manual(time.clone());
-    let server = serve(SimConfig { clock, stream_duration: Duration::from_secs(2), ..config() });
+    let server = serve(SimConfig { clock, stream_duration: LONG, ..config() });
     let before = server.oracle().head().latest;
-    let mover = std::thread::spawn(move || {
-        for _ in 0..5 {
-            std::thread::park_timeout(Duration::from_millis(100));
-            time.advance(Span::milliseconds(5800));
-        }
-    });
-    let ids = stream_ids(&stream(&server, "/trades?cursor=now&limit=200", "").body);
-    mover.join().unwrap();
     let wanted = server.oracle().trades(before + 1..=before + 5);
+    assert!(!wanted.is_empty() && wanted.len() <= 200);
+    // `now` is where the stream begins, so the clock stands until it is open. It ends with its last record.
+    let open = OpenStream::of(&server, &format!("/trades?cursor=now&limit={}", wanted.len()));
+    for _ in 0..5 {
+        time.advance(Span::milliseconds(5800));
+    }
+    let ids = stream_ids(&open.rest(|| {}));
     assert_eq!(ids, wanted.iter().map(|t| t.id.to_string()).collect::<Vec<_>>());
-    assert!(!ids.is_empty());
 }
 
 #[test]
@@ -305,10 +306,10 @@ fn order_books_default_to_20_levels_and_unknown_pairs_are_empty() {
     };
     let book = get(&server, &format!("/order_book?selling_asset_type=native&{}", usdc("buying"))).json();
     assert_eq!(book["base"], json!({"asset_type": "native"}));
-    assert!(book["bids"].as_array().unwrap().len() <= 20 && book["asks"].as_array().unwrap().len() <= 20);
+    assert_eq!(["bids", "asks"].map(|side| book[side].as_array().unwrap().len()), [20, 20]);
     let deep =
         get(&server, &format!("/order_book?selling_asset_type=native&{}&limit=200", usdc("buying"))).json();
-    assert!(deep["asks"].as_array().unwrap().len() >= book["asks"].as_array().unwrap().len());
+    assert!(deep["asks"].as_array().unwrap().len() > 20);
     let none = get(&server, "/order_book?selling_asset_type=native&buying_asset_type=native").json();
     assert_eq!((none["bids"].clone(), none["asks"].clone()), (json!([]), json!([])));
     assert_eq!(get(&server, "/order_book?selling_asset_type=native").status, 400);
@@ -318,7 +319,7 @@ fn order_books_default_to_20_levels_and_unknown_pairs_are_empty() {
 fn the_rate_limit_counts_down_then_answers_429_and_stops_a_stream() {
     let time = ManualTime::new(noon());
     let clock = SimClock::Manual(time.clone());
-    let server = serve(SimConfig { rate_limit: Some(3), clock, ..config() });
+    let server = serve(SimConfig { rate_limit: Some(3), clock, stream_duration: LONG, ..config() });
     let first = get(&server, "/");
     assert_eq!(first.header("x-ratelimit-limit").unwrap(), "3");
     assert_eq!(first.header("x-ratelimit-remaining").unwrap(), "2");
@@ -329,12 +330,8 @@ fn the_rate_limit_counts_down_then_answers_429_and_stops_a_stream() {
         assert_eq!((file.status, file.header("x-ratelimit-limit")), (404, None));
     }
     get(&server, "/");
-    let mover = std::thread::spawn(move || {
-        std::thread::park_timeout(Duration::from_millis(100));
-        time.advance(Span::seconds(6));
-    });
-    let open = stream(&server, "/trades?cursor=now", "").body;
-    mover.join().unwrap();
+    // Each ledger after the first look costs the stream a request.
+    let open = OpenStream::of(&server, "/trades?cursor=now").rest(|| time.advance(Span::seconds(6)));
     assert!(open.ends_with("event: error\ndata: Rate limit exceeded\n\n"), "{open}");
     let page = get(&server, "/trades");
     assert_eq!((page.status, page.header("retry-after").is_some()), (429, true));
@@ -402,19 +399,14 @@ fn faults_of_a_stream_do_what_they_say() {
 #[test]
 fn scripted_trades_are_served_as_pushed_while_the_server_runs() {
     let fixed = FixedSource::new(100, 200, noon());
-    let server =
-        serve(SimConfig { fixed: Some(fixed.clone()), stream_duration: Duration::from_secs(1), ..config() });
+    let server = serve(SimConfig { fixed: Some(fixed.clone()), stream_duration: LONG, ..config() });
     let trade = |ledger: i64, mark: &str| json!({"paging_token": format!("{}-0", (ledger << 32) | 4097), "mark": mark});
     fixed.push_trade(trade(150, "old")).unwrap();
     assert!(fixed.push_trade(json!({"paging_token": "?"})).is_err());
     assert_eq!(get(&server, "/trades").records(), [trade(150, "old")]);
-    let later = fixed.clone();
-    let pusher = std::thread::spawn(move || {
-        std::thread::park_timeout(Duration::from_millis(100));
-        later.push_trade(trade(201, "new")).unwrap();
-    });
-    let body = stream(&server, "/trades?cursor=now", "").body;
-    pusher.join().unwrap();
+    let open = OpenStream::of(&server, "/trades?cursor=now&limit=1");
+    fixed.push_trade(trade(201, "new")).unwrap();
+    let body = open.rest(|| {});
     assert!(body.contains(r#""mark":"new""#) && !body.contains("old"), "{body}");
     assert_eq!(get(&server, "/").json()["history_latest_ledger"], 201);
     fixed.put_book("native", "USD:G", json!({"anything": 1}));

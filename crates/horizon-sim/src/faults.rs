@@ -23,7 +23,7 @@ pub enum Endpoint {
     Assets,
     /// `/order_book`
     OrderBook,
-    /// `/ledgers`
+    /// `/ledgers/{sequence}`
     Ledgers,
     /// `/_toml/…`
     Toml,

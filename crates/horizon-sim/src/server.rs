@@ -17,6 +17,7 @@ use super::faults::FaultPlan;
 use super::lake::{Chain, SimLake};
 use super::simulation::Simulation;
 use actix_web::{App, HttpServer, web};
+use aggregations::GeneratedTrades;
 use limit::RateLimit;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -43,6 +44,7 @@ struct Shared {
     passphrase: Arc<RwLock<String>>,
     stream_poll: Duration,
     stream_duration: Duration,
+    generated: GeneratedTrades,
 }
 
 /// Running simulated Horizon. Stops when dropped.
@@ -127,6 +129,7 @@ pub fn start(config: SimConfig, bind: SocketAddr) -> io::Result<SimServer> {
         passphrase: Arc::clone(&passphrase),
         stream_poll: config.stream_poll,
         stream_duration: config.stream_duration,
+        generated: GeneratedTrades::default(),
     });
     let (sender, receiver) = mpsc::channel();
     let (stop, stopped) = oneshot::channel();
@@ -183,7 +186,6 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/trade_aggregations", web::get().to(aggregations::trade_aggregations))
         .route("/assets", web::get().to(pages::assets))
         .route("/order_book", web::get().to(pages::order_book))
-        .route("/ledgers", web::get().to(pages::ledgers))
         .route("/ledgers/{sequence}", web::get().to(lake::ledger))
         .route("/rpc", web::post().to(rpc::rpc))
         .route("/lake", web::get().to(lake::listing))

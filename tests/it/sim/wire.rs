@@ -32,21 +32,71 @@ impl Reply {
 
 /// One request over plain TCP; the same Host everywhere, so that links are the same too.
 pub(super) fn fetch(server: &SimServer, path: &str, headers: &str, patience: Duration) -> Reply {
-    let mut socket = TcpStream::connect(server.addr()).unwrap();
+    let mut socket = asked(server, path, headers);
     socket.set_read_timeout(Some(patience)).unwrap();
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: sim.example\r\nConnection: close\r\n{headers}\r\n").unwrap();
     let mut bytes = Vec::new();
     let mut chunk = [0; 65536];
     while let Ok(read @ 1..) = socket.read(&mut chunk) {
         bytes.extend_from_slice(&chunk[..read]);
     }
-    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
-    let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
-    let raw = &bytes[split + 4..];
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    let (body, whole) = if chunked { dechunk(raw) } else { (raw.to_vec(), true) };
-    let status = head[9..12].parse().unwrap();
-    Reply { status, head, body: String::from_utf8_lossy(&body).into_owned(), whole }
+    Reply::of(&bytes)
+}
+
+/// Connection on which a request was sent.
+fn asked(server: &SimServer, path: &str, headers: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(server.addr()).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: sim.example\r\nConnection: close\r\n{headers}\r\n").unwrap();
+    socket
+}
+
+/// A stream that has said hello.
+pub(super) struct OpenStream {
+    socket: TcpStream,
+    bytes: Vec<u8>,
+}
+
+impl OpenStream {
+    pub(super) fn of(server: &SimServer, path: &str) -> Self {
+        let socket = asked(server, path, "Accept: text/event-stream\r\n");
+        let mut open = Self { socket, bytes: Vec::new() };
+        while !open.bytes.windows(7).any(|window| window == b"\"hello\"") {
+            assert!(open.read(), "{}", String::from_utf8_lossy(&open.bytes));
+        }
+        open
+    }
+
+    /// Body of the stream until it ends. `while_quiet` is called again and again until then.
+    pub(super) fn rest(mut self, mut while_quiet: impl FnMut()) -> String {
+        self.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        while self.read() {
+            while_quiet();
+        }
+        Reply::of(&self.bytes).body
+    }
+
+    /// Reads what has come. False at the end.
+    fn read(&mut self) -> bool {
+        let mut chunk = [0; 65536];
+        match self.socket.read(&mut chunk) {
+            Ok(read) => {
+                self.bytes.extend_from_slice(&chunk[..read]);
+                read > 0
+            }
+            Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+impl Reply {
+    fn of(bytes: &[u8]) -> Self {
+        let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
+        let raw = &bytes[split + 4..];
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let (body, whole) = if chunked { dechunk(raw) } else { (raw.to_vec(), true) };
+        let status = head[9..12].parse().unwrap();
+        Self { status, head, body: String::from_utf8_lossy(&body).into_owned(), whole }
+    }
 }
 
 fn dechunk(mut raw: &[u8]) -> (Vec<u8>, bool) {

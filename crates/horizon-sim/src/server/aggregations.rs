@@ -1,4 +1,4 @@
-//! `/trade_aggregations`, computed from all trades at each request. Empty for scripted data.
+//! `/trade_aggregations`, computed from all trades. Empty for scripted data.
 //!
 //! Source: Horizon's own handler of the resource. Times are in milliseconds, and 0 stands for a missing one. Horizon
 //! also leaves out trades whose rounding cost more than 10 %. Here only those count as such whose price became 0 or
@@ -9,10 +9,12 @@ use super::query::Params;
 use super::reply::{Admission, Problem, bad_request};
 use crate::faults::Endpoint;
 use crate::model::SimTrade;
+use crate::simulation::Simulation;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 const RESOLUTIONS: [i64; 6] = [60_000, 300_000, 900_000, 3_600_000, 86_400_000, 604_800_000];
 const HOUR_MS: i64 = 3_600_000;
@@ -48,6 +50,34 @@ struct Prices {
     close: [i64; 2],
 }
 
+/// All trades up to a ledger. Generating those of a day takes a tenth of a second, so they are kept.
+#[derive(Debug, Default)]
+pub(super) struct GeneratedTrades(Mutex<Generated>);
+
+#[derive(Debug, Default)]
+struct Generated {
+    /// Oldest ledger.
+    elder: u32,
+    /// Ledger after the newest one.
+    next: u32,
+    trades: Vec<SimTrade>,
+}
+
+impl GeneratedTrades {
+    /// Calls a function with the trades of all ledgers that are shown now.
+    fn with_all<T>(&self, sim: &Simulation, read: impl FnOnce(&[SimTrade]) -> T) -> T {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = sim.head();
+        if kept.elder != head.elder {
+            *kept = Generated { elder: head.elder, next: head.elder, trades: Vec::new() };
+        }
+        let new = sim.trades(kept.next..=head.latest);
+        kept.trades.extend(new);
+        kept.next = kept.next.max(head.latest.saturating_add(1));
+        read(&kept.trades)
+    }
+}
+
 pub(super) async fn trade_aggregations(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
     let admission = match Admission::check(&shared, Endpoint::Trades) {
         Ok(admission) => admission,
@@ -58,8 +88,7 @@ pub(super) async fn trade_aggregations(request: HttpRequest, shared: web::Data<S
         Ok(question) => question,
         Err(problem) => return admission.finish(problem),
     };
-    let head = shared.sim.head();
-    let mut segments = question.segments(&shared.sim.trades(head.elder..=head.latest));
+    let mut segments = shared.generated.with_all(&shared.sim, |trades| question.segments(trades));
     if question.descending {
         segments.reverse();
     }

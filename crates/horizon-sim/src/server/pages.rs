@@ -110,35 +110,6 @@ fn asset_param(params: &Params, side: &str) -> Result<(String, Value), Problem> 
     }
 }
 
-pub(super) async fn ledgers(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
-    answer(&shared, Endpoint::Ledgers, || {
-        let params = Params::of(&request);
-        let records = ledger_records(&params, &shared)?;
-        Ok(page(&params, records, params.limit()?, params.descending()?))
-    })
-}
-
-fn ledger_records(params: &Params, shared: &Shared) -> Result<Vec<(String, Value)>, Problem> {
-    let head = shared.sim.head();
-    let query = params.trades(None, head)?;
-    let record = |ledger: u32| {
-        let token = (u64::from(ledger) << 32).to_string();
-        let closed_at = shared.sim.closed_at(ledger).to_rfc3339_opts(SecondsFormat::Secs, true);
-        let id = format!("{ledger:064x}");
-        let body =
-            json!({"id": id, "hash": id, "paging_token": token, "sequence": ledger, "closed_at": closed_at});
-        (token, body)
-    };
-    // A ledger's own token is its toid with transaction and operation 0, and a cursor is exclusive.
-    let place = |ledger: u32| i64::from(ledger) << 32;
-    let held = head.elder..=head.latest;
-    Ok(if query.descending {
-        held.rev().filter(|ledger| place(*ledger) < query.after.toid).take(query.limit).map(record).collect()
-    } else {
-        held.filter(|ledger| place(*ledger) > query.after.toid).take(query.limit).map(record).collect()
-    })
-}
-
 pub(super) async fn toml(domain: web::Path<String>, shared: web::Data<Shared>) -> HttpResponse {
     let admission = match Admission::check(&shared, Endpoint::Toml) {
         Ok(admission) => admission,
