@@ -42,6 +42,8 @@ pub struct Ascent {
     chain_from: Option<(u32, UnixSeconds)>,
     /// Last ledger of that chain whose hash Horizon had, and its close time.
     vouched: Option<(u32, UnixSeconds)>,
+    /// Lowest ledger of the chains before this one that Horizon does not vouch for, and its close time.
+    left_unvouched: Option<(u32, UnixSeconds)>,
     /// Ledger of that chain whose hash Horizon did not have, or did not give, when it was asked.
     pending: Option<Pending>,
     /// True if the last comparison found another hash at Horizon. Then no ledger is stored before Horizon has its hash.
@@ -104,6 +106,7 @@ impl Ascent {
             anchored_at: None,
             chain_from: None,
             vouched: None,
+            left_unvouched: None,
             pending: None,
             is_distrusted: false,
             doubt: None,
@@ -291,7 +294,7 @@ impl Ascent {
     /// Notes that Horizon has the hash of a ledger.
     fn vouch(&mut self, here: (u32, UnixSeconds)) {
         (self.anchored_at, self.vouched) = (Some(Instant::now()), Some(here));
-        (self.pending, self.is_distrusted) = (None, false);
+        (self.pending, self.is_distrusted, self.left_unvouched) = (None, false, None);
     }
 
     /// Notes that Horizon has the hash of a ledger of the chain. The whole chain is right, but nothing leads to it from
@@ -301,10 +304,12 @@ impl Ascent {
         self.vouch(here);
     }
 
-    /// Doubts the chain below a ledger as far as Horizon does not vouch for it. The next ledger begins another chain.
+    /// Doubts the chain below a ledger as far as Horizon does not vouch for it, and chains that ended below it. The next
+    /// ledger begins another chain.
     fn contradict(&mut self, below: (u32, UnixSeconds)) {
-        self.doubt_below(below, self.unvouched(), true);
         self.cut();
+        let taken = self.left_unvouched.take();
+        self.doubt_below(below, taken, true);
     }
 
     /// First ledger of the chain above the last one that Horizon vouches for.
@@ -323,6 +328,8 @@ impl Ascent {
 
     /// Ends the chain: the next ledger begins another one.
     fn cut(&mut self) {
+        // If Horizon contradicts the next chain, this one may be wrong too.
+        self.left_unvouched = self.left_unvouched.or(self.unvouched());
         (self.link, self.chain_from, self.vouched, self.pending) = (None, None, None, None);
     }
 
@@ -399,6 +406,40 @@ fn distance_of(look: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Ascent that took ledgers 10 to 20. Horizon had the hash of 12.
+    fn taken() -> Ascent {
+        let mut ascent = Ascent::at(21);
+        ascent.chain_from = Some((10, UnixSeconds(100)));
+        ascent.vouch((12, UnixSeconds(120)));
+        ascent
+    }
+
+    fn doubted(ascent: &Ascent) -> Option<u32> {
+        ascent.doubt.and_then(|doubt| doubt.taken).map(|(ledger, _)| ledger)
+    }
+
+    #[test]
+    fn a_hole_does_not_hide_unvouched_ledgers_from_the_next_contradiction() {
+        let mut ascent = taken();
+        ascent.pass_over(25);
+        ascent.pass_over(30);
+        ascent.contradict((31, UnixSeconds(310)));
+        assert_eq!(doubted(&ascent), Some(13));
+        ascent.settled();
+        ascent.contradict((32, UnixSeconds(320)));
+        assert_eq!(doubted(&ascent), None, "doubted before");
+    }
+
+    #[test]
+    fn a_hash_behind_a_hole_that_agrees_ends_what_may_be_doubted() {
+        let mut ascent = taken();
+        ascent.pass_over(25);
+        ascent.vouch_for_chain((26, UnixSeconds(260)));
+        assert_eq!(doubted(&ascent), None);
+        ascent.contradict((40, UnixSeconds(400)));
+        assert_eq!(doubted(&ascent), Some(27));
+    }
 
     #[test]
     fn looks_reach_ever_further_and_begin_again() {
