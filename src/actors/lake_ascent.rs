@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::lake_reader::{Doubt, LakeReader};
+use super::{
+    lake_question::Question,
+    lake_reader::{Doubt, LakeReader},
+};
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     lake::{Content, LakeError, Link, VerifiedLedger},
@@ -46,6 +49,8 @@ pub struct Ascent {
     left_unvouched: Option<(u32, UnixSeconds)>,
     /// Ledger of that chain whose hash Horizon did not have, or did not give, when it was asked.
     pending: Option<Pending>,
+    /// Question for its hash that Horizon has not answered yet.
+    question: Option<Question>,
     /// True if the last comparison found another hash at Horizon. Then no ledger is stored before Horizon has its hash.
     is_distrusted: bool,
     /// Doubt that is not settled yet.
@@ -57,7 +62,7 @@ pub struct Ascent {
 }
 
 /// Ledger that Horizon is asked for until it answers. A lake that is always ahead would else never be compared.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Pending {
     ledger: u32,
     closed_at: UnixSeconds,
@@ -108,6 +113,7 @@ impl Ascent {
             vouched: None,
             left_unvouched: None,
             pending: None,
+            question: None,
             is_distrusted: false,
             doubt: None,
             awaited: None,
@@ -271,16 +277,19 @@ impl Ascent {
         Ok(Some(ledger))
     }
 
-    /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one.
+    /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one. New ledgers
+    /// are taken while Horizon is asked, which may last 10 seconds.
     async fn compare_pending(&mut self, reader: &LakeReader) {
-        let Some(pending) =
-            self.pending.as_mut().filter(|pending| pending.asked_at.elapsed() >= PENDING_RETRY)
-        else {
-            return;
-        };
-        pending.asked_at = Instant::now();
-        let Pending { ledger, closed_at, hash, .. } = pending.clone();
-        match reader.anchor_new(ledger, &hash, false).await {
+        let answer = Question::answer(&mut self.question).await;
+        let Some(pending) = &mut self.pending else { return };
+        if self.question.is_none() && answer.is_none() && pending.asked_at.elapsed() >= PENDING_RETRY {
+            pending.asked_at = Instant::now();
+            let (reader, ledger, hash) = (reader.clone(), pending.ledger, pending.hash.clone());
+            self.question =
+                Some(Question::begin(async move { reader.anchor_new(ledger, &hash, false).await }));
+        }
+        let (ledger, closed_at) = (pending.ledger, pending.closed_at);
+        match answer.unwrap_or(Anchor::Unchecked) {
             Anchor::Unchecked => {}
             Anchor::Agrees { .. } => self.vouch_for_chain((ledger, closed_at)),
             Anchor::Differs { .. } => {
@@ -294,7 +303,8 @@ impl Ascent {
     /// Notes that Horizon has the hash of a ledger.
     fn vouch(&mut self, here: (u32, UnixSeconds)) {
         (self.anchored_at, self.vouched) = (Some(Instant::now()), Some(here));
-        (self.pending, self.is_distrusted, self.left_unvouched) = (None, false, None);
+        (self.pending, self.question) = (None, None);
+        (self.is_distrusted, self.left_unvouched) = (false, None);
     }
 
     /// Notes that Horizon has the hash of a ledger of the chain. The whole chain is right, but nothing leads to it from
@@ -330,7 +340,8 @@ impl Ascent {
     fn cut(&mut self) {
         // If Horizon contradicts the next chain, this one may be wrong too.
         self.left_unvouched = self.left_unvouched.or(self.unvouched());
-        (self.link, self.chain_from, self.vouched, self.pending) = (None, None, None, None);
+        (self.link, self.chain_from, self.vouched) = (None, None, None);
+        (self.pending, self.question) = (None, None);
     }
 
     /// True if a ledger waits for its hash, and may do so for longer. A lake is often ahead of Horizon by some seconds.

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,7 +44,7 @@ const QUESTIONS_MAX: u32 = 3;
 /// Longest wait for a hash. Ledgers that prove themselves are stored without it.
 pub const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reader of the lake, for one actor.
+/// Reader of the lake, for one actor. Clones share what they know of Horizon.
 #[derive(Clone)]
 pub struct LakeReader {
     /// The lake.
@@ -54,9 +55,9 @@ pub struct LakeReader {
     published: Arc<Published>,
     clock: SharedClock,
     /// Time of the last comparison that Horizon did not answer.
-    unanswered_at: Cell<Option<Instant>>,
+    unanswered_at: Rc<Cell<Option<Instant>>>,
     /// New ledger that Horizon did not have when it was last asked.
-    lacked: Cell<Option<Lacked>>,
+    lacked: Rc<Cell<Option<Lacked>>>,
 }
 
 /// Ledger that Horizon does not have yet.
@@ -104,15 +105,7 @@ impl LakeReader {
     ) -> Self {
         let url = lake.shown().to_owned();
         published.vitals.lake.update(|state| state.url = url);
-        Self {
-            lake,
-            horizon,
-            verify,
-            published,
-            clock,
-            unanswered_at: Cell::new(None),
-            lacked: Cell::new(None),
-        }
+        Self { lake, horizon, verify, published, clock, unanswered_at: Rc::default(), lacked: Rc::default() }
     }
 
     /// True if consecutive ledgers must name each other.
