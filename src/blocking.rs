@@ -49,8 +49,8 @@ fn of_the_caller<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     tokio::task::spawn_blocking(work)
 }
 
-/// Starts all threads of the pool and waits until they run. Meanwhile it holds as many threads as the rest of the process
-/// will need, and ends those.
+/// Starts all threads of the pool and waits until they run. Meanwhile it holds as many threads as the rest
+/// of the process will need, and ends those.
 ///
 /// # Errors
 ///

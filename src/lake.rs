@@ -279,8 +279,8 @@ impl Lake {
         Ok((LEDGERS_AHEAD / size.max(1)).max(1))
     }
 
-    /// Newest ledger of the lake. Begins to look at `hint`; without one, a listing must say where. A hole above `hint` counts
-    /// as the end if no listing shows more.
+    /// Newest ledger of the lake. Begins to look at `hint`; without one, a listing must say where. A hole above `hint`
+    /// counts as the end if no listing shows more.
     ///
     /// # Errors
     ///

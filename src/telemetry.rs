@@ -41,8 +41,8 @@ pub enum TelemetryError {
 }
 
 /// Targets of libraries that say nothing new. A filter that names them enables them. The workers of each listener log
-/// their start and stop. The dispatchers log an error for each reader that the daemon cuts off, which a metric counts. The
-/// pool logs each connection that an outage of the database closed.
+/// their start and stop. The dispatchers log an error for each reader that the daemon cuts off, which a metric counts.
+/// The pool logs each connection that an outage of the database closed.
 const QUIET: &str = "actix_server=warn,actix_http::h1::dispatcher=off,actix_http::h2::dispatcher=off,deadpool=error,\
                      deadpool.postgres=error";
 
@@ -99,7 +99,8 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 ///
 /// # Errors
 ///
-/// [`TelemetryError::Filter`] if the filter does not parse; the old one stays. [`TelemetryError::NotSet`] without a log.
+/// [`TelemetryError::Filter`] if the filter does not parse; the old one stays. [`TelemetryError::NotSet`] without a
+/// log.
 pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
     let new = quiet_filter(filter)?;
     FILTER.get().and_then(|handle| handle.reload(new).ok()).ok_or(TelemetryError::NotSet)

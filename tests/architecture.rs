@@ -24,6 +24,8 @@ use rules::Rooms;
 
 /// No file may be longer.
 const LINES_MAX: usize = 500;
+/// Longest line of a comment, in characters.
+const COLUMNS_MAX: usize = 120;
 
 /// Directory of the actors.
 const ACTORS: &str = "src/actors";
@@ -243,11 +245,29 @@ fn sql_lives_only_in_its_rooms() {
     assert_none("SQL elsewhere", &rules::stray_sql(&all(), &ROOMS, &SQL_ROOMS));
 }
 
+/// All files of code, of tests and of benches.
+fn all_files() -> impl Iterator<Item = PathBuf> {
+    let others = ["tests", "benches"].iter().map(|name| root().join(name));
+    source_directories().into_iter().chain(others).flat_map(|directory| rust_files(&directory))
+}
+
+/// rustfmt wraps code, but no comments.
+#[test]
+fn no_comment_is_wider_than_it_may_be() {
+    let wide: Vec<String> = all_files()
+        .flat_map(|file| {
+            let is_wide =
+                |line: &&str| line.trim_start().starts_with("//") && line.chars().count() > COLUMNS_MAX;
+            let lines: Vec<String> = text(&file).lines().filter(is_wide).map(str::to_owned).collect();
+            lines.into_iter().map(move |line| format!("{}: {line}", file.display()))
+        })
+        .collect();
+    assert_none("comments that are too wide", &wide);
+}
+
 #[test]
 fn no_file_is_longer_than_it_may_be() {
-    let others = ["tests", "benches"].iter().map(|name| root().join(name));
-    let files = source_directories().into_iter().chain(others).flat_map(|directory| rust_files(&directory));
-    let long: Vec<String> = files
+    let long: Vec<String> = all_files()
         .map(|file| (text(&file).lines().count(), file))
         .filter(|(lines, _)| *lines > LINES_MAX)
         .map(|(lines, file)| format!("{}: {lines} lines", file.display()))

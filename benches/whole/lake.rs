@@ -1,5 +1,5 @@
-//! History from a data lake of ledgers of real size, through the whole program, and the time from an object's appearance
-//! until its trades are published.
+//! History from a data lake of ledgers of real size, through the whole program, and the time from an object's
+//! appearance until its trades are published.
 //!
 //! The simulated network writes the lake. Its ledgers have payments beside their trades, with signatures and entry
 //! changes, so that size and compressibility are those of real ledgers.

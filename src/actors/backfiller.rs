@@ -194,7 +194,8 @@ struct Upstream {
     bad_object_at: Cell<Option<DateTime<Utc>>>,
     /// Rows that contradicted their source since the start.
     known_wrong: RefCell<BTreeSet<PagingToken>>,
-    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it. Without an anchor, the lowest one.
+    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
+    /// Without an anchor, the lowest one.
     proven: Cell<Option<Link>>,
 }
 
@@ -324,8 +325,8 @@ impl Backfill {
         }
     }
 
-    /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill them.
-    /// Those below `oldest` stay: Horizon no longer has them. Returns the ledgers in doubt, if there were any.
+    /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill
+    /// them. Those below `oldest` stay: Horizon no longer has them. Returns the ledgers in doubt, if there were any.
     async fn doubt_what_a_lake_left(&self, oldest: u32) -> Result<Option<LedgerRange>, HistoryError> {
         let database = &self.writer.database;
         let Some((unproven, from_time)) = database.unproven_ledgers().await? else { return Ok(None) };

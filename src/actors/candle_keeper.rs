@@ -23,7 +23,8 @@ use crate::{
 
 /// Pause once nothing waits. A late trade is in its candles soon after.
 const REST: Duration = Duration::from_secs(10);
-/// Rest after a step while more waits, as a multiple of the step's duration, so that commits keep four fifths of a core.
+/// Rest after a step while more waits, as a multiple of the step's duration, so that commits
+/// keep four fifths of a core.
 const RESTS_PER_STEP: u32 = 4;
 /// Longest rest after a step.
 const STEP_REST_MAX: Duration = Duration::from_secs(10);

@@ -250,8 +250,8 @@ impl JsonWriter {
         }));
     }
 
-    /// Removes what killed writers left behind. Until then nothing is written, since a file of a write under way looks the
-    /// same. A file system that hangs holds up neither the thread nor its messages.
+    /// Removes what killed writers left behind. Until then nothing is written, since a file of a write under way looks
+    /// the same. A file system that hangs holds up neither the thread nor its messages.
     fn begin_with_a_sweep(&mut self, ctx: &mut Context<Self>) {
         self.state.is_writing = true;
         self.state.begun_at = Some(Instant::now());

@@ -90,7 +90,8 @@ pub enum Step {
         /// True if they do not fit their neighbours or Horizon.
         is_chain_break: bool,
     },
-    /// A hash of Horizon says something about ledgers that are stored. [`Ascent::settled`] is called once it is acted upon.
+    /// A hash of Horizon says something about ledgers that are stored. [`Ascent::settled`] is
+    /// called once it is acted upon.
     Doubted(Doubt),
     /// Ledgers that are passed over, because the lake lacks them and has later ones.
     Hole {
@@ -139,7 +140,8 @@ impl Ascent {
         self.doubt = None;
     }
 
-    /// Looks for the place to go on at, after the lake has given nothing for a while. `held` is the newest stored ledger.
+    /// Looks for the place to go on at, after the lake has given nothing for a while. `held`
+    /// is the newest stored ledger.
     ///
     /// # Errors
     ///
@@ -277,8 +279,8 @@ impl Ascent {
         Ok(Some(ledger))
     }
 
-    /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one. New ledgers
-    /// are taken while Horizon is asked, which may last 10 seconds.
+    /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one. New
+    /// ledgers are taken while Horizon is asked, which may last 10 seconds.
     async fn compare_pending(&mut self, reader: &LakeReader) {
         let answer = Question::answer(&mut self.question).await;
         let Some(pending) = &mut self.pending else { return };
@@ -314,8 +316,8 @@ impl Ascent {
         self.vouch(here);
     }
 
-    /// Doubts the chain below a ledger as far as Horizon does not vouch for it, and chains that ended below it. The next
-    /// ledger begins another chain.
+    /// Doubts the chain below a ledger as far as Horizon does not vouch for it, and chains that ended below
+    /// it. The next ledger begins another chain.
     fn contradict(&mut self, below: (u32, UnixSeconds)) {
         self.cut();
         let taken = self.left_unvouched.take();
@@ -382,7 +384,8 @@ impl Ascent {
         }
     }
 
-    /// Passes over a missing object if a later one exists. Objects are written in order, so the missing one is then a hole.
+    /// Passes over a missing object if a later one exists. Objects are written in order, so
+    /// the missing one is then a hole.
     async fn pass_over_hole(&mut self, reader: &LakeReader, last: u32) -> Result<Step, LakeError> {
         let size = last.saturating_sub(self.next).saturating_add(1);
         let Some(ahead) = self.look_above(reader, last).await? else { return Ok(Step::NotYet) };

@@ -133,8 +133,8 @@ impl LakeReader {
     }
 
     /// Compares the hash of a new ledger with Horizon's. A ledger that Horizon lacks is asked for again, and later ones
-    /// with it, after growing waits: each question costs a request of the budget. If it is urgent, because the ledger is
-    /// not stored without an answer, the waits stay short, also after a question that Horizon did not answer.
+    /// with it, after growing waits: each question costs a request of the budget. If it is urgent, because the ledger
+    /// is not stored without an answer, the waits stay short, also after a question that Horizon did not answer.
     pub async fn anchor_new(&self, sequence: u32, lake_hash: &str, is_urgent: bool) -> Anchor {
         if !self.wants_anchor() || self.is_horizon_silent() && !is_urgent {
             return Anchor::Unchecked;
@@ -173,8 +173,8 @@ impl LakeReader {
         Anchor::Unchecked
     }
 
-    /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does not have
-    /// the ledger, leaves it unchecked.
+    /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does
+    /// not have the ledger, leaves it unchecked.
     pub async fn anchor(&self, sequence: u32, lake_hash: &str, class: Class) -> Anchor {
         if !self.wants_anchor() || self.is_horizon_silent() {
             return Anchor::Unchecked;
@@ -276,8 +276,8 @@ impl LakeReader {
         QuarantineEntry { source: SOURCE, token: None, reason, raw: Bytes::from(raw) }
     }
 
-    /// Runs `store`, which stores ledgers. If no hash of Horizon leads to some of them, the database names those before, for a
-    /// kill in between, and afterwards, since a doubt that was settled meanwhile has deleted the row.
+    /// Runs `store`, which stores ledgers. If no hash of Horizon leads to some of them, the database names those
+    /// before, for a kill in between, and afterwards, since a doubt that was settled meanwhile has deleted the row.
     pub async fn store<T, E: From<WriteError>>(
         &self,
         writer: &TradeWriter,

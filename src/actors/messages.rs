@@ -119,7 +119,8 @@ pub struct Rebuilt {
 impl Rebuilt {
     /// Returns true if the publication named by `seq` and `as_of` contains the rebuilt data.
     ///
-    /// So does one that is older by more than `back_s` seconds: published time steps back that far only after a full reload.
+    /// So does one that is older by more than `back_s` seconds: published time steps back that
+    /// far only after a full reload.
     #[must_use]
     pub fn is_in(&self, seq: i64, as_of: UnixSeconds, back_s: i64) -> bool {
         seq >= self.seq && (as_of > self.as_of || as_of.plus(back_s) < self.as_of)

@@ -92,8 +92,8 @@ impl History {
         self.latest_at.map(|at| at.plus(seconds))
     }
 
-    /// Returns the close time of the newest ledger that Horizon reports or that is held. A Horizon that is far behind, or
-    /// says so, makes no trade young.
+    /// Returns the close time of the newest ledger that Horizon reports or that is held. A Horizon that is far
+    /// behind, or says so, makes no trade young.
     #[must_use]
     pub fn newest_at(&self) -> Option<UnixSeconds> {
         self.time().max(self.held_at)

@@ -11,8 +11,8 @@ use crate::{
     horizon::{HorizonClient, HorizonError},
 };
 
-/// Logs a failed database call that is retried. Repetitions of an outage are logged at debug level, and so is a lost lease:
-/// a take-over is no failure.
+/// Logs a failed database call that is retried. Repetitions of an outage are logged at debug level, and so is
+/// a lost lease: a take-over is no failure.
 pub fn database_failed(database: &Database, error: &DbError, doing: &'static str) {
     if matches!(error, DbError::LeaseLost) {
         debug!(doing, "lease lost, another replica leads");

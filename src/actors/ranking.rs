@@ -26,8 +26,8 @@ impl Ranking {
         Self::Aggregator(receivers.rank_markets.port(from))
     }
 
-    /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator does not know them now.
-    /// `cause` is the pass that asks.
+    /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator does not know
+    /// them now. `cause` is the pass that asks.
     pub async fn ask(&self, cause: &TraceContext) -> Option<Arc<Vec<RankedMarket>>> {
         match self {
             Self::Fixed(ranked) => Some(Arc::clone(ranked)),

@@ -74,11 +74,11 @@ impl Services {
         }
     }
 
-    /// Creates a Horizon client. A client of awc belongs to the thread that makes it, so this runs on the actor's thread.
-    /// The start has shown before that the settings are usable.
+    /// Creates a Horizon client. A client of awc belongs to the thread that makes it, so this runs on the actor's
+    /// thread. The start has shown before that the settings are usable.
     ///
-    /// On a small budget, or after a refusal, a request may wait for an hour. The client reports progress meanwhile, so that
-    /// its actor is not taken for stalled.
+    /// On a small budget, or after a refusal, a request may wait for an hour. The client reports progress meanwhile, so
+    /// that its actor is not taken for stalled.
     pub(super) fn horizon(&self, status: &Arc<ChildStatus>) -> HorizonClient {
         let waiting = Arc::clone(status);
         usable(HorizonClient::new(horizon_settings(&self.config), self.limiter.clone()))
@@ -86,8 +86,8 @@ impl Services {
             .while_waiting(move || waiting.advance())
     }
 
-    /// Creates a reader of ledger metadata for history and rereads; none without a source of it. Like the client, it belongs
-    /// to the thread that makes it.
+    /// Creates a reader of ledger metadata for history and rereads; none without a source of it. Like the
+    /// client, it belongs to the thread that makes it.
     pub(super) fn history_lake(&self, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         self.lake(history_place(&self.config)?, status)
     }

@@ -48,8 +48,8 @@ pub(super) fn corrupt_if_armed(hooks: &TestHooks, windows: &mut Windows, directo
     }
 }
 
-/// Returns the snapshot of the last publication if a hook asks for it, else the one that is due. `has_news` says whether
-/// the one that is due has newer trades.
+/// Returns the snapshot of the last publication if a hook asks for it, else the one that is due. `has_news` says
+/// whether the one that is due has newer trades.
 pub(super) fn old_if_armed(
     hooks: &TestHooks,
     due: MarketSnapshot,

@@ -153,8 +153,8 @@ impl WorkContext {
         }
     }
 
-    /// Waits for work that has a time limit of its own, and reports progress meanwhile. The limit may be longer than the
-    /// time after which an actor without progress is restarted.
+    /// Waits for work that has a time limit of its own, and reports progress meanwhile. The limit may be longer than
+    /// the time after which an actor without progress is restarted.
     pub async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
         attend(work, || self.advance()).await
     }

@@ -33,8 +33,8 @@ pub(super) fn inspect(config: &Config, inspection: Inspection) -> Result<u8, Com
     }
 }
 
-/// Requests a path of the daemon, and follows one redirect. Its problem documents become errors: 400 and 404 say that the
-/// question is wrong.
+/// Requests a path of the daemon, and follows one redirect. Its problem documents become errors:
+/// 400 and 404 say that the question is wrong.
 fn ask(address: SocketAddr, path: &str) -> Result<Value, CommandError> {
     let get = |path: &str| {
         probe::get(address, path, PATIENCE).map_err(|error| {

@@ -1,4 +1,5 @@
-//! Test hooks of the whole program: failures on demand, short leases and short patience. Enabled by `TICKER_CHAOS=1` only.
+//! Test hooks of the whole program: failures on demand, short leases and short patience.
+//! Enabled by `TICKER_CHAOS=1` only.
 
 use std::{sync::Arc, time::Duration};
 

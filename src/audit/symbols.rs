@@ -8,8 +8,8 @@ use crate::domain::{
 
 /// Compares the symbols of a snapshot with the choices as they are stored.
 ///
-/// A code of the fixed list stands for the asset of that list. Any other code with a stored choice stands for that asset,
-/// if the asset is known here. Codes without a stored choice are not compared.
+/// A code of the fixed list stands for the asset of that list. Any other code with a stored choice stands for that
+/// asset, if the asset is known here. Codes without a stored choice are not compared.
 #[must_use]
 pub fn compare(snapshot: &MarketSnapshot, symbols: &Symbols, stored: &Choices) -> Comparison {
     let mut comparison = Comparison::default();

@@ -70,8 +70,8 @@ fn shown_postgres_url(url: &str) -> Option<String> {
     }
 }
 
-/// Returns a value of a URL setting that does not parse, or `***` if any part of it may be a secret: a user, a query, or a
-/// segment that looks like a key. Without a scheme it is unclear which part is which.
+/// Returns a value of a URL setting that does not parse, or `***` if any part of it may be a secret: a user, a query,
+/// or a segment that looks like a key. Without a scheme it is unclear which part is which.
 #[must_use]
 pub(super) fn shown_malformed_url(text: &str) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || "-._~/[]: ".contains(character);

@@ -2,8 +2,8 @@
 
 use std::net::Ipv6Addr;
 
-/// Returns true if a text has only letters, digits and `.:-_/`, as the names of hosts have, or is an address of IPv6 with a
-/// zone. A part of a password that was not percent-encoded brings other characters.
+/// Returns true if a text has only letters, digits and `.:-_/`, as the names of hosts have, or is an address of IPv6
+/// with a zone. A part of a password that was not percent-encoded brings other characters.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     let address = text.split_once('%').filter(|(address, _)| address.parse::<Ipv6Addr>().is_ok());

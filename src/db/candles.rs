@@ -183,7 +183,8 @@ impl Touched {
     }
 }
 
-/// Returns the buckets that waiting trades touch, and the progress once they are derived. Stops at the limits of a step.
+/// Returns the buckets that waiting trades touch, and the progress once they are derived.
+/// Stops at the limits of a step.
 async fn touched(
     transaction: &Transaction<'_>,
     progress: Progress,

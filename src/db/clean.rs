@@ -29,16 +29,17 @@ const BATCHES_KEPT_MIN: i64 = 10_000;
 pub struct Cleaned {
     /// Number of dropped days.
     pub days: u64,
-    /// Number of days that were in use, or whose candles wait to be derived, and of later ones. The next pass tries again.
+    /// Number of days that were in use, or whose candles wait to be derived, and of later
+    /// ones. The next pass tries again.
     pub days_left: u64,
     /// Number of rows deleted from other tables.
     pub rows: u64,
 }
 
 impl Database {
-    /// Creates the next days, drops the days that ended more than `keep_days` ago, and trims older rows of other
-    /// tables. Once all old days are dropped, also deletes markets and assets without trades. Calls `advance` before each
-    /// transaction.
+    /// Creates the next days, drops the days that ended more than `keep_days` ago, and trims older rows
+    /// of other tables. Once all old days are dropped, also deletes markets and assets without trades.
+    /// Calls `advance` before each transaction.
     ///
     /// # Errors
     ///

@@ -25,8 +25,8 @@ pub enum DbError {
     /// A migration failed.
     #[error("the schema could not be brought up to date: {0}")]
     Migration(String),
-    /// A migration gave way to other transactions, or lost its connection. It is not applied, unless the connection broke
-    /// during its commit.
+    /// A migration gave way to other transactions, or lost its connection. It is not applied,
+    /// unless the connection broke during its commit.
     #[error("a migration was interrupted: {0}")]
     MigrationInterrupted(String),
     /// Migrations are missing, and this role may not run them.

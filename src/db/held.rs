@@ -134,8 +134,9 @@ impl Database {
             .collect()
     }
 
-    /// Time from which the ages of what is kept are counted: now, or the close time of the newest ledger or trade that is held
-    /// if that is earlier. So nothing is dropped because a clock is ahead of the network. `None` if nothing is held.
+    /// Time from which the ages of what is kept are counted: now, or the close time of the newest
+    /// ledger or trade that is held if that is earlier. So nothing is dropped because a clock is ahead
+    /// of the network. `None` if nothing is held.
     ///
     /// # Errors
     ///

@@ -49,8 +49,8 @@ impl Database {
     /// # Errors
     ///
     /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::SchemaTaken`], [`DbError::Migration`],
-    /// [`DbError::MigrationInterrupted`] if the same call may succeed later, or an error of the connection. Each migration is one transaction, so none is
-    /// half applied.
+    /// [`DbError::MigrationInterrupted`] if the same call may succeed later, or an error of the connection. Each
+    /// migration is one transaction, so none is half applied.
     pub async fn migrate(&self) -> Result<Vec<String>, DbError> {
         let migrations = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql));
         self.apply(&migrations.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?).await
@@ -139,8 +139,8 @@ impl Database {
     }
 }
 
-/// Connection on which each migration has [`LIMITS`]. They end with its transaction, so behind a pooler no other session
-/// inherits them.
+/// Connection on which each migration has [`LIMITS`]. They end with its transaction, so behind
+/// a pooler no other session inherits them.
 struct Limited<'a>(&'a mut Client);
 
 impl AsyncTransaction for Limited<'_> {

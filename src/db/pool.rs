@@ -160,8 +160,8 @@ impl Database {
         }
     }
 
-    /// Runs a step of the start. If the database goes away or is too slow for a moment, runs it again until `patience` is
-    /// over. The step must have the same effect if it runs twice.
+    /// Runs a step of the start. If the database goes away or is too slow for a moment, runs it again until `patience`
+    /// is over. The step must have the same effect if it runs twice.
     ///
     /// # Errors
     ///
@@ -216,8 +216,8 @@ impl Database {
         })
     }
 
-    /// Runs a read of an actor with a time limit that ends long before the supervisor takes the actor for stalled. A table
-    /// that somebody locks would hold it up for as long as the lock.
+    /// Runs a read of an actor with a time limit that ends long before the supervisor takes the actor for stalled. A
+    /// table that somebody locks would hold it up for as long as the lock.
     pub(super) async fn bounded<T>(
         &self,
         read: impl Future<Output = Result<T, DbError>>,
@@ -239,8 +239,8 @@ impl Database {
         !error.is_outage() || self.failures.record_failure(now)
     }
 
-    /// Records a successful read. Returns true if an outage was logged before it. While the database is read-only, a read
-    /// ends no outage.
+    /// Records a successful read. Returns true if an outage was logged before it. While the
+    /// database is read-only, a read ends no outage.
     #[must_use]
     pub fn record_read(&self) -> bool {
         !self.is_read_only() && self.failures.record_success()

@@ -92,7 +92,8 @@ impl Database {
         let assets = transaction.execute_typed(sql, &[(&ASSETS_AT_ONCE, Type::INT8)]).await?;
         let issuers = transaction.execute_typed(include_str!("sql/clean/retire_issuers.sql"), &[]).await?;
         if assets + issuers > 0 {
-            // The kind `clean` makes no replica read anything again: in memory are only valid assets and those of markets.
+            // The kind `clean` makes no replica read anything again: in memory are only valid
+            // assets and those of markets.
             self.commit_retired(transaction, epoch, "clean").await?;
         }
         Ok(assets + issuers)

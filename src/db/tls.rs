@@ -17,8 +17,8 @@ use crate::outbound::roots;
 
 /// Returns the client's TLS configuration.
 ///
-/// With `verifies_server`, a trusted root must have signed the server's certificate, and it must be for this host. Otherwise
-/// any certificate is accepted, as in libpq if no root is named.
+/// With `verifies_server`, a trusted root must have signed the server's certificate, and it must be for this host.
+/// Otherwise any certificate is accepted, as in libpq if no root is named.
 pub(super) fn config(
     verifies_server: bool,
     root: Option<&Path>,

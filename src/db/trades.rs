@@ -101,7 +101,8 @@ pub struct CommittedBatch {
     pub trades: Vec<(MarketId, WindowTrade)>,
     /// Assets that were not stored before.
     pub new_assets: Vec<(AssetId, Asset)>,
-    /// Identities of the assets of new markets, and of some others. A new market may have assets that are stored already.
+    /// Identities of the assets of new markets, and of some others. A new market may have
+    /// assets that are stored already.
     pub names: Vec<(AssetId, Asset)>,
     /// Markets that were not stored before.
     pub new_markets: Vec<MarketIds>,

@@ -1,5 +1,5 @@
-//! Ledgers of a lake that are stored, and to which no hash of Horizon leads: the row of the lowest one. It survives restarts
-//! and take-overs.
+//! Ledgers of a lake that are stored, and to which no hash of Horizon leads: the row of the lowest
+//! one. It survives restarts and take-overs.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::{ToSql, Type};

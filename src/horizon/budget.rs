@@ -24,8 +24,8 @@ const LIVE_PART: f64 = 0.1;
 const FIRST_PART: f64 = 0.1;
 /// Part of Horizon's first reported allowance that a new process uses.
 const TRUSTED_PART: f64 = 0.8;
-/// Part of the rate at which Horizon's own limiter expires requests that is always used. The stream of live trades needs
-/// less than half of the public one's, and the rest is for others at this address.
+/// Part of the rate at which Horizon's own limiter expires requests that is always used. The stream of live trades
+/// needs less than half of the public one's, and the rest is for others at this address.
 const EXPIRY_PART: f64 = 0.5;
 /// First wait after a refusal without `Retry-After`. It doubles with each further refusal.
 const BLOCKED_FIRST: Duration = Duration::from_secs(5);

@@ -173,7 +173,8 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> Entry<K, V> {
     fn forget(&self) {
         let Some(cache) = self.cache.upgrade() else { return };
         let mut state = lock(&cache);
-        // Another request may have made the answer meanwhile, and it counts. Or one waits for the cell, and makes it now.
+        // Another request may have made the answer meanwhile, and it counts. Or one waits for
+        // the cell, and makes it now.
         let is_awaited = Arc::strong_count(&self.cell) > 2;
         if state.holds(self) && self.cell.get().is_none() && !is_awaited {
             state.remove(&self.key);

@@ -29,8 +29,8 @@ pub(super) struct Terms<'a> {
     pub(super) vary: &'static str,
     /// Labels of the publication, if the file belongs to one.
     pub(super) labels: Option<&'a Labels>,
-    /// Status of the answer. An answer about an error has no conditions and no tag (RFC 9110, 13.2.1), and is sent plain
-    /// rather than not at all.
+    /// Status of the answer. An answer about an error has no conditions and no tag (RFC 9110, 13.2.1),
+    /// and is sent plain rather than not at all.
     pub(super) status: StatusCode,
 }
 

@@ -85,8 +85,8 @@ impl HttpLake {
         }
     }
 
-    /// True if the server has an object with this key. Reads only the first bytes: some servers answer 200 with a page of
-    /// their own for what they do not have.
+    /// True if the server has an object with this key. Reads only the first bytes: some servers answer 200 with a
+    /// page of their own for what they do not have.
     pub(super) async fn has(&self, key: &str) -> Result<bool, LakeError> {
         let Some(mut response) = self.answer(&format!("{}/{key}", self.url)).await? else { return Ok(false) };
         let first = tokio::time::timeout(SILENCE_MAX, response.next()).await;

@@ -1,5 +1,5 @@
-//! The newest object of a lake, as S3 lists it (`ListObjectsV2`). It is asked for at a first start without Horizon, and where
-//! the end of the lake may be a hole.
+//! The newest object of a lake, as S3 lists it (`ListObjectsV2`). It is asked for at a first start without Horizon, and
+//! where the end of the lake may be a hole.
 
 use bytes::Bytes;
 

@@ -77,7 +77,8 @@ impl RpcClient {
         Ok(ledgers.into_iter().find(|(found, _)| *found == sequence).map(|(_, bytes)| bytes))
     }
 
-    /// XDR of the metadata of these ledgers, by their numbers. The server may send fewer, and none if it lacks the first.
+    /// XDR of the metadata of these ledgers, by their numbers. The server may send fewer, and
+    /// none if it lacks the first.
     pub(super) async fn ledgers(&self, from: u32, to: u32) -> Result<Vec<(u32, Bytes)>, LakeError> {
         let limit = to.saturating_sub(from).saturating_add(1);
         let params = json!({"startLedger": from, "pagination": {"limit": limit}});

@@ -39,7 +39,8 @@ pub(super) async fn newest_below(
     Ok(None)
 }
 
-/// Narrows down from one that is there and a higher one that is missing to neighbours, and returns the one that is there.
+/// Narrows down from one that is there and a higher one that is missing to neighbours, and
+/// returns the one that is there.
 async fn halved(
     mut found: u32,
     mut missing: u32,

@@ -121,8 +121,8 @@ impl Source {
         }
     }
 
-    /// Takes 403 for a missing object while the manifest can be read: S3 answers so in a bucket that may be read and not
-    /// listed.
+    /// Takes 403 for a missing object while the manifest can be read: S3 answers so in a
+    /// bucket that may be read and not listed.
     async fn or_missing<T>(&self, answer: Result<Option<T>, LakeError>) -> Result<Option<T>, LakeError> {
         match answer {
             Err(LakeError::Status { status: 403, .. }) if self.fetch(Manifest::KEY).await?.is_some() => {

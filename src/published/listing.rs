@@ -64,8 +64,8 @@ impl LazyListing {
         self.snapshot.as_of()
     }
 
-    /// The view. The first call makes it with its `coverage` and takes milliseconds, and calls at the same time wait for
-    /// it: do not call this on a thread that readers wait for.
+    /// The view. The first call makes it with its `coverage` and takes milliseconds, and calls at the same time wait
+    /// for it: do not call this on a thread that readers wait for.
     pub fn view(&self, source: &ListingSource, coverage: Arc<Vec<LedgerRange>>) -> Arc<ListingView> {
         let make = || {
             let (snapshot, passphrase) = (Arc::clone(&self.snapshot), Arc::clone(&source.passphrase));

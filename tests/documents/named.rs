@@ -71,8 +71,8 @@ fn a_text_that_no_log_has_is_found() {
     }
 }
 
-/// Paths in the first cells of tables that do not exist. A path is below the directory in the heading, or below its `src`;
-/// with a leading `/`, or without such a heading, below the root.
+/// Paths in the first cells of tables that do not exist. A path is below the directory in the heading, or below its
+/// `src`; with a leading `/`, or without such a heading, below the root.
 fn missing_paths(document: &str) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut room, mut missing) = (root.to_owned(), Vec::new());

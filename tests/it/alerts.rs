@@ -1,5 +1,5 @@
-//! Alerts on the metrics of a real daemon in which something breaks: promtool runs the rules on what it shows before and
-//! after.
+//! Alerts on the metrics of a real daemon in which something breaks: promtool runs the rules
+//! on what it shows before and after.
 
 mod aged;
 mod data;
@@ -46,8 +46,8 @@ fn scrape_as(instance: &str, daemon: &Daemon) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Metrics of a daemon on which none of these alerts fires. Just after its start, it may be busy for a moment: its pool is in
-/// use, or a mailbox is full.
+/// Metrics of a daemon on which none of these alerts fires. Just after its start, it may be busy for a moment:
+/// its pool is in use, or a mailbox is full.
 fn sound(daemon: &Daemon, alerts: &[&str]) -> BTreeMap<String, String> {
     let mut sound = BTreeMap::new();
     wait_until(&format!("none of {alerts:?} fires on a sound daemon"), || {

@@ -1,5 +1,6 @@
-//! Real replies of several servers and years, read by the readers that the program uses. The folder lies beside the
-//! project; without it the tests say so. The same shapes, written for this project, are in the tests next to the readers.
+//! Real replies of several servers and years, read by the readers that the program uses. The
+//! folder lies beside the project; without it the tests say so. The same shapes, written for this
+//! project, are in the tests next to the readers.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The old ticker's own answers: the same Horizon, the same files, the same books, and figures compared one by one.
 //!
-//! The data lie beside the project. Without them the test prints that it was skipped. Each allowed difference is named with
-//! its reason, and any other fails.
+//! The data lie beside the project. Without them the test prints that it was skipped. Each allowed difference is
+//! named with its reason, and any other fails.
 
 mod assets;
 mod graphql;

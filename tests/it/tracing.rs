@@ -48,8 +48,8 @@ fn push(source: &FixedSource, trade: Value) -> String {
     token
 }
 
-/// Sends trades until one comes by the stream, and returns its ledger and paging token. The pages of the newest ledgers may
-/// bring a trade before the stream does.
+/// Sends trades until one comes by the stream, and returns its ledger and paging token. The pages of the newest ledgers
+/// may bring a trade before the stream does.
 fn push_live(daemon: &Daemon, source: &FixedSource, first: u32) -> (u32, String) {
     let mut ledger = first;
     loop {

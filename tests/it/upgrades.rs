@@ -100,7 +100,8 @@ fn the_schema_before_with_its_rows_is_taken_over() {
                 tokio::runtime::Handle::current().block_on(number(&client, dropped))
             }) == 0
         });
-        // The previous program continues beside it while it owns the tables: it creates the day after the existing ones.
+        // The previous program continues beside it while it owns the tables: it creates the
+        // day after the existing ones.
         let beside = "CREATE TABLE trades_p20400101 (LIKE trades INCLUDING ALL);
                       ALTER TABLE trades ATTACH PARTITION trades_p20400101 FOR VALUES FROM ('2040-01-01 00:00:00+00') TO ('2040-01-02 00:00:00+00')";
         execute(&database, beside).await;
@@ -134,8 +135,8 @@ fn a_schema_that_a_later_program_has_added_to_serves_this_one() {
     });
 }
 
-/// While a migration waits for a table, every later reader waits behind it. So it waits for a short time only, and is tried
-/// again.
+/// While a migration waits for a table, every later reader waits behind it. So it waits for a
+/// short time only, and is tried again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_gives_way_to_readers_and_is_tried_again() {
     let url = fresh_database().await;

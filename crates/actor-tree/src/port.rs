@@ -53,15 +53,16 @@ where
     M: Message + Traced + Send + 'static,
     M::Result: Send,
 {
-    /// Creates a port of the sender `from` to the actor behind `recipient`, whose status is `receiver`. Usually called by
+    /// Creates a port of the sender `from` to the actor behind `recipient`, whose status is
+    /// `receiver`. Usually called by
     /// [`Slot::port`](super::supervision::tree::Slot::port).
     #[must_use]
     pub fn new(from: &'static str, recipient: Recipient<Envelope<M>>, receiver: Arc<ChildStatus>) -> Self {
         Self { from, recipient, receiver }
     }
 
-    /// Sends `body` and waits for the answer. `timeout` includes the wait for a slot. `cause` is the span of the message
-    /// or step that causes this one; none at an edge of the process.
+    /// Sends `body` and waits for the answer. `timeout` includes the wait for a slot. `cause` is the span of the
+    /// message or step that causes this one; none at an edge of the process.
     ///
     /// # Errors
     ///

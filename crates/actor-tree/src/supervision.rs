@@ -1,6 +1,6 @@
-//! Parts of supervision. `policy` and `probe` decide and are pure. `messages`, `status`, `report`, `stats`, `queue`,
-//! `thread_time` and `tree_status` hold what is known. `child` and `tree` run the actors, and `running` is a child as the
-//! supervisor sees it.
+//! Parts of supervision. `policy` and `probe` decide and are pure. `messages`, `status`, `report`, `stats`,
+//! `queue`, `thread_time` and `tree_status` hold what is known. `child` and `tree` run the actors, and
+//! `running` is a child as the supervisor sees it.
 
 mod child;
 mod incarnation;

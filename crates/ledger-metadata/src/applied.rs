@@ -22,7 +22,8 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
-    /// Reads a `TransactionResultMeta`, or a `TransactionResultMetaV1` if `is_second`. Returns also the bytes of the pair.
+    /// Reads a `TransactionResultMeta`, or a `TransactionResultMetaV1` if `is_second`. Returns
+    /// also the bytes of the pair.
     pub(crate) fn read<'a>(reader: &mut Reader<'a>, is_second: bool) -> Result<(Self, &'a [u8]), xdr::Error> {
         if is_second {
             reader.skip::<xdr::ExtensionPoint>()?;

@@ -11,8 +11,8 @@ const KEY: usize = 36;
 /// Most signers of an account.
 const SIGNERS_MAX: u32 = 20;
 
-/// Number of bytes of the `LedgerEntryChange` at the beginning of `bytes`. `None` for one that is not common, or that may
-/// not be whole: then it must be decoded.
+/// Number of bytes of the `LedgerEntryChange` at the beginning of `bytes`. `None` for one that is not common, or that
+/// may not be whole: then it must be decoded.
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let mut walk = Walk(bytes);
     match walk.number()? {

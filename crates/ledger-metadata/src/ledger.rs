@@ -46,12 +46,12 @@ pub enum Verification {
 impl Ledger {
     /// Reads a `LedgerCloseMeta`, verifies it and derives its trades.
     ///
-    /// Proven by [`Verification::Full`]: which transactions the ledger applied and with which results, all of them and no
-    /// others, and its close time. Not proven: entry changes (only the bucket list covers them), and that the network
-    /// made this ledger at all. The chain to a ledger with a known hash proves that.
+    /// Proven by [`Verification::Full`]: which transactions the ledger applied and with which results, all of them and
+    /// no others, and its close time. Not proven: entry changes (only the bucket list covers them), and that the
+    /// network made this ledger at all. The chain to a ledger with a known hash proves that.
     ///
-    /// The outer error says that the bytes are no ledger. The inner one is a fault of the ledger, after which the next one
-    /// can be read.
+    /// The outer error says that the bytes are no ledger. The inner one is a fault of the
+    /// ledger, after which the next one can be read.
     pub(crate) fn read(
         reader: &mut Reader<'_>,
         network: Network,

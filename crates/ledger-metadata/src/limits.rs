@@ -1,6 +1,6 @@
-//! Limits on what a ledger may hold. A few kilobytes of zstd decompress to [`MAX_DECOMPRESSED`](crate::MAX_DECOMPRESSED)
-//! bytes, and decoded XDR takes up to 45 times its bytes. So lists that are kept have a limit, and all else is read value
-//! by value.
+//! Limits on what a ledger may hold. A few kilobytes of zstd decompress to
+//! [`MAX_DECOMPRESSED`](crate::MAX_DECOMPRESSED) bytes, and decoded XDR takes up to 45 times its bytes. So lists that
+//! are kept have a limit, and all else is read value by value.
 
 /// Most operations of a transaction: `MAX_OPS_PER_TX` of the protocol. XDR sets this limit for envelopes only.
 pub(crate) const OPERATIONS_MAX: usize = 100;

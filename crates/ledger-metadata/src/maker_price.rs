@@ -16,7 +16,8 @@ pub(crate) struct OfferChange {
 }
 
 impl OfferChange {
-    /// Change of an offer, or `None` for another entry. A created offer has no entry before, so it cannot have been taken.
+    /// Change of an offer, or `None` for another entry. A created offer has no entry before,
+    /// so it cannot have been taken.
     pub(crate) fn of(change: &xdr::LedgerEntryChange) -> Option<Self> {
         use xdr::LedgerEntryChange as Change;
         let (entry, tells_price, is_taken) = match change {

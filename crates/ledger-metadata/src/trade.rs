@@ -33,8 +33,9 @@ pub struct ClaimedAmount {
 
 /// Trade as Horizon derives it from a claim. Base is what the maker sold, counter what the maker bought.
 ///
-/// It serialises to `{id, ledger_close_time, sold_asset, sold_amount, bought_asset, bought_amount, price_n, price_d,
-/// seller, buyer, liquidity_pool_id}`: amounts in stroops and prices as decimal strings, the time in seconds since 1970.
+/// It serialises to `{id, ledger_close_time, sold_asset, sold_amount, bought_asset, bought_amount,
+/// price_n, price_d, seller, buyer, liquidity_pool_id}`: amounts in stroops and prices as decimal
+/// strings, the time in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerTrade {
     /// Identity and place in history.

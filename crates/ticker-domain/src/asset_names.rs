@@ -76,7 +76,8 @@ impl AssetNames {
 
     /// Asset that a reader spells, on the network with this passphrase. `None` for an asset that never traded.
     ///
-    /// Without [`Self::prepare_contracts`], the first look-up by contract hashes every asset. Every call must pass the same passphrase.
+    /// Without [`Self::prepare_contracts`], the first look-up by contract hashes every asset.
+    /// Every call must pass the same passphrase.
     #[must_use]
     pub fn find(&self, spelled: &SpelledAsset, passphrase: &str) -> Option<AssetId> {
         match spelled {

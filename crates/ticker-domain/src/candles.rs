@@ -160,7 +160,8 @@ impl Buckets {
         [Stored::Day, Stored::Hour].into_iter().find(is_made_of).unwrap_or(Stored::Minute)
     }
 
-    /// Returns true if every ledger that closed in the bucket is known. `complete` holds merged spans of complete ledgers.
+    /// Returns true if every ledger that closed in the bucket is known. `complete` holds
+    /// merged spans of complete ledgers.
     #[must_use]
     pub fn is_complete(self, start: UnixSeconds, complete: &[TimeSpan]) -> bool {
         let last = start.plus(self.seconds - 1);

@@ -66,8 +66,8 @@ pub fn merge(mut ranges: Vec<LedgerRange>) -> Vec<LedgerRange> {
         match merged.last_mut() {
             // Overlapping or adjacent: extend the last range.
             Some(last) if range.from <= last.to.saturating_add(1) => {
-                // Where no trade is known, a lower range may have the time of the ledgers above it. Its first ledger closed
-                // before all of them.
+                // Where no trade is known, a lower range may have the time of the ledgers above it.
+                // Its first ledger closed before all of them.
                 last.from_time = last.from_time.min(range.from_time);
                 if range.to > last.to {
                     last.to = range.to;
@@ -120,9 +120,9 @@ pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
     left
 }
 
-/// Time at which the complete ledgers below `ledger` end, if the range that holds it is cut there. `newest_below` is the
-/// close time of the newest known ledger of that part. The time may be late, but is never before the part begins: the
-/// cleaner would drop the part as too old.
+/// Time at which the complete ledgers below `ledger` end, if the range that holds it is cut there. `newest_below` is
+/// the close time of the newest known ledger of that part. The time may be late, but is never before the part begins:
+/// the cleaner would drop the part as too old.
 #[must_use]
 pub fn end_of_part_below(
     ranges: &[LedgerRange],

@@ -77,9 +77,9 @@ impl Default for Places {
 }
 
 impl Places {
-    /// Places of `rest / d`, which is below 1, after a whole part with this number of significant digits. If they go on,
-    /// there is one more than is shown, which decides the rounding. `d` times ten to the power of `at_once`, which is at
-    /// least 1, must fit in the type.
+    /// Places of `rest / d`, which is below 1, after a whole part with this number of significant digits. If they go
+    /// on, there is one more than is shown, which decides the rounding. `d` times ten to the power of `at_once`,
+    /// which is at least 1, must fit in the type.
     fn of<T>(mut rest: T, d: T, at_once: u32, significant: u32) -> Self
     where
         T: Copy + From<u64> + PartialEq + Mul<Output = T> + Div<Output = T> + Rem<Output = T> + TryInto<u64>,

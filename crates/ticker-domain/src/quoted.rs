@@ -77,8 +77,8 @@ impl QuotedPrices {
         (close_n * open_d - open_n * close_d, close_d * open_d)
     }
 
-    /// The same difference in per cent of the first price, as a ratio, exact to all digits that are shown. `None` if the
-    /// percentage exceeds 128 bits.
+    /// The same difference in per cent of the first price, as a ratio, exact to all digits that are shown.
+    /// `None` if the percentage exceeds 128 bits.
     #[must_use]
     pub fn change_percent(&self) -> Option<(i128, i128)> {
         /// Smallest denominator that can be divided by 128 without a change of a shown digit.

@@ -152,8 +152,8 @@ mod tests {
         Candidate { asset: issued("TEA", byte), week_volume: 7 * day_volume, day_volume, holders: 50 }
     }
 
-    /// Choices after each hour, if for `days` the second asset has `multiple` times the volume of the first. The volume of
-    /// 24 hours grows and falls linearly, as that of bought trades does.
+    /// Choices after each hour, if for `days` the second asset has `multiple` times the volume of the first. The volume
+    /// of 24 hours grows and falls linearly, as that of bought trades does.
     fn bought(days: i64, multiple: i128) -> Vec<Choice> {
         let mut choice = Choice::first(&[candidate(1, 100), candidate(2, 0)], START).unwrap();
         let mut choices = vec![choice];

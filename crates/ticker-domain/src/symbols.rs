@@ -1,8 +1,8 @@
 //! Issuers that stand for a code, in outputs whose keys are codes.
 //!
 //! A code says nothing: anybody may issue it. The assets of [`QUOTE_ASSETS`] stand for theirs. For any other code it is
-//! the issuer whose home domain vouches for the asset and that has the most volume in 7 days, in dollars: against anchors
-//! and XLM, since most assets have no market against an anchor.
+//! the issuer whose home domain vouches for the asset and that has the most volume in 7 days, in dollars: against
+//! anchors and XLM, since most assets have no market against an anchor.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +57,8 @@ impl SymbolReason {
 }
 
 impl Symbols {
-    /// Chooses an issuer for every code. `anchors` are the assets that count as one dollar. If the asset of a stored choice
-    /// is traded, it wins over the figures of the snapshot.
+    /// Chooses an issuer for every code. `anchors` are the assets that count as one dollar. If the asset of a stored
+    /// choice is traded, it wins over the figures of the snapshot.
     #[must_use]
     pub fn of(snapshot: &MarketSnapshot, anchors: &[Asset], stored: &Choices) -> Self {
         let names = snapshot.directory().names();

@@ -62,8 +62,8 @@ pub fn book(bid_count: u64) -> PolledBook {
     PolledBook { figures, best: BestPrices::default(), fetched_at: UnixSeconds(1) }
 }
 
-/// Directory of assets `(code, issuer, anchor asset)` with the ids 1, 2, …, of markets `(id, base, counter)` and of order
-/// books `(market, bid levels)`.
+/// Directory of assets `(code, issuer, anchor asset)` with the ids 1, 2, …, of markets `(id, base, counter)`
+/// and of order books `(market, bid levels)`.
 #[must_use]
 pub fn directory(
     assets: &[(&str, &str, &str)],

@@ -21,7 +21,8 @@ pub struct WindowTrade {
     pub is_pool: bool,
 }
 
-/// Largest share of an amount that one stroop may be in a trade that sets a clean price: 1 / 1,000, both sides together.
+/// Largest share of an amount that one stroop may be in a trade that sets a clean price: 1 /
+/// 1,000, both sides together.
 const CLEAN_STROOPS: i128 = 1_000;
 
 impl WindowTrade {

@@ -17,8 +17,8 @@ pub struct MarketAccounts {
     pub takers: u32,
     /// Accounts whose offers were taken, and pools.
     pub makers: u32,
-    /// Share of the base volume of new outputs that the busiest pair of accounts made with each other, in hundredths of a
-    /// per cent, rounded half up. Pools are no accounts.
+    /// Share of the base volume of new outputs that the busiest pair of accounts made with each other, in hundredths of
+    /// a per cent, rounded half up. Pools are no accounts.
     pub largest_pair: u16,
 }
 
@@ -49,8 +49,8 @@ pub struct AccountCounts(
 );
 
 impl AccountCounts {
-    /// Returns the count of a market that a view of this moment shows, and the end of its 24 hours. A count that is older
-    /// than a day says nothing about the present.
+    /// Returns the count of a market that a view of this moment shows, and the end of its 24 hours. A count that is
+    /// older than a day says nothing about the present.
     #[must_use]
     pub fn of_market(&self, market: MarketId, moment: UnixSeconds) -> Option<(UnixSeconds, MarketAccounts)> {
         let count = self.0.iter().find(|count| count.counts_from <= moment)?;

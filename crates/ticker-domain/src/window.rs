@@ -159,7 +159,8 @@ impl MarketWindow {
         blocks.flat_map(|block| block.trades()).skip_while(move |trade| trade.closed_at <= edge)
     }
 
-    /// Statistics of the trades that closed at `times`, by the start of their bucket. A bucket without trades is absent.
+    /// Statistics of the trades that closed at `times`, by the start of their bucket. A bucket
+    /// without trades is absent.
     ///
     /// Reads only the trades of blocks that a bucket's edge cuts.
     #[must_use]

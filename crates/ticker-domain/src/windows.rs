@@ -241,8 +241,8 @@ impl WindowsView {
         self.market(id).into_iter().flat_map(move |market| market.window.trades_since(edge))
     }
 
-    /// Statistics of a market by the start of their bucket, of trades that closed at `times`. A bucket without trades is
-    /// absent.
+    /// Statistics of a market by the start of their bucket, of trades that closed at `times`.
+    /// A bucket without trades is absent.
     #[must_use]
     pub fn by_bucket(
         &self,

@@ -7,7 +7,8 @@ use flate2::{Compression, write::GzEncoder};
 
 /// Gzip level of files: fast enough for every second, and for JSON of figures nearly as small as the higher levels.
 pub(super) const GZIP_LEVEL: u32 = 5;
-/// Gzip level of documents. A reader waits for the document: level 5 makes the largest one 13 % smaller, but takes longer.
+/// Gzip level of documents. A reader waits for the document: level 5 makes the largest one 13
+/// % smaller, but takes longer.
 pub(super) const QUICK_GZIP_LEVEL: u32 = 2;
 /// Brotli quality, of 0 to 11. 5 costs about as much as gzip.
 const BROTLI_QUALITY: i32 = 5;

@@ -54,8 +54,8 @@ impl Document {
         compressor.finish()
     }
 
-    /// Compresses by gzip what `render` writes, as it is written: a large document is never plain in memory as a whole, and
-    /// is compressed while it is rendered.
+    /// Compresses by gzip what `render` writes, as it is written: a large document is never plain in memory as a
+    /// whole, and is compressed while it is rendered.
     ///
     /// # Errors
     ///

@@ -48,8 +48,8 @@ impl Tags {
 }
 
 impl EncodedFile {
-    /// Joins pieces into the file with these plain bytes, which must be those of all pieces in order. Its brotli form is
-    /// made on demand.
+    /// Joins pieces into the file with these plain bytes, which must be those of all pieces in
+    /// order. Its brotli form is made on demand.
     #[must_use]
     pub fn join(raw: Vec<u8>, pieces: Vec<Piece>) -> Self {
         let gzip = join_gzip(&raw, &pieces).into();

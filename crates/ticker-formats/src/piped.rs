@@ -15,7 +15,8 @@ const PIECES_HERE: usize = 2;
 /// Pieces that may wait for the sink. While there are as many, the renderer waits too.
 const WAITING_MAX: usize = 4;
 
-/// Passes what `render` writes to `sink`, in large pieces. Those of a large document are written by a thread of their own.
+/// Passes what `render` writes to `sink`, in large pieces. Those of a large document are
+/// written by a thread of their own.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Numbers as the pages show them: rounded once, here. The pages' script prints the same texts from the same values, and
-//! `tests/golden/numbers.json` holds both to it.
+//! Numbers as the pages show them: rounded once, here. The pages' script prints the same texts from the same values,
+//! and `tests/golden/numbers.json` holds both to it.
 //!
 //! Prices of one market share their decimals: five digits of the last price, or four below 0.001. Amounts have four
 //! digits. A value that is not known is [`NONE`], never 0.

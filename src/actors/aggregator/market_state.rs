@@ -58,7 +58,8 @@ pub struct Update {
 }
 
 impl Update {
-    /// Numbers by which it is found in traces: its last batch, and the trades that it read. Among them may be known ones.
+    /// Numbers by which it is found in traces: its last batch, and the trades that it read.
+    /// Among them may be known ones.
     #[must_use]
     pub fn subject(&self) -> Subject {
         subjects::read(self.rows.seq, &self.trades)

@@ -45,8 +45,8 @@ impl Readiness {
         Self { began_at: now, phase }
     }
 
-    /// Records that the windows are loaded up to batch `seq`. `was_validated`: some of their assets were looked up before
-    /// this run began, so the trades are not the first of all.
+    /// Records that the windows are loaded up to batch `seq`. `was_validated`: some of their assets were looked up
+    /// before this run began, so the trades are not the first of all.
     pub(super) fn loaded(&mut self, seq: i64, has_trades: bool, was_validated: bool) {
         if self.phase != Phase::Loading {
             return;

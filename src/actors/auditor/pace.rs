@@ -7,8 +7,8 @@ use std::{
 
 use crate::domain::{conversions::Integer, market_snapshot::MarketSnapshot, windows::MarketId};
 
-/// Longest rest after a step, as a multiple of the step: the audit then takes 1/76 of the time, and a pass over a million
-/// trades less than five minutes.
+/// Longest rest after a step, as a multiple of the step: the audit then takes 1/76 of the time, and a pass over
+/// a million trades less than five minutes.
 const REST_TIMES_MAX: f64 = 75.0;
 /// Shortest rest, likewise: the audit then takes 1/21 of the time, below 5 %.
 const REST_TIMES_MIN: f64 = 20.0;

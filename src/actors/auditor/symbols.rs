@@ -1,5 +1,5 @@
-//! Audit of the assets that stand for codes. A choice may change only by the rule, so each pass also compares the stored
-//! choices with those of the pass before.
+//! Audit of the assets that stand for codes. A choice may change only by the rule, so each pass also compares the
+//! stored choices with those of the pass before.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::{
 };
 
 impl Audit {
-    /// Compares the stored choices with the last pass, and the published symbols with the stored choices. The leader writes
-    /// a choice back that changed against the rule, and every replica takes over what is stored.
+    /// Compares the stored choices with the last pass, and the published symbols with the stored choices. The leader
+    /// writes a choice back that changed against the rule, and every replica takes over what is stored.
     pub(super) async fn audit_symbols(&self, tally: &mut Tally) -> Result<(), DbError> {
         let Some(publication) = self.published.newest() else { return Ok(()) };
         let mut stored = self.database.symbol_choices().await?;

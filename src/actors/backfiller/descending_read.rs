@@ -66,8 +66,8 @@ impl DescendingRead<'_> {
         read
     }
 
-    /// Place above a stretch: the next held trade, which shows that the server is not behind. Also returns true if the ledger
-    /// above the stretch is held.
+    /// Place above a stretch: the next held trade, which shows that the server is not behind. Also returns true
+    /// if the ledger above the stretch is held.
     async fn place_above(&self, to: u32) -> Result<(Place, bool), HistoryError> {
         let database = &self.deps.writer.database;
         let held = self.deps.held().await?.into_iter().find(|held| to.checked_add(1) == Some(held.from));

@@ -317,8 +317,8 @@ impl Backfill {
         outcome.map(|()| false)
     }
 
-    /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read for. Those of the last 24 hours
-    /// come first.
+    /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read
+    /// for. Those of the last 24 hours come first.
     fn missing_by_source(
         &self,
         held: &[LedgerRange],
@@ -332,7 +332,8 @@ impl Backfill {
         let oldest = upstream.oldest_of_horizon();
         let mut left = upstream.left.borrow_mut();
         let (mut of_lake, mut of_horizon) = by_source(&of_day, &mut left, oldest);
-        // Ledgers of the day that only Horizon is asked for, or that nobody has, must not hold up older ones of the lake.
+        // Ledgers of the day that only Horizon is asked for, or that nobody has, must not hold
+        // up older ones of the lake.
         if of_lake.is_empty() {
             // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
             let missing = coverage::missing(held, FIRST_LEDGER, all, UnixSeconds(i64::MIN));
@@ -383,8 +384,8 @@ impl Backfill {
     }
 }
 
-/// Splits missing ledgers into those that the lake is asked for, and those that Horizon's pages are read for. Nobody has what
-/// the lake lacks and what is older than `oldest`, Horizon's oldest ledger.
+/// Splits missing ledgers into those that the lake is asked for, and those that Horizon's pages are read for. Nobody
+/// has what the lake lacks and what is older than `oldest`, Horizon's oldest ledger.
 fn by_source(missing: &[Missing], left: &mut LeftToHorizon, oldest: u32) -> (Vec<Missing>, Vec<Missing>) {
     let (of_lake, of_horizon) = left.split(missing, Instant::now());
     let kept = of_horizon.into_iter().filter(|gap| gap.to >= oldest);

@@ -1,5 +1,5 @@
-//! Decides which ledgers the backfiller reads from Horizon instead of the lake: those that the lake fails to give for minutes,
-//! and those that it gave and no hash of Horizon proves.
+//! Decides which ledgers the backfiller reads from Horizon instead of the lake: those that the lake fails to give for
+//! minutes, and those that it gave and no hash of Horizon proves.
 
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ const SEARCH_MAX: Duration = Duration::from_secs(60);
 const SEARCH_FACTOR: u32 = 4;
 
 impl Backfill {
-    /// Takes unproven ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those that are older than
-    /// Horizon's history stay.
+    /// Takes unproven ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those
+    /// that are older than Horizon's history stay.
     pub(super) async fn read_unproven_from_horizon(
         &self,
         reader: &LakeReader,
@@ -52,8 +52,8 @@ impl Backfill {
         passed.num_seconds() >= i64::saturating_from(time.as_secs())
     }
 
-    /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for [`LAKE_GIVEN_UP`] or
-    /// an object is bad. `has_found` says that the reading gave some ledger of the stretch.
+    /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for
+    /// [`LAKE_GIVEN_UP`] or an object is bad. `has_found` says that the reading gave some ledger of the stretch.
     pub(super) async fn leave_what_is_given_up(
         &self,
         reader: &LakeReader,
@@ -72,8 +72,8 @@ impl Backfill {
             let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
             is_outage || self.has_passed(since, LAKE_GIVEN_UP)
         };
-        // Waiting makes sense for a lake that cannot be reached. After one bad object, the next one is given up at once if
-        // an older object can be read.
+        // Waiting makes sense for a lake that cannot be reached. After one bad object, the next one is given
+        // up at once if an older object can be read.
         let had_bad_object =
             upstream.bad_object_at.get().is_some_and(|at| !self.has_passed(at, BAD_OBJECT_FOR));
         let readable_below = if is_lake_at_fault && !has_found && (has_timed_out || had_bad_object) {
@@ -110,8 +110,8 @@ impl Backfill {
     }
 }
 
-/// Looks for an older object than a failed one, in growing steps. Returns the last ledger of the first that can be read. If
-/// there is one, the lake works, and the newer objects are bad.
+/// Looks for an older object than a failed one, in growing steps. Returns the last ledger of the first that can be
+/// read. If there is one, the lake works, and the newer objects are bad.
 async fn readable_below(reader: &LakeReader, failed: u32) -> Option<u32> {
     let search = async {
         let mut distance = reader.lake.manifest().await.ok()?.ledgers_per_batch();

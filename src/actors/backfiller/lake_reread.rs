@@ -46,8 +46,8 @@ impl Backfill {
             let hash = found.hash.to_string();
             !differs || matches!(reader.anchor(ledger, &hash, Class::Audit).await, Anchor::Agrees { .. })
         } else {
-            // The chain may have refused this ledger before, so that its trades came from Horizon. What contradicts them
-            // is only quarantined. Trades are stored only if the next ledger names this one.
+            // The chain may have refused this ledger before, so that its trades came from Horizon. What contradicts
+            // them is only quarantined. Trades are stored only if the next ledger names this one.
             comparison.missing.is_empty()
                 || !reader.checks_chain()
                 || is_named_by_next(reader, context, &found).await?
@@ -59,8 +59,8 @@ impl Backfill {
         Ok(RereadOutcome::Compared)
     }
 
-    /// Compares a held ledger with the lake's, or with Horizon's pages if the lake's cannot be read or believed and Horizon
-    /// holds it.
+    /// Compares a held ledger with the lake's, or with Horizon's pages if the lake's cannot be
+    /// read or believed and Horizon holds it.
     pub(super) async fn compare_with_either(
         &self,
         context: &WorkContext,

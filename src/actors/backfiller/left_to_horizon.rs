@@ -55,8 +55,8 @@ impl LeftToHorizon {
         self.ranges.push(new);
     }
 
-    /// Splits missing ledgers into those that the lake is asked for, and those that are left to Horizon. Both keep their
-    /// order, the newest first.
+    /// Splits missing ledgers into those that the lake is asked for, and those that are left to Horizon.
+    /// Both keep their order, the newest first.
     pub(super) fn split(&mut self, missing: &[Missing], now: Instant) -> (Vec<Missing>, Vec<Missing>) {
         self.ranges.retain(|left| now.saturating_duration_since(left.since) < LEFT_FOR);
         let left = merged(self.ranges.iter().map(|left| (left.from, left.to)).collect());

@@ -50,7 +50,8 @@ impl Backfill {
     ///
     /// # Errors
     ///
-    /// A text: the database failed, the network is wrong or was reset, or Horizon or the lake failed too often in a row.
+    /// A text: the database failed, the network is wrong or was reset, or Horizon or the lake
+    /// failed too often in a row.
     pub async fn fill_once(&self, context: &WorkContext) -> Result<Option<u32>, String> {
         let (upstream, mut progress) = (Upstream::default(), Progress::default());
         let (tail, has_read_pages) = (LakeTail::default(), Cell::new(false));

@@ -24,8 +24,8 @@ pub(super) struct Stretch {
     pub(super) since: UnixSeconds,
 }
 
-/// Chooses the stretches to read now, `at_once` at most, from the newest gap down. A long gap is cut into several by the
-/// assumed duration of a ledger. A wrong assumption costs a request, but no trade.
+/// Chooses the stretches to read now, `at_once` at most, from the newest gap down. A long gap is cut into several by
+/// the assumed duration of a ledger. A wrong assumption costs a request, but no trade.
 pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usize) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for gap in missing {
@@ -59,8 +59,8 @@ fn ledgers_since(until: UnixSeconds, held: &[LedgerRange], since: UnixSeconds) -
     u32::saturating_from(ledgers)
 }
 
-/// Cuts a gap into `parts` stretches at most, the newest first. `wanted` is the estimated number of its ledgers that are
-/// young enough. The last stretch reaches down to the start of the gap, because the estimate may be too low.
+/// Cuts a gap into `parts` stretches at most, the newest first. `wanted` is the estimated number of its ledgers that
+/// are young enough. The last stretch reaches down to the start of the gap, because the estimate may be too low.
 fn split(gap: &Missing, wanted: u32, parts: u32) -> Vec<Stretch> {
     let low = gap.to.saturating_sub(wanted).max(gap.from);
     let step = gap.to.saturating_sub(low).checked_div(parts).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Held ledgers, read again from their source: random ones, and those that an audit named. Missing trades are stored like
-//! any repair. Rows that contradict Horizon stay as they are, and go to quarantine for the operator to decide.
+//! Held ledgers, read again from their source: random ones, and those that an audit named. Missing trades are stored
+//! like any repair. Rows that contradict Horizon stay as they are, and go to quarantine for the operator to decide.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -152,8 +152,8 @@ impl Backfill {
         let drawn = draw::draw(&held, in_doubt, with_trades, &mut rand::rng());
         let compared = match drawn {
             None => return Ok(RereadOutcome::NothingHeld),
-            // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other source.
-            // What it lacks came from Horizon.
+            // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other
+            // source. What it lacks came from Horizon.
             Some(Draw::Ledger(range, ledger)) if self.lake.is_some() => {
                 self.compare_with_either(context, upstream, range, ledger).await
             }
@@ -353,8 +353,8 @@ impl Backfill {
             let trades = comparison.missing;
             let batch =
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
-            // A connection opened meanwhile may lead to another network: check again before storing. Ledgers of a lake prove
-            // their network themselves.
+            // A connection opened meanwhile may lead to another network: check again before storing. Ledgers
+            // of a lake prove their network themselves.
             if !comparison.is_of_lake {
                 self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
             }
@@ -416,7 +416,8 @@ impl Backfill {
 }
 
 impl Upstream {
-    /// Counts the rows that are found wrong for the first time since the start: they stay, and are found again and again.
+    /// Counts the rows that are found wrong for the first time since the start: they stay, and
+    /// are found again and again.
     fn newly_wrong(&self, tokens: impl Iterator<Item = PagingToken>) -> u64 {
         let mut known = self.known_wrong.borrow_mut();
         let is_new = |token: &PagingToken| {

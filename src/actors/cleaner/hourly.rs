@@ -1,5 +1,5 @@
-//! The stored facts that views show: the assets that stand for codes, and the accounts behind markets. Every replica reads
-//! them, and the leader determines them each hour.
+//! The stored facts that views show: the assets that stand for codes, and the accounts behind markets. Every replica
+//! reads them, and the leader determines them each hour.
 
 use std::{
     sync::Arc,

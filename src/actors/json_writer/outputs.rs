@@ -23,8 +23,8 @@ const LARGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Number of markets from which on the documents are large.
 const MANY_MARKETS: usize = 2_000;
 
-/// Returns true if it is time to write again. `begun_at` is the start of the last write, and `has_failed` is true if that
-/// failed.
+/// Returns true if it is time to write again. `begun_at` is the start of the last write, and
+/// `has_failed` is true if that failed.
 pub(super) fn is_due(
     pace: FilePace,
     begun_at: Option<Instant>,

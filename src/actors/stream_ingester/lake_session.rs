@@ -183,8 +183,8 @@ impl<'a> LakeSession<'a> {
         self.news_at.elapsed() >= QUIET
     }
 
-    /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins. `next` is the
-    /// ledger that is waited for.
+    /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins.
+    /// `next` is the ledger that is waited for.
     async fn watched<T>(&self, next: Option<u32>, reading: impl Future<Output = T>) -> Result<T, SessionEnd> {
         let mut reading = std::pin::pin!(reading);
         loop {

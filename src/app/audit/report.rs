@@ -75,7 +75,8 @@ impl Report {
         self.difference_count
     }
 
-    /// Formats the report for people. Hidden characters are escaped, so that no text from outside can control a terminal.
+    /// Formats the report for people. Hidden characters are escaped, so that no text from
+    /// outside can control a terminal.
     pub(super) fn text(&self) -> String {
         let mut out = format!("{}\n", shown(&self.url));
         for result in &self.answers {

@@ -19,8 +19,8 @@ use crate::{
 
 /// Interval between two collections.
 pub(super) const POLL: Duration = Duration::from_millis(500);
-/// Collects health in a loop. Also keeps the histograms small, see [`Exposition::run_upkeep`], and drops views of the API
-/// that nobody reads.
+/// Collects health in a loop. Also keeps the histograms small, see [`Exposition::run_upkeep`], and
+/// drops views of the API that nobody reads.
 pub(super) async fn watch(
     status: Arc<TreeStatus>,
     services: Services,

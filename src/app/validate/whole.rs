@@ -32,7 +32,8 @@ enum Against {
     Assets(IdStyle),
 }
 
-/// Checks all documents by their schemas and against each other. Returns the own markets, or none if they are not valid.
+/// Checks all documents by their schemas and against each other. Returns the own markets, or
+/// none if they are not valid.
 pub(super) async fn check(checker: &mut Checker) -> Result<Option<Reference>, CommandError> {
     let wanted = wanted(checker);
     let mut paths = vec![MARKETS, SYMBOLS, ASSETS];

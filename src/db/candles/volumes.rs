@@ -45,8 +45,8 @@ struct Columns {
 }
 
 impl Database {
-    /// Sums up the volumes of an asset's markets by the start of their candles and their kind. Also returns the times of
-    /// complete ledgers.
+    /// Sums up the volumes of an asset's markets by the start of their candles and their kind.
+    /// Also returns the times of complete ledgers.
     ///
     /// # Errors
     ///

@@ -18,8 +18,8 @@ pub enum Class {
     /// Rereading of stored ledgers. It has no share of its own: it takes up to a tenth of the rate from history's
     /// share.
     Audit,
-    /// Order books that readers of the API ask for. They have no share of their own: they take up to a tenth of the rate
-    /// from the share of books.
+    /// Order books that readers of the API ask for. They have no share of their own: they take up to a
+    /// tenth of the rate from the share of books.
     AskedBooks,
 }
 
@@ -58,8 +58,8 @@ impl Class {
 /// Allowance that the headers of a reply report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// `X-RateLimit-Limit`: requests per window, or the burst of Horizon's own limiter plus one (101). The headers do not
-    /// tell which.
+    /// `X-RateLimit-Limit`: requests per window, or the burst of Horizon's own limiter plus
+    /// one (101). The headers do not tell which.
     pub limit: u32,
     /// `X-RateLimit-Remaining`: requests that may be sent now.
     pub remaining: u32,

@@ -135,7 +135,8 @@ pub(super) fn pair(view: &ListingView, text: &str) -> Result<Market, ApiError> {
     Ok(market)
 }
 
-/// Asset that a path or an argument names, whether it traded lately or not. A contract id stands for a traded asset only.
+/// Asset that a path or an argument names, whether it traded lately or not. A contract id
+/// stands for a traded asset only.
 pub(super) fn identity(view: &ListingView, text: &str) -> Result<Asset, ApiError> {
     match spelled(text)? {
         SpelledAsset::Classic(asset) => Ok(asset),

@@ -1,5 +1,5 @@
-//! Documents of all markets, and the trades of one market in the formats of CoinGecko and CoinMarketCap, with classic ids and
-//! with contract ids.
+//! Documents of all markets, and the trades of one market in the formats of CoinGecko and
+//! CoinMarketCap, with classic ids and with contract ids.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::{

@@ -34,7 +34,8 @@ const ANSWERS: Limits = Limits { answers: 512, bytes: 32 << 20, last: LastAnswer
 const WHOLE: Limits = Limits { answers: 64, bytes: 64 << 20, last: LastAnswer::Kept };
 /// Answers to questions that are made at the same time. The others wait.
 const ANSWERS_AT_ONCE: usize = 4;
-/// Documents of all markets that are made at the same time. There are few of them, so they do not wait behind questions.
+/// Documents of all markets that are made at the same time. There are few of them, so they do
+/// not wait behind questions.
 const WHOLE_AT_ONCE: usize = 2;
 /// Views that are made at the same time. Every answer needs one, so they wait behind nothing else.
 const VIEWS_AT_ONCE: usize = 1;
@@ -301,8 +302,8 @@ impl PinnedView {
     }
 }
 
-/// Waits for a turn to compute, for a reader who asked at `asked_at`. The turn is held until the computation ends, which no
-/// reader can stop.
+/// Waits for a turn to compute, for a reader who asked at `asked_at`. The turn is held until the
+/// computation ends, which no reader can stop.
 async fn turn(turns: &Arc<Semaphore>, asked_at: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
     let patience = TURN_MAX.saturating_sub(asked_at.elapsed());
     match tokio::time::timeout(patience, Arc::clone(turns).acquire_owned()).await {

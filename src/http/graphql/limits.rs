@@ -125,8 +125,8 @@ pub(super) fn check(
     all.within_limits()
 }
 
-/// Defaults of the variables of all operations. If two variables share a name, the costlier default counts, since only one
-/// operation runs.
+/// Defaults of the variables of all operations. If two variables share a name, the costlier
+/// default counts, since only one operation runs.
 fn defaults_of(document: &ExecutableDocument) -> HashMap<Name, Value> {
     let mut defaults: HashMap<Name, Value> = HashMap::new();
     let operations = document.operations.iter();

@@ -148,7 +148,8 @@ impl Swap {
     }
 }
 
-/// Returns the printer of a field of `Trade`, `TradedPair` or `Token`. The second token has a type name of its own here.
+/// Returns the printer of a field of `Trade`, `TradedPair` or `Token`. The second token has a
+/// type name of its own here.
 pub(super) fn of_swap(type_name: &str, name: &str) -> Option<SwapPrinter> {
     match (type_name, name) {
         ("Trade", _) => of_trade(name),

@@ -395,8 +395,8 @@ async fn the_audit_finds_each_wrong_candle_and_mends_it() {
     assert!(matches!(refused, Err(DbError::LeaseLost)), "{refused:?}");
 }
 
-/// A subquery that depends on a row runs once for each candle, which takes quadratic time. Whether it does must not be the
-/// planner's choice.
+/// A subquery that depends on a row runs once for each candle, which takes quadratic time. Whether
+/// it does must not be the planner's choice.
 #[tokio::test]
 async fn no_read_of_candles_runs_a_query_for_each_candle() {
     let scene = Scene::new().await;

@@ -11,7 +11,8 @@ use super::*;
 /// A full hour. The trades of this file closed up to a minute before it.
 const UNTIL: UnixSeconds = UnixSeconds(NOW - NOW.rem_euclid(HOUR));
 
-/// Trade of XLM for `issuer`'s TEA, of which each later trade gives more. The maker is an account, or a pool without one.
+/// Trade of XLM for `issuer`'s TEA, of which each later trade gives more. The maker is an
+/// account, or a pool without one.
 fn between(order: i32, issuer: u8, maker: Option<u8>, taker: u8, stroops: i64, ago: i64) -> Trade {
     let side = |asset, stroops, account: Option<u8>| Side {
         asset,

@@ -10,8 +10,8 @@ use super::{
     *,
 };
 
-/// From now on PostgreSQL refuses rows of `table` for which `odd` holds: by a constraint (class 23), and by the error of a
-/// character that its encoding lacks (class 22).
+/// From now on PostgreSQL refuses rows of `table` for which `odd` holds: by a constraint (class 23), and by the error
+/// of a character that its encoding lacks (class 22).
 async fn refuse(scene: &Scene, table: &str, by_constraint: &str, by_value: &str) {
     let sql = format!(
         "ALTER TABLE {table} ADD CONSTRAINT odd CHECK (NOT ({by_constraint}));

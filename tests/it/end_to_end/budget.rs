@@ -43,7 +43,8 @@ fn from_nothing_to_a_first_correct_file_on_the_public_budget() {
     });
 }
 
-/// Uses up the budget of an hour, and waits for longer than an actor may be without progress. A refusal may last an hour.
+/// Uses up the budget of an hour, and waits for longer than an actor may be without progress.
+/// A refusal may last an hour.
 fn no_actor_is_restarted_while_requests_wait(seed: u64, rate_limit: u32, is_begun: impl Fn(&Daemon) -> bool) {
     const STALE_S: i64 = 10;
     let sim = horizon(SimConfig {

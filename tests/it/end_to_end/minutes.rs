@@ -1,5 +1,5 @@
-//! Promises of within a minute, with the intervals and the budget of the public network. The tests print figures to compare
-//! with the promises. No figure decides a test, since a loaded machine takes longer.
+//! Promises of within a minute, with the intervals and the budget of the public network. The tests print figures to
+//! compare with the promises. No figure decides a test, since a loaded machine takes longer.
 
 use std::collections::HashMap;
 

@@ -310,7 +310,8 @@ fn a_flood_of_refused_records_fills_quarantine_for_the_hour_and_holds_up_no_trad
         // While the test runs, the hour goes on.
         let refilled = KEPT_BYTES * i64::try_from(began.elapsed().as_secs() + 1).unwrap() / 3_600;
         assert!(bytes <= KEPT_BYTES + refilled, "{bytes} bytes");
-        // The stream, the newest page and history bring the same records. While one is being stored, each takes its bytes.
+        // The stream, the newest page and history bring the same records. While one is being
+        // stored, each takes its bytes.
         assert!(bytes > KEPT_BYTES / 4, "{bytes} bytes");
         // Figures and the line follow the commit.
         let others = i64::from(RECORDS) - kept;

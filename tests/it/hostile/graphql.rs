@@ -30,14 +30,14 @@ use crate::{
 const PARALLEL: usize = 500;
 /// Memory of a refused request, on top of what the allocator of a debug build keeps.
 const REFUSALS_KIB: u64 = 64 << 10;
-/// Memory of hundreds of parsed documents and of the first minutes of a daemon, whose recorded messages take 8 MiB. Some
-/// 50 MiB were measured on an idle machine, 99 MiB on a busy one.
+/// Memory of hundreds of parsed documents and of the first minutes of a daemon, whose recorded messages take 8 MiB.
+/// Some 50 MiB were measured on an idle machine, 99 MiB on a busy one.
 const DOCUMENTS_KIB: u64 = 128 << 10;
 /// Memory of answers, on top of that of a daemon at work. It holds all answers that are made, kept or sent
 /// (`docs/limits.md`), the publications that they are made of, rows, and buffers of [`PARALLEL`] connections.
 const ANSWERS_KIB: u64 = (128 << 10) + PUBLICATIONS_KIB + ROWS_KIB + 64 * PARALLEL as u64;
-/// Two documents with whole lists are executed at once, each on a publication of its own, while a third is published and a
-/// fourth is made. Each has a file of 1 KiB a market and its compressed forms, a quarter of that.
+/// Two documents with whole lists are executed at once, each on a publication of its own, while a third is published
+/// and a fourth is made. Each has a file of 1 KiB a market and its compressed forms, a quarter of that.
 const PUBLICATIONS_KIB: u64 = 4 * MANY_MARKETS as u64 * 5 / 4;
 /// The rows of one list in each of the two, at most 1 KiB each.
 const ROWS_KIB: u64 = 2 * MANY_MARKETS as u64;

@@ -122,7 +122,8 @@ fn a_reader_that_all_but_stands_still_is_cut_off() {
     wait_until("it is cut off", || {
         // At most 10 KB a second, at which the file would take 20 minutes.
         std::thread::park_timeout(Duration::from_millis(80));
-        // On a busy machine this reads so little that the kernel ends the connection before the daemon measures its pace.
+        // On a busy machine this reads so little that the kernel ends the connection before
+        // the daemon measures its pace.
         let Ok(bytes @ 1..) = stream.read(&mut [0; 1_000]) else { return true };
         read += bytes;
         counter(&daemon, "ticker_http_connections_cut_total{reason=\"slow\"}") == 1

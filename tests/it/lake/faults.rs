@@ -151,8 +151,8 @@ fn standing_lake(seed: u64) -> SimServer {
 
 const LEDGERS_OF_FIVE_MINUTES: i64 = 150;
 
-/// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet. Once it has, all of
-/// them are read again, from Horizon, also after a kill in between. Its trades are there then.
+/// A lake of another chain, whose first ledgers nobody could compare: Horizon did not have them yet. Once it has, all
+/// of them are read again, from Horizon, also after a kill in between. Its trades are there then.
 async fn true_trades_come(seed: u64, then: Then) {
     let plan = FaultPlan::none();
     let sim = with_lake(seed, 2.0, 1, plan.clone());

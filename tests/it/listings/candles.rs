@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Buckets of the busiest market by SQL: start, trades, base, counter, first and last price as numerator and denominator.
+/// Buckets of the busiest market by SQL: start, trades, base, counter, first and last price as
+/// numerator and denominator.
 pub(super) async fn buckets(
     client: &tokio_postgres::Client,
     seconds: i64,

@@ -52,7 +52,8 @@ async fn with_one_trade(sim: &SimServer, source: &FixedSource) -> (Daemon, Strin
     (daemon, market)
 }
 
-/// Starts a killed daemon again, in a later second: its first publication is then one that no reader has. Waits until the market has this number of published trades, and returns its document.
+/// Starts a killed daemon again, in a later second: its first publication is then one that no reader has. Waits until
+/// the market has this number of published trades, and returns its document.
 fn start_again(sim: &SimServer, killed: &Daemon, market: &str, trades: u32) -> (Daemon, Value) {
     let second = Utc::now().timestamp();
     wait_until("the second is over", || Utc::now().timestamp() > second);

@@ -18,8 +18,8 @@ use crate::support::{
 /// Markets, and the memory that `docs/limits.md` and `docs/run.md` promise for them.
 const MARKETS: u32 = 30_000;
 const MEMORY_BYTES: u64 = 2 << 30;
-/// Clients of `/graphql`, and documents that each of them asks for. With 24 values a row and 30,000 rows, five lists are
-/// the most that 4,000,000 values allow; a single one is answered in time by a slow machine, too.
+/// Clients of `/graphql`, and documents that each of them asks for. With 24 values a row and 30,000 rows, five lists
+/// are the most that 4,000,000 values allow; a single one is answered in time by a slow machine, too.
 const ASKING: usize = 48;
 const DOCUMENTS: usize = 4;
 const LISTS: [usize; 2] = [5, 1];

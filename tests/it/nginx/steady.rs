@@ -31,8 +31,8 @@ const ANSWERS_MAX: usize = 1_000;
 /// Answers that the others get at least.
 const ANSWERS: usize = 12;
 
-/// Reads 25 KB ten times a second until the others are done, and the rest at once; asks again after each answer. Says how
-/// many answers it got, all of them whole. The kernel's buffer between nginx and a reader on the same machine takes
+/// Reads 25 KB ten times a second until the others are done, and the rest at once; asks again after each answer. Says
+/// how many answers it got, all of them whole. The kernel's buffer between nginx and a reader on the same machine takes
 /// megabytes: at this pace both nginx and the daemon see it move every few seconds.
 fn read_steadily(address: SocketAddr, begun: &AtomicBool, is_over: &AtomicBool) -> usize {
     for answers in 1..=ANSWERS_MAX {

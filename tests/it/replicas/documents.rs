@@ -142,8 +142,8 @@ fn both_give_the_same_documents_of_a_market_for_the_same_publication() {
     });
 }
 
-/// The parts of a document that say which ledgers its replica knows to be complete. Replicas learn that at different moments:
-/// trades are listed from then on, a market numbers its last trade, and a candle says so.
+/// The parts of a document that say which ledgers its replica knows to be complete. Replicas learn that at different
+/// moments: trades are listed from then on, a market numbers its last trade, and a candle says so.
 fn known_complete(document: &Value) -> String {
     let newest_trade = &document["trades"][0]["id"];
     let last_trade = &document["last_trade"]["id"];

@@ -32,8 +32,8 @@ pub(crate) fn horizon(config: SimConfig) -> SimServer {
     stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
 }
 
-/// Runs an async test. A test that never ends would hold up the whole suite, so after `TICKER_TEST_SECONDS_MAX` it ends the
-/// suite. `./ticker test` sets that; tests that are run by hand may be long.
+/// Runs an async test. A test that never ends would hold up the whole suite, so after `TICKER_TEST_SECONDS_MAX` it ends
+/// the suite. `./ticker test` sets that; tests that are run by hand may be long.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     let (_ends_with_test, ended) = mpsc::channel::<()>();

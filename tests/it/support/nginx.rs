@@ -57,8 +57,8 @@ pub(crate) fn conf_with(replacements: &[(&str, &str)]) -> String {
     })
 }
 
-/// An address for nginx that no other process takes: on Linux all of 127/8 is this machine, and no connection goes out from
-/// there of itself.
+/// An address for nginx that no other process takes: on Linux all of 127/8 is this machine, and no
+/// connection goes out from there of itself.
 pub(crate) fn free_address() -> SocketAddr {
     static TAKEN: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();

@@ -54,7 +54,8 @@ pub(crate) async fn complete_range(client: &Client) -> (i64, i64) {
     }
 }
 
-/// Checks that each trade of the complete ledgers is stored once, with the figures that were emitted. Returns their number.
+/// Checks that each trade of the complete ledgers is stored once, with the figures that were
+/// emitted. Returns their number.
 pub(crate) async fn compare_with_emitted(client: &Client, oracle: &Simulation) -> usize {
     let (from, to) = complete_range(client).await;
     let rows = client

@@ -121,8 +121,8 @@ impl Replicas {
     }
 }
 
-/// Waits until each emitted trade is stored once, stops the network, and waits until every daemon publishes the figures of
-/// the stored rows. Returns the number of trades.
+/// Waits until each emitted trade is stored once, stops the network, and waits until every daemon publishes the figures
+/// of the stored rows. Returns the number of trades.
 pub(crate) async fn settle(sim: SimServer, client: &Client, daemons: &[&Daemon]) -> usize {
     let oracle = Arc::clone(sim.oracle());
     let emitted = i64::from(oracle.head().latest);

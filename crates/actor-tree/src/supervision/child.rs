@@ -57,9 +57,9 @@ impl ChildRunner {
                 IncarnationEnd::Dismissed => break,
             };
             self.status.note_exit(generation, &exit);
-            // Before the delay of the restart: the futures of the dead incarnation are dropped here, and may hold
-            // connections. The next incarnation starts when it is polled. Fails if `restarting` panics, or if no address
-            // is left, as in a drain.
+            // Before the delay of the restart: the futures of the dead incarnation are dropped here, and may
+            // hold connections. The next incarnation starts when it is polled. Fails if `restarting` panics,
+            // or if no address is left, as in a drain.
             let restarted = catch_unwind(AssertUnwindSafe(|| actor.restart()));
             self.write_crash_file(generation, &exit).await;
             let Some(next) = self.ask(generation, exit).await else { break };

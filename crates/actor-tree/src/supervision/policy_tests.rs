@@ -16,8 +16,8 @@ fn life(uptime: Duration) -> Life {
     Life { uptime, stalled_for: None }
 }
 
-/// Lets a child make no progress, again and again. Each kill comes `late` after `stale_after`. Returns the decisions, at
-/// most one more than the limit allows.
+/// Lets a child make no progress, again and again. Each kill comes `late` after `stale_after`. Returns the
+/// decisions, at most one more than the limit allows.
 fn stalls(policy: &Policy, stale_after: Duration, late: Duration) -> Vec<Decision> {
     let (mut now, mut record, mut tree) = (Instant::now(), RestartRecord::default(), Intensity::default());
     let uptime = stale_after + late;

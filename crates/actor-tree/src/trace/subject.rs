@@ -81,8 +81,8 @@ impl Subject {
         members.is_some_and(|members| members.left_out > 0 || members.ids.contains(&id))
     }
 
-    /// Returns it as JSON: each number by its name, the ids as an array, and their count as `<name>_left_out` if some are
-    /// left out.
+    /// Returns it as JSON: each number by its name, the ids as an array, and their count as
+    /// `<name>_left_out` if some are left out.
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
         let mut map: Map<String, Value> =

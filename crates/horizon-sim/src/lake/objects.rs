@@ -329,8 +329,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(part, path)
 }
 
-/// Zeros as a frame of zstd (RFC 8878) whose blocks repeat a byte. A compressor takes seconds for it, and a busy machine
-/// so long that the reader gives up.
+/// Zeros as a frame of zstd (RFC 8878) whose blocks repeat a byte. A compressor takes seconds for it, and a busy
+/// machine so long that the reader gives up.
 fn bomb() -> Vec<u8> {
     // The magic number, no options, and a window of 128 KiB.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];

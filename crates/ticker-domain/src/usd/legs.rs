@@ -49,7 +49,8 @@ impl Method {
 pub struct Leg {
     /// The market.
     pub market: MarketId,
-    /// Its volume-weighted clean price of the last UTC hour with trades: units of the next asset for one unit of this one.
+    /// Its volume-weighted clean price of the last UTC hour with trades: units of the next
+    /// asset for one unit of this one.
     pub rate: Rate,
     /// Its clean volume of the last 24 hours, in stroops of dollars.
     pub volume: i128,

@@ -308,7 +308,8 @@ proptest! {
         minutes in prop::collection::btree_set(0..60_i64, 1..60), price in prop_oneof![1..50_i64, 200..100_000_i64],
         turnover in 1..10_000_i64, is_other_anchor: bool, noise in prop::collection::vec(-40..40_i64, 60),
     ) {
-        // An ordinary tape, or a quiet one: every minute trades, or every second or fourth, within 0.4 % of 0.10 dollars.
+        // An ordinary tape, or a quiet one: every minute trades, or every second or fourth,
+        // within 0.4 % of 0.10 dollars.
         let mut tape = Tape::default();
         for (minute, noise) in (0..60_i64).zip(noise).filter(|(minute, _)| minute % every == 0) {
             for trade in 0..3 {

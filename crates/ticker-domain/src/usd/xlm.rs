@@ -130,8 +130,8 @@ fn recent(mut candidates: Vec<Candidate>, as_of: UnixSeconds) -> Vec<Candidate> 
     chosen
 }
 
-/// Anchors that have lost the dollar: whose price of XLM is away from that of all anchors together. XLM itself moves, so
-/// each minute is compared with the minutes around it. One anchor always stays.
+/// Anchors that have lost the dollar: whose price of XLM is away from that of all anchors together. XLM itself moves,
+/// so each minute is compared with the minutes around it. One anchor always stays.
 fn depegged(chosen: &[Candidate], anchors: usize) -> Vec<usize> {
     let weighed = capped(chosen.to_vec());
     let ratios: Vec<Candidate> = weighed.iter().filter_map(|candidate| ratio(candidate, chosen)).collect();

@@ -67,8 +67,8 @@ impl FollowedBoard {
         Self { as_of, rows, last_turn: MarketId::MIN }
     }
 
-    /// Advances to the board of this view, and returns what changed. `None` for another view of the same second: readers
-    /// tell events apart by it, so its changes are part of the next event.
+    /// Advances to the board of this view, and returns what changed. `None` for another view of the same second:
+    /// readers tell events apart by it, so its changes are part of the next event.
     pub fn advance(&mut self, view: &ListingView, board: &Board) -> Option<BoardChange> {
         let after = self.as_of;
         if after == view.as_of() {

@@ -21,8 +21,8 @@ const STEP: i64 = 6 * HOUR;
 /// Levels of a line, the oldest first. `None` before the first trade.
 pub type Levels = [Option<u8>; POINTS];
 
-/// Levels of a market. The lowest price of the line is at 0 and the highest at 31, or all are at 15 if they are equal. A
-/// time without clean trades keeps the price before it. In a week without any, all trades count.
+/// Levels of a market. The lowest price of the line is at 0 and the highest at 31, or all are at 15 if they are equal.
+/// A time without clean trades keeps the price before it. In a week without any, all trades count.
 #[must_use]
 pub fn levels(market: &MarketView<'_>) -> Levels {
     let as_of = market.view().as_of();

@@ -54,7 +54,8 @@ impl QuotedBook {
         value::ratio(Some((bid.checked_add(ask)?, divisor.checked_mul(2)?)))
     }
 
-    /// Bid and ask as numerators over a common denominator, and this denominator. `None` beyond 128 bits, which no order book has.
+    /// Bid and ask as numerators over a common denominator, and this denominator. `None`
+    /// beyond 128 bits, which no order book has.
     fn over_one_divisor(&self) -> Option<(i128, i128, i128)> {
         let ((bid_n, bid_d), (ask_n, ask_d)) = (self.bid?, self.ask?);
         Some((bid_n.checked_mul(ask_d)?, ask_n.checked_mul(bid_d)?, bid_d.checked_mul(ask_d)?))

@@ -235,7 +235,8 @@ pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
     to_bytes(&rows.collect::<Vec<_>>())
 }
 
-/// `ohlcv`: candles with trades from the bucket `from` on, the oldest first, each `[ms, open, high, low, close, base volume]`.
+/// `ohlcv`: candles with trades from the bucket `from` on, the oldest first, each `[ms, open,
+/// high, low, close, base volume]`.
 #[must_use]
 pub fn ohlcv(history: &MarketHistory<'_>, interval: Interval, from: UnixSeconds, page: Page) -> Vec<u8> {
     let filled = history.quoted(interval.buckets(), from, UnixSeconds(i64::MAX));

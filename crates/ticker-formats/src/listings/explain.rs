@@ -202,8 +202,8 @@ impl Field {
         FIELDS.into_iter().find(|field| field.name == name)
     }
 
-    /// Explains the figure of a market's window. `query` makes the text that lists the window's trades. Costs a pass over
-    /// the trades of the window.
+    /// Explains the figure of a market's window. `query` makes the text that lists the window's trades.
+    /// Costs a pass over the trades of the window.
     #[must_use]
     pub fn explain(
         self,

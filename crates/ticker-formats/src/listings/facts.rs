@@ -1,5 +1,5 @@
-//! Facts that the leader determines each hour and stores, and that every replica reads. A view takes those that count at
-//! its moment, so that two replicas show the same.
+//! Facts that the leader determines each hour and stores, and that every replica reads. A view takes those that count
+//! at its moment, so that two replicas show the same.
 
 use ticker_domain::{symbol_choice::Choices, trading_accounts::AccountCounts};
 

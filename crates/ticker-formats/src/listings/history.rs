@@ -108,8 +108,8 @@ impl<'a> MarketHistory<'a> {
         filled
     }
 
-    /// Stored candles from `from` on and before `to`, and the same out of memory. Memory's have clean trades only, so that
-    /// their times are those of prices.
+    /// Stored candles from `from` on and before `to`, and the same out of memory. Memory's have clean trades only,
+    /// so that their times are those of prices.
     pub(super) fn clean_between(
         &self,
         stored: Stored,
@@ -124,8 +124,8 @@ impl<'a> MarketHistory<'a> {
         filled
     }
 
-    /// Stored candles from `from` on and before `to` of which memory does not hold everything, and the second from which
-    /// on memory's trades follow them.
+    /// Stored candles from `from` on and before `to` of which memory does not hold everything, and the second
+    /// from which on memory's trades follow them.
     fn stored_between(
         &self,
         stored: Stored,

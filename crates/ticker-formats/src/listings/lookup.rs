@@ -40,8 +40,8 @@ impl ListingView {
         self.market(market)
     }
 
-    /// Market of its base and its quote with `_` between them, as CoinMarketCap's formats name pairs: each by its symbol, or
-    /// in any spelling.
+    /// Market of its base and its quote with `_` between them, as CoinMarketCap's formats name
+    /// pairs: each by its symbol, or in any spelling.
     #[must_use]
     pub fn market_of_symbols(&self, name: &str) -> Option<MarketView<'_>> {
         let (base, quote) = name.split_once('_')?;

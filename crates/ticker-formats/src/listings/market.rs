@@ -133,8 +133,8 @@ impl<'a> MarketView<'a> {
         self.stats(Span::Week).prices.map(|prices| prices.close)
     }
 
-    /// Prices of the last 24 hours for listing sites, and of bots' tickers. `close` is the [last price](Self::last). If dust
-    /// alone traded in that time, all prices are the last clean one of the 7 days: dust can print any price.
+    /// Prices of the last 24 hours for listing sites, and of bots' tickers. `close` is the [last price](Self::last). If
+    /// dust alone traded in that time, all prices are the last clean one of the 7 days: dust can print any price.
     pub(super) fn day_prices(&self) -> Option<QuotedPrices> {
         let (day, week) = (self.stats(Span::Day), self.stats(Span::Week));
         let is_dust = day.clean_count == 0 && week.clean_count > 0;
@@ -177,7 +177,8 @@ impl<'a> MarketView<'a> {
         self.view.snapshot().windows().trades_since(self.id, edge)
     }
 
-    /// Statistics by the start of their bucket, of the trades that closed at `times`, in the orientation of the database.
+    /// Statistics by the start of their bucket, of the trades that closed at `times`, in the
+    /// orientation of the database.
     pub(crate) fn by_bucket(
         &self,
         buckets: Buckets,

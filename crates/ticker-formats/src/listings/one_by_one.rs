@@ -1,4 +1,5 @@
-//! Lists of whole documents, printed one item at a time. At 30,000 markets the items of a list are larger than its text.
+//! Lists of whole documents, printed one item at a time. At 30,000 markets the items of a list
+//! are larger than its text.
 
 use serde::{Serialize, Serializer};
 

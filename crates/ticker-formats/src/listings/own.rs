@@ -422,8 +422,8 @@ pub(crate) fn symbols(view: &ListingView, out: &mut dyn Write) -> io::Result<()>
     write_json(out, &SymbolList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), symbols })
 }
 
-/// `/api/v1/markets/{market}/trades`: the newest `limit` trades of complete ledgers that closed from `from` to `to`, both
-/// inclusive, the newest first.
+/// `/api/v1/markets/{market}/trades`: the newest `limit` trades of complete ledgers that closed from `from`
+/// to `to`, both inclusive, the newest first.
 #[must_use]
 pub fn trades(market: &MarketView<'_>, from: UnixSeconds, to: UnixSeconds, limit: usize) -> Vec<u8> {
     let in_time = market.numbered(Order::NewestFirst, from.minus(1), to).take(limit);

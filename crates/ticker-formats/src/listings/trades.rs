@@ -54,8 +54,8 @@ pub(super) enum Order {
     OldestFirst,
 }
 
-/// Trades of complete ledgers of one market, with their numbers. They are read in pieces of time, since a busy market has
-/// a million trades in 7 days, and most readers want few.
+/// Trades of complete ledgers of one market, with their numbers. They are read in pieces of time, since a busy market
+/// has a million trades in 7 days, and most readers want few.
 pub(super) struct NumberedTrades<'a> {
     view: &'a ListingView,
     market: MarketId,

@@ -33,8 +33,9 @@ pub struct ListingView {
 }
 
 impl ListingView {
-    /// View of a publication. `anchors` count as one dollar, and `facts` are the stored ones. Computes all prices in dollars,
-    /// and the contracts of new assets. That takes milliseconds: do not call it on a thread that readers wait for.
+    /// View of a publication. `anchors` count as one dollar, and `facts` are the stored ones.
+    /// Computes all prices in dollars, and the contracts of new assets. That takes milliseconds: do
+    /// not call it on a thread that readers wait for.
     #[must_use]
     pub fn new(
         seq: i64,

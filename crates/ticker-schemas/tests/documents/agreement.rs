@@ -122,7 +122,8 @@ fn contradictions_within_the_own_markets_are_named() {
     for (difference, part) in found.iter().zip(["of 1h do not add up", "open of 24h", "different ids"]) {
         assert!(difference.contains(part), "{difference}");
     }
-    // An average may be outside of the prices by what whole stroops do to a clean trade, and that of dust by any factor.
+    // An average may be outside of the prices by what whole stroops do to a clean trade, and
+    // that of dust by any factor.
     let mut document: Value = serde_json::from_str(&markets).unwrap();
     let week = &mut document["markets"][0]["windows"]["7d"];
     for price in ["open", "high", "low", "close"] {

@@ -1,5 +1,5 @@
-//! Trades and markets that readers missed while no replica kept them: after a restart, at another replica, or after more
-//! than two minutes.
+//! Trades and markets that readers missed while no replica kept them: after a restart, at another
+//! replica, or after more than two minutes.
 //!
 //! The trades come from the database, and the markets from the newest publication. After a restart thousands of readers
 //! come back at once. One of them reads for all: a backlog serves everyone who saw its first batch or a later one.

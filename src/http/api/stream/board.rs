@@ -42,8 +42,8 @@ pub(super) struct BoardReader {
 }
 
 impl BoardReader {
-    /// `figures`: time of the figures that `/api/v1/board/figures` has now. `last_seen`: id of the last event of a reader
-    /// that comes back.
+    /// `figures`: time of the figures that `/api/v1/board/figures` has now. `last_seen`: id of
+    /// the last event of a reader that comes back.
     pub(super) fn new(
         published: Arc<Published>,
         views: Arc<Views>,

@@ -12,7 +12,8 @@ pub(super) const DRAIN_POLL: Duration = Duration::from_secs(1);
 pub(super) const RETRY: &str = "retry: 2000\n\n";
 /// Sent instead of events when nothing happens.
 pub(super) const QUIET: &str = ": nothing new\n\n";
-/// The same for the board, while no publication is made. Scripts of pages see no comments, and must notice a connection that hangs.
+/// The same for the board, while no publication is made. Scripts of pages see no comments, and
+/// must notice a connection that hangs.
 pub(super) const QUIET_BOARD: &str = "event: quiet\ndata: {}\n\n";
 /// Last event for a reader that cannot keep up.
 pub(super) const DROPPED: &str = "event: dropped\ndata: {\"reason\":\"you read too slowly\"}\n\n";

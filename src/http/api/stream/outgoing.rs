@@ -71,8 +71,8 @@ impl Outgoing {
     }
 }
 
-/// Length of the events that fit in a chunk, or of the first one. A drain ends the stream between two chunks, so no chunk
-/// ends within an event.
+/// Length of the events that fit in a chunk, or of the first one. A drain ends the stream between two
+/// chunks, so no chunk ends within an event.
 fn whole_events(events: &[u8]) -> usize {
     const END: &[u8] = b"\n\n";
     let fitting = events.get(..CHUNK_BYTES).unwrap_or(events);
