@@ -34,6 +34,8 @@ mod tests {
     use super::*;
     use std::rc::Rc;
 
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
     #[actix_rt::test]
     async fn an_open_question_is_not_waited_for_and_ends_with_its_owner() {
         let held = Rc::new(());
@@ -46,20 +48,26 @@ mod tests {
         assert_eq!(Question::answer(&mut question).await, None);
         assert!(question.is_some());
         drop(question);
-        while Rc::strong_count(&held) > 1 {
-            tokio::task::yield_now().await;
-        }
+        let is_dropped = async {
+            while Rc::strong_count(&held) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, is_dropped).await.unwrap();
     }
 
     #[actix_rt::test]
     async fn an_answer_is_given_once() {
         let mut question = Some(Question::begin(async { Anchor::Unchecked }));
-        let answer = loop {
-            match Question::answer(&mut question).await {
-                Some(answer) => break answer,
-                None => tokio::task::yield_now().await,
+        let answered = async {
+            loop {
+                match Question::answer(&mut question).await {
+                    Some(answer) => break answer,
+                    None => tokio::task::yield_now().await,
+                }
             }
         };
+        let answer = tokio::time::timeout(PATIENCE, answered).await.unwrap();
         assert_eq!((answer, question.is_none()), (Anchor::Unchecked, true));
         assert_eq!(Question::answer(&mut question).await, None);
     }

@@ -163,8 +163,7 @@ impl Budget {
     /// request after another: that one settles at a half-full bucket and its full rate.
     ///
     /// Near the bottom of that bucket `reset` is the time until the whole burst is back, about 100 s, while the next
-    /// request fits within a second. So half of the rate at which requests expire is always allowed. With nothing left
-    /// the operator's rate applies, since a refusal names the time to wait.
+    /// request fits within a second. So half of the rate at which requests expire is always allowed.
     pub fn record_allowance(&mut self, allowance: Allowance, now: Instant) {
         self.refill(now);
         // Requests in flight may not be counted in the reported number yet.
@@ -189,8 +188,7 @@ impl Budget {
                 }
                 RequestLimit::PerHour(_) => 0.0,
             };
-            let until = now.checked_add(reset).filter(|_| left > 0.0);
-            self.pace = until.map(|until| ((left / seconds).max(least), until));
+            self.pace = now.checked_add(reset).map(|until| ((left / seconds).max(least), until));
         }
     }
 

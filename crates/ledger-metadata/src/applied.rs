@@ -151,12 +151,12 @@ fn operation_changes(
             reader.skip::<xdr::SorobanTransactionMetaExt>()?;
             reader.skip_list::<xdr::ContractEvent>()?;
             reader.skip::<xdr::ScVal>()?; // returned value
-            reader.skip_list::<xdr::DiagnosticEvent>()
+            reader.skip_diagnostics()
         })?,
         4 => {
             reader.skip::<Option<xdr::SorobanTransactionMetaV2>>()?;
             reader.skip_list::<xdr::TransactionEvent>()?;
-            reader.skip_list::<xdr::DiagnosticEvent>()?;
+            reader.skip_diagnostics()?;
         }
         _ => {}
     }

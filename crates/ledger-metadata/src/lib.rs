@@ -13,6 +13,7 @@
 mod applied;
 mod claims;
 mod common_changes;
+mod diagnostics;
 mod error;
 mod hashes;
 mod key;

@@ -2,7 +2,7 @@
 
 use stellar_xdr::{self as xdr, Limited, Limits, ReadXdr};
 
-use crate::{common_changes, limits::VALUE_MAX};
+use crate::{common_changes, diagnostics, limits::VALUE_MAX};
 
 /// Deepest nesting that stellar-core itself accepts.
 const MAX_DEPTH: u32 = 1500;
@@ -53,15 +53,21 @@ impl<'a> Reader<'a> {
         self.each(Self::skip::<T>)
     }
 
-    /// Reads a list of entry changes, and forgets them.
+    /// Passes a list of entry changes.
     pub(crate) fn skip_changes(&mut self) -> Result<(), xdr::Error> {
-        self.each(|reader| match common_changes::length(reader.0) {
-            Some(length) => {
-                reader.0 = reader.0.get(length..).unwrap_or_default();
-                Ok(())
-            }
-            None => reader.skip::<xdr::LedgerEntryChange>(),
-        })
+        self.each(|reader| reader.pass::<xdr::LedgerEntryChange>(common_changes::length(reader.0)))
+    }
+
+    /// Passes a list of diagnostic events.
+    pub(crate) fn skip_diagnostics(&mut self) -> Result<(), xdr::Error> {
+        self.each(|reader| reader.pass::<xdr::DiagnosticEvent>(diagnostics::length(reader.0)))
+    }
+
+    /// Passes a value of this length. Decodes it if the length is not known.
+    fn pass<T: ReadXdr>(&mut self, length: Option<usize>) -> Result<(), xdr::Error> {
+        let Some(length) = length else { return self.skip::<T>() };
+        self.0 = self.0.get(length..).unwrap_or_default();
+        Ok(())
     }
 
     /// Reads an optional value by a function, and forgets it.

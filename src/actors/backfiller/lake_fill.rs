@@ -313,7 +313,11 @@ impl Backfill {
             }
         };
         self.publish_progress(progress).await?;
-        self.leave_what_is_given_up(reader, upstream, stretch, &outcome, read.has_found.get()).await;
+        let has_found = read.has_found.get();
+        // What is left to Horizon is progress, as what is read: the lake may have many bad objects.
+        if self.leave_what_is_given_up(reader, upstream, stretch, &outcome, has_found).await {
+            return Ok(false);
+        }
         outcome.map(|()| false)
     }
 

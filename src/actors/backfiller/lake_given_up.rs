@@ -54,6 +54,7 @@ impl Backfill {
 
     /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for
     /// [`LAKE_GIVEN_UP`] or an object is bad. `has_found` says that the reading gave some ledger of the stretch.
+    /// Returns true if something was given up.
     pub(super) async fn leave_what_is_given_up(
         &self,
         reader: &LakeReader,
@@ -61,7 +62,7 @@ impl Backfill {
         stretch: LakeStretch,
         outcome: &Result<(), HistoryError>,
         has_found: bool,
-    ) {
+    ) -> bool {
         let now = self.writer.clock.now();
         // A stretch may be shorter or gone at its next reading.
         upstream.failing.borrow_mut().retain(|_, since| !self.has_passed(*since, BAD_OBJECT_FOR));
@@ -93,7 +94,7 @@ impl Backfill {
         }
         let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
         if !is_done || (has_found && outcome.is_ok()) {
-            return;
+            return gives_up;
         }
         let from = match readable_below {
             _ if has_found => stretch.from,
@@ -107,6 +108,7 @@ impl Backfill {
         } else {
             left.add(from, stretch.to, Instant::now());
         }
+        gives_up
     }
 }
 

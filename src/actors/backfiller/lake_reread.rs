@@ -69,7 +69,13 @@ impl Backfill {
         ledger: u32,
     ) -> Result<RereadOutcome, HistoryError> {
         let compared = self.compare_with_lake(context, upstream, range, ledger).await;
-        if !matches!(compared, Ok(RereadOutcome::Unreadable) | Err(HistoryError::Lake(_))) {
+        // A lake that cannot be reached proves its ledgers later.
+        let is_refused = match &compared {
+            Ok(outcome) => matches!(outcome, RereadOutcome::Unreadable),
+            Err(HistoryError::Lake(error)) => error.may_be_of_object(),
+            Err(_) => false,
+        };
+        if !is_refused {
             return compared;
         }
         match self.history(&self.horizon.of_class(Class::Audit), upstream).await {

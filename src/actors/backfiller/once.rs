@@ -24,6 +24,16 @@ const FAILURES_MAX: u32 = 10;
 /// Horizon for half of that time.
 const LAKE_FAILING_MAX: Duration = LAKE_GIVEN_UP.saturating_mul(2);
 
+/// State of one reading of history.
+#[derive(Debug, Default)]
+struct Once {
+    tail: LakeTail,
+    /// True once Horizon gave the newest ledgers, which the lake lacks.
+    has_read_pages: Cell<bool>,
+    /// True once everything is held but the newest ledgers, which the lake lacks.
+    lacks_only_newest: Cell<bool>,
+}
+
 /// Failures since the last success.
 #[derive(Debug, Default)]
 struct Failures {
@@ -54,22 +64,19 @@ impl Backfill {
     /// failed too often in a row.
     pub async fn fill_once(&self, context: &WorkContext) -> Result<Option<u32>, String> {
         let (upstream, mut progress) = (Upstream::default(), Progress::default());
-        let (tail, has_read_pages) = (LakeTail::default(), Cell::new(false));
+        let once = Once::default();
         let (mut retry, mut failures) = (Retry::default(), Failures::default());
         loop {
             let round = async {
                 if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
-                    self.fill_by_lake(reader, context, &upstream, &mut progress, &tail, &has_read_pages).await
+                    self.fill_by_lake(reader, context, &upstream, &mut progress, &once).await
                 } else {
                     self.read_tail(context, &upstream).await?;
                     self.fill(context, &upstream, &mut progress).await
                 }
             };
             match round.await {
-                Ok(true) => {
-                    let held = self.held().await.map_err(|error| error.to_string())?;
-                    return Ok(held.last().map(|newest| newest.to));
-                }
+                Ok(true) => return self.newest_held().await,
                 Ok(false) => (retry, failures) = (Retry::default(), Failures::default()),
                 Err(
                     error @ (HistoryError::Write(_)
@@ -79,24 +86,33 @@ impl Backfill {
                 ) => {
                     return Err(error.to_string());
                 }
-                Err(error) if failures.add(&error, Instant::now()) => return Err(error.to_string()),
+                Err(error) if failures.add(&error, Instant::now()) => {
+                    if once.lacks_only_newest.get() && !matches!(error, HistoryError::Lake(_)) {
+                        warn!(%error, "the newest ledgers could not be read from Horizon");
+                        return self.newest_held().await;
+                    }
+                    return Err(error.to_string());
+                }
                 Err(error) => self.wait_after(&error, &mut retry, context, &upstream).await,
             }
         }
     }
 
+    async fn newest_held(&self) -> Result<Option<u32>, String> {
+        let held = self.held().await.map_err(|error| error.to_string())?;
+        Ok(held.last().map(|newest| newest.to))
+    }
+
     /// Reads a round of history from the lake, and from Horizon what the lake lacks. Returns true if all is read.
-    /// `has_read_pages` is set once Horizon was asked for the newest ledgers.
     async fn fill_by_lake(
         &self,
         reader: &LakeReader,
         context: &WorkContext,
         upstream: &Upstream,
         progress: &mut Progress,
-        tail: &LakeTail,
-        has_read_pages: &Cell<bool>,
+        once: &Once,
     ) -> Result<bool, HistoryError> {
-        match self.read_lake_tail(reader, context, upstream, tail).await {
+        match self.read_lake_tail(reader, context, upstream, &once.tail).await {
             // Its newest ledgers are read from Horizon, as old ones are.
             Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) => {}
             read => read?,
@@ -108,12 +124,13 @@ impl Backfill {
         let held = self.held().await?;
         let is_recent =
             held.last().is_some_and(|newest| !self.has_passed(newest.to_time.to_utc(), LAKE_PATIENCE));
-        if is_recent || has_read_pages.get() {
+        if is_recent || once.has_read_pages.get() {
             return Ok(true);
         }
         warn!("the lake lacks the newest ledgers, reading them from Horizon");
+        once.lacks_only_newest.set(true);
         self.read_tail(context, upstream).await?;
-        has_read_pages.set(true);
+        once.has_read_pages.set(true);
         Ok(false)
     }
 }

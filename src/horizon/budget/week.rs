@@ -5,8 +5,8 @@ use crate::domain::conversions::SaturatingFrom;
 
 /// Server-side limiter of 3,600 requests per hour.
 enum Limiter {
-    /// Horizon's own: a burst of 100 and one more, of which one request expires per second.
-    Bucket { used: f64, at: f64 },
+    /// Horizon's own: a burst of 100 and one more, of which `per_s` requests expire each second.
+    Bucket { used: f64, at: f64, per_s: f64 },
     /// Fixed window: a whole hour's requests may be sent at once.
     Window { used: u32, began: f64, most: u32 },
 }
@@ -22,16 +22,16 @@ struct Reply {
 impl Limiter {
     fn ask(&mut self, at_s: f64) -> Reply {
         match self {
-            Self::Bucket { used, at } => {
-                *used = (*used - (at_s - *at)).max(0.0);
+            Self::Bucket { used, at, per_s } => {
+                *used = (*used - (at_s - *at) * *per_s).max(0.0);
                 *at = at_s;
                 let over = *used + 1.0 - 101.0;
                 if over <= 0.0 {
                     *used += 1.0;
                 }
-                let (remaining, reset_s) = (101.0 - *used, u64::saturating_from(used.ceil()));
+                let (remaining, reset_s) = (101.0 - *used, u64::saturating_from((*used / *per_s).ceil()));
                 let allowance = Allowance { limit: 101, remaining: u32::saturating_from(remaining), reset_s };
-                let retry_after_s = (over > 0.0).then(|| u64::saturating_from(over.ceil()));
+                let retry_after_s = (over > 0.0).then(|| u64::saturating_from((over / *per_s).ceil()));
                 Reply { allowance, retry_after_s }
             }
             Self::Window { used, began, most } => {
@@ -201,7 +201,7 @@ fn serve(
 
 #[test]
 fn a_week_on_the_public_budget_starves_no_actor_and_is_never_refused() {
-    let week = run(Limiter::Bucket { used: 0.0, at: 0.0 }, 168);
+    let week = run(Limiter::Bucket { used: 0.0, at: 0.0, per_s: 1.0 }, 168);
     println!("{week:?}");
     assert_eq!(week.refused, 0, "no 429");
     assert!(week.first_assets_in_a_minute >= 50, "the first file is not empty");
@@ -215,11 +215,19 @@ fn a_week_on_the_public_budget_starves_no_actor_and_is_never_refused() {
 
 #[test]
 fn a_burst_that_another_process_used_up_stops_the_stream_for_seconds() {
-    let week = run(Limiter::Bucket { used: 101.0, at: 0.0 }, 1);
+    let week = run(Limiter::Bucket { used: 101.0, at: 0.0, per_s: 1.0 }, 1);
     println!("{week:?}");
     assert!((1..10).contains(&week.refused), "some requests of the first second");
     assert!(week.longest_wait[0] < 10.0, "the time until the whole burst is back is no reason to wait");
     assert_eq!(week.hours_with_nothing, [0; 5]);
+}
+
+#[test]
+fn an_empty_burst_of_a_server_that_allows_less_than_configured_fills_again() {
+    let week = run(Limiter::Bucket { used: 101.0, at: 0.0, per_s: 0.5 }, 3);
+    println!("{week:?}");
+    assert!(week.refused < 20, "it is not asked again and again");
+    assert!(week.longest_wait[0] < 20.0);
 }
 
 #[test]
