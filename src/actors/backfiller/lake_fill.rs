@@ -316,6 +316,9 @@ impl Backfill {
         let has_found = read.has_found.get();
         // What is left to Horizon is progress, as what is read: the lake may have many bad objects.
         if self.leave_what_is_given_up(reader, upstream, stretch, &outcome, has_found).await {
+            if let Err(error) = outcome {
+                warn!(%error, from = stretch.from, to = stretch.to, "the lake does not give these ledgers");
+            }
             return Ok(false);
         }
         outcome.map(|()| false)

@@ -69,10 +69,10 @@ impl Backfill {
         ledger: u32,
     ) -> Result<RereadOutcome, HistoryError> {
         let compared = self.compare_with_lake(context, upstream, range, ledger).await;
-        // A lake that cannot be reached proves its ledgers later.
+        // A lake that cannot be reached proves its ledgers later. Those of Horizon it only checks.
         let is_refused = match &compared {
             Ok(outcome) => matches!(outcome, RereadOutcome::Unreadable),
-            Err(HistoryError::Lake(error)) => error.may_be_of_object(),
+            Err(HistoryError::Lake(error)) => error.may_be_of_object() || !self.is_from_lake,
             Err(_) => false,
         };
         if !is_refused {

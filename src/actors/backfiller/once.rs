@@ -30,7 +30,7 @@ struct Once {
     tail: LakeTail,
     /// True once Horizon gave the newest ledgers, which the lake lacks.
     has_read_pages: Cell<bool>,
-    /// True once everything is held but the newest ledgers, which the lake lacks.
+    /// True while Horizon is asked for the newest ledgers, and all others are held.
     lacks_only_newest: Cell<bool>,
 }
 
@@ -112,11 +112,12 @@ impl Backfill {
         progress: &mut Progress,
         once: &Once,
     ) -> Result<bool, HistoryError> {
-        match self.read_lake_tail(reader, context, upstream, &once.tail).await {
+        once.lacks_only_newest.set(false);
+        let is_tail_read = match self.read_lake_tail(reader, context, upstream, &once.tail).await {
             // Its newest ledgers are read from Horizon, as old ones are.
-            Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) => {}
-            read => read?,
-        }
+            Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) => false,
+            read => read.map(|()| true)?,
+        };
         let is_read = self.fill_from_lake(reader, context, upstream, progress).await?;
         if !is_read || !self.fill_left(context, upstream).await? {
             return Ok(false);
@@ -128,7 +129,7 @@ impl Backfill {
             return Ok(true);
         }
         warn!("the lake lacks the newest ledgers, reading them from Horizon");
-        once.lacks_only_newest.set(true);
+        once.lacks_only_newest.set(is_tail_read && !held.is_empty());
         self.read_tail(context, upstream).await?;
         once.has_read_pages.set(true);
         Ok(false)
