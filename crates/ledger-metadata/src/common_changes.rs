@@ -4,7 +4,7 @@
 //! half of the time for a ledger. Entries of accounts, trust lines, offers, pools and their like have few variable
 //! parts. The types are those of `Stellar-ledger-entries.x`.
 
-use ticker_domain::conversions::SaturatingFrom;
+use crate::walk::Walk;
 
 /// Bytes of an account, a signer's key or an issuer: its type and 32 bytes.
 const KEY: usize = 36;
@@ -23,27 +23,7 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     bytes.len().checked_sub(walk.0.len())
 }
 
-/// Rest of the bytes.
-struct Walk<'a>(&'a [u8]);
-
 impl Walk<'_> {
-    fn number(&mut self) -> Option<u32> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u32::from_be_bytes(*number))
-    }
-
-    fn pass(&mut self, length: usize) -> Option<()> {
-        self.0 = self.0.get(length..)?;
-        Some(())
-    }
-
-    /// Text or bytes: a length, and as many bytes, up to the next multiple of four.
-    fn opaque(&mut self) -> Option<()> {
-        let length = usize::saturating_from(self.number()?);
-        self.pass(length.checked_next_multiple_of(4)?)
-    }
-
     fn optional(&mut self, length: usize) -> Option<()> {
         match self.number()? {
             0 => Some(()),

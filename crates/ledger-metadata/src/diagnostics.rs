@@ -4,7 +4,7 @@
 //! holds them as values, which take up to 45 times their bytes once decoded. The types are those of
 //! `Stellar-contract.x`.
 
-use ticker_domain::conversions::SaturatingFrom;
+use crate::walk::Walk;
 
 /// Bytes of a hash, a key or an id.
 const HASH: usize = 32;
@@ -27,29 +27,9 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     bytes.len().checked_sub(walk.0.len())
 }
 
-/// Rest of the bytes.
-struct Walk<'a>(&'a [u8]);
-
 impl Walk<'_> {
-    fn number(&mut self) -> Option<u32> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u32::from_be_bytes(*number))
-    }
-
-    fn pass(&mut self, length: usize) -> Option<()> {
-        self.0 = self.0.get(length..)?;
-        Some(())
-    }
-
     fn is(&mut self, expected: u32) -> Option<()> {
         (self.number()? == expected).then_some(())
-    }
-
-    /// Text or bytes: a length, and as many bytes, up to the next multiple of four.
-    fn opaque(&mut self) -> Option<()> {
-        let length = usize::saturating_from(self.number()?);
-        self.pass(length.checked_next_multiple_of(4)?)
     }
 
     /// Passes this many `ScVal`s, and those within them. All stand in one row, so nesting costs nothing.

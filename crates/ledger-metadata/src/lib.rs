@@ -25,6 +25,7 @@ mod object;
 mod reader;
 mod trade;
 mod transaction_set;
+mod walk;
 
 pub use error::{LedgerContentError, LedgerError};
 pub use hashes::{Hash, Network};

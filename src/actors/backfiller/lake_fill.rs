@@ -314,7 +314,7 @@ impl Backfill {
         };
         self.publish_progress(progress).await?;
         let has_found = read.has_found.get();
-        // What is left to Horizon is progress, as what is read: the lake may have many bad objects.
+        // Leaving ledgers to Horizon is progress too: a lake may have many bad objects.
         if self.leave_what_is_given_up(reader, upstream, stretch, &outcome, has_found).await {
             if let Err(error) = outcome {
                 warn!(%error, from = stretch.from, to = stretch.to, "the lake does not give these ledgers");
