@@ -284,4 +284,19 @@ mod tests {
         assert_eq!(price(Stored::Minute, &[xlm], &tea()).0, None, "no market, no price");
         assert_eq!(price(Stored::Minute, &[], &usdc()).0.unwrap().method, "anchor");
     }
+
+    #[test]
+    fn an_anchor_that_had_lost_the_dollar_has_a_price_of_its_own() {
+        let half: Asset = format!("HALF:{}", address(8)).parse().unwrap();
+        let anchors = [usdc(), half];
+        for (price_of_half, method) in [(3, "anchor"), (6, "through_xlm")] {
+            let of_usdc = market(Asset::Native, usdc(), 30, 3, Stored::Minute);
+            let of_half = market(Asset::Native, half, 2, price_of_half, Stored::Minute);
+            let markets = [of_usdc, of_half];
+            let past =
+                PastMarkets { as_of: NOW, stored: Stored::Minute, anchors: &anchors, markets: &markets };
+            assert_eq!(past.price(&half).0.unwrap().method, method, "{price_of_half}");
+            assert_eq!(past.price(&usdc()).0.unwrap().method, "anchor");
+        }
+    }
 }
