@@ -14,6 +14,7 @@ pub mod cleaner;
 pub mod intake;
 pub mod json_writer;
 pub mod lake_ascent;
+pub mod lake_patience;
 mod lake_question;
 pub mod lake_reader;
 pub mod leadership;

@@ -22,8 +22,6 @@ const PENDING_RETRY: Duration = Duration::from_secs(2);
 const ATTEMPTS_MAX: u32 = 3;
 /// Looks at an object that does not appear, before it is a hole if a later one exists.
 const LOOKS_MAX: u32 = 3;
-/// Longest wait for a hash that Horizon does not have yet, if the ledger is not stored without it.
-const HASH_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest time for an object, all attempts together.
 const READ_MAX: Duration = Duration::from_secs(120);
 /// Distances in objects at which a later one is looked for, in turn.
@@ -208,7 +206,9 @@ impl Ascent {
                         (self.attempts, self.looks) = (0, 0);
                         Step::Ledgers(taken)
                     }
-                    Some((sequence, ..)) if self.may_await_hash(sequence) => Step::NotYet,
+                    Some((sequence, ..)) if self.may_await_hash(sequence, reader.patience.late) => {
+                        Step::NotYet
+                    }
                     Some((sequence, reason, is_chain_break)) => {
                         self.refuse_after_attempts(sequence, sequence, reason, is_chain_break)
                     }
@@ -347,8 +347,8 @@ impl Ascent {
     }
 
     /// True if a ledger waits for its hash, and may do so for longer. A lake is often ahead of Horizon by some seconds.
-    fn may_await_hash(&self, sequence: u32) -> bool {
-        self.awaited.is_some_and(|(awaited, since)| awaited == sequence && since.elapsed() < HASH_PATIENCE)
+    fn may_await_hash(&self, sequence: u32, patience: Duration) -> bool {
+        self.awaited.is_some_and(|(awaited, since)| awaited == sequence && since.elapsed() < patience)
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     intake::{Intake, IntakeDecision},
+    lake_patience::LakePatience,
     trade_writer::{TradeWriter, WriteError},
 };
 use crate::{
@@ -52,6 +53,8 @@ pub struct LakeReader {
     /// Horizon, which knows the hashes of ledgers.
     horizon: HorizonClient,
     verify: LakeVerify,
+    /// Times to wait for it.
+    pub patience: LakePatience,
     published: Arc<Published>,
     clock: SharedClock,
     /// Time of the last comparison that Horizon did not answer.
@@ -99,13 +102,22 @@ impl LakeReader {
     pub fn new(
         lake: Lake,
         horizon: HorizonClient,
-        verify: LakeVerify,
+        (verify, patience): (LakeVerify, LakePatience),
         published: Arc<Published>,
         clock: SharedClock,
     ) -> Self {
         let url = lake.shown().to_owned();
         published.vitals.lake.update(|state| state.url = url);
-        Self { lake, horizon, verify, published, clock, unanswered_at: Rc::default(), lacked: Rc::default() }
+        Self {
+            lake,
+            horizon,
+            verify,
+            patience,
+            published,
+            clock,
+            unanswered_at: Rc::default(),
+            lacked: Rc::default(),
+        }
     }
 
     /// True if consecutive ledgers must name each other.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tracing::error;
 
 use super::{
+    lake_patience::LakePatience,
     lake_reader::LakeReader,
     leadership::{Leadership, LeaseTerms},
     nginx_process::place::PreparedNginx,
@@ -41,6 +42,8 @@ pub struct Services {
     pub leadership: Leadership,
     /// Duration of the lease and the intervals of its renewal.
     pub lease_terms: LeaseTerms,
+    /// Times to wait for a lake.
+    pub lake_patience: LakePatience,
     /// Budget of requests to Horizon, shared by all clients.
     pub limiter: RateLimiter,
     /// Recorder of the messages between the actors.
@@ -54,13 +57,19 @@ pub struct Services {
 impl Services {
     /// Creates the parts. nginx is none at first.
     #[must_use]
-    pub fn new(config: &Config, database: &Database, clock: SharedClock, lease_terms: LeaseTerms) -> Self {
+    pub fn new(
+        config: &Config,
+        database: &Database,
+        clock: SharedClock,
+        (lease_terms, lake_patience): (LeaseTerms, LakePatience),
+    ) -> Self {
         Self {
             config: Arc::new(config.clone()),
             database: database.clone(),
             published: Arc::default(),
             leadership: Leadership::new(Arc::clone(&clock)),
             lease_terms,
+            lake_patience,
             began: clock.now(),
             recorder: if config.trace_messages {
                 Recorder::on(Arc::clone(&clock))
@@ -99,9 +108,9 @@ impl Services {
 
     fn lake(&self, place: Place, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         let lake = usable(Lake::new(&lake_settings(&self.config, place)));
-        let verify = self.config.sources.lake_verify;
+        let terms = (self.config.sources.lake_verify, self.lake_patience);
         let clock = Arc::clone(&self.clock);
-        Some(LakeReader::new(lake, self.horizon(status), verify, Arc::clone(&self.published), clock))
+        Some(LakeReader::new(lake, self.horizon(status), terms, Arc::clone(&self.published), clock))
     }
 
     /// Creates a writer of trade batches.

@@ -165,7 +165,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let store = store.insert(Store::open(config, IfRunning::WaitUntilGone).await?);
     let database = store.database(config).await?;
     let candles = store.pool_of(CANDLE_CONNECTIONS)?;
-    let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_terms());
+    let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::patience());
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
     check_lake(&services).await?;
     check_network(&services).await?;
@@ -212,18 +212,18 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     if io::stderr().is_terminal() {
         actix_rt::spawn(progress_bar::draw(Arc::clone(&published)));
     }
-    actix_rt::spawn(announce(Arc::clone(&published), markets_url(public.address())));
+    actix_rt::spawn(announce(Arc::clone(&published), public_url(public.address())));
     actix_rt::spawn(disk::watch(services.clone()));
     actix_rt::spawn(health::watch(status, services, metrics, views));
     Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
 }
 
-/// Returns the URL of `markets.json` for a browser on this machine. If `bind` has port 0, the real port is known only
+/// Returns the URL of the pages for a browser on this machine. If `bind` has port 0, the real port is known only
 /// once the listener is bound.
-pub(super) fn markets_url(bind: SocketAddr) -> String {
+pub(super) fn public_url(bind: SocketAddr) -> String {
     let local =
         if bind.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, bind.port())) } else { bind };
-    format!("http://{local}/markets.json")
+    format!("http://{local}/")
 }
 
 /// Logs what runs and on what, without secrets.
@@ -279,7 +279,7 @@ fn audit_on_demand(auditor: Port<AuditNow>) -> admin::AuditNow {
     })
 }
 
-/// Waits for the first publication and logs the URL of the figures.
+/// Waits for the first publication and logs where a browser finds the figures.
 async fn announce(published: Arc<Published>, url: String) {
     while published.newest().is_none() {
         actix_rt::time::sleep(health::POLL).await;

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::{
     CommandError,
-    daemon::{self, markets_url},
+    daemon::{self, public_url},
     output,
     signals::Signals,
 };
@@ -55,7 +55,7 @@ fn welcome(config: &Config) {
     } else {
         info!(
             horizon = config.horizon_url,
-            url = markets_url(config.bind),
+            url = public_url(config.bind),
             file = %file.display(),
             "demo started: simulated trades only"
         );
@@ -65,11 +65,12 @@ fn welcome(config: &Config) {
 fn welcome_text(bind: SocketAddr, file: &str) -> String {
     let url = match bind.port() {
         0 => "the URL that is logged below".to_owned(),
-        _ => markets_url(bind),
+        _ => public_url(bind),
     };
     format!(
         "\nThe demo: a simulated Stellar network, a private PostgreSQL and the ticker. No real trades.\n\n  \
-         open   {url}\n         (also /assets.json, /graphiql and /api/v1/status)\n  \
+         open   {url} in a browser\n         \
+         (data: /markets.json, /assets.json; explorer and API: /graphiql, /docs)\n  \
          file   {file}\n  \
          stop   Ctrl-C; the next start keeps the data\n\n\
          The log follows. The figures are there once it says `published`, within a minute.\n\n"
@@ -148,7 +149,7 @@ mod tests {
     fn the_first_screen_says_what_to_open_and_how_to_stop() {
         let text = welcome_text("0.0.0.0:8080".parse().unwrap(), "data/demo/www/markets.json");
         for part in
-            ["open   http://127.0.0.1:8080/markets.json\n", "file   data/demo/www/markets.json\n", "Ctrl-C"]
+            ["open   http://127.0.0.1:8080/ in a browser\n", "file   data/demo/www/markets.json\n", "Ctrl-C"]
         {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -186,7 +186,7 @@ fn with_lease(
 async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services, CommandError> {
     let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
-    let services = Services::new(config, &database, SystemClock::shared(), test_hooks::lease_terms());
+    let services = Services::new(config, &database, SystemClock::shared(), test_hooks::patience());
     check_lake(&services).await?;
     check_network(&services).await?;
     Ok(services)

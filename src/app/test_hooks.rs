@@ -1,11 +1,11 @@
-//! Test hooks of the whole program: failures on demand, short leases and short patience.
+//! Test hooks of the whole program: failures on demand, short leases and little patience.
 //! Enabled by `TICKER_CHAOS=1` only.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    actors::{leadership::LeaseTerms, supervision::tree_status::TreeStatus},
-    config::{CHAOS, CHAOS_LEASE_MS, CHAOS_STALE_MS},
+    actors::{lake_patience::LakePatience, leadership::LeaseTerms, supervision::tree_status::TreeStatus},
+    config::{CHAOS, CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS},
     http::admin,
 };
 
@@ -24,9 +24,11 @@ pub(super) fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
     })
 }
 
-/// Returns the terms of the lease. Tests of take-overs set a short time to live by `TICKER_CHAOS_LEASE_MS`.
-pub(super) fn lease_terms() -> LeaseTerms {
-    time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of)
+/// Returns the terms of the lease and the times to wait for a lake. Tests of take-overs set a short lease by
+/// `TICKER_CHAOS_LEASE_MS`, tests of lakes that fail a short wait by `TICKER_CHAOS_LAKE_LATE_MS`.
+pub(super) fn patience() -> (LeaseTerms, LakePatience) {
+    let lease = time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of);
+    (lease, time(CHAOS_LAKE_LATE_MS).map_or_else(LakePatience::default, LakePatience::of))
 }
 
 /// Returns the time without progress after which an actor is restarted, if a test sets one by `TICKER_CHAOS_STALE_MS`.

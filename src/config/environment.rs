@@ -15,6 +15,8 @@ pub type Environment = BTreeMap<String, String>;
 pub const PG_BIN_DIR: &str = "TICKER_PG_BIN_DIR";
 /// `1` lets tests of the whole program provoke panics.
 pub const CHAOS: &str = "TICKER_CHAOS";
+/// Time for which a lake may be late in such tests, in milliseconds.
+pub const CHAOS_LAKE_LATE_MS: &str = "TICKER_CHAOS_LAKE_LATE_MS";
 /// Duration of the lease in such tests, in milliseconds.
 pub const CHAOS_LEASE_MS: &str = "TICKER_CHAOS_LEASE_MS";
 /// Time without progress after which an actor is restarted in such tests, in milliseconds.
@@ -23,9 +25,10 @@ pub const CHAOS_STALE_MS: &str = "TICKER_CHAOS_STALE_MS";
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     PG_BIN_DIR,
     CHAOS,
+    CHAOS_LAKE_LATE_MS,
     CHAOS_LEASE_MS,
     CHAOS_STALE_MS,
     "TICKER_ADMIN_URL",

@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use crate::support::{
     by_hand,
-    daemon::{Daemon, run},
+    daemon::{Daemon, run, run_in},
     figure,
     network::{PASSPHRASE, block_on, horizon},
     oracle::{compare_published, compare_with_emitted, complete_range},
@@ -22,6 +22,11 @@ use crate::support::{
     recomputation,
 };
 
+/// In a daemon's environment: new trades are read from Horizon after three seconds without the lake instead of 30.
+const IMPATIENT: [(&str, &str); 1] = [("TICKER_CHAOS_LAKE_LATE_MS", "3000")];
+/// The same, so that history is read from Horizon after ten seconds without the lake instead of five minutes.
+const IMPATIENT_FOR_HISTORY: [(&str, &str); 2] =
+    [("TICKER_CHAOS", "1"), ("TICKER_CHAOS_LAKE_LATE_MS", "1000")];
 /// Address where nothing listens.
 pub(crate) const NOWHERE: &str = "http://127.0.0.1:9";
 
@@ -53,10 +58,20 @@ fn lake_url(sim: &SimServer) -> String {
 
 /// A daemon that reads all trades of these hours from the lake, and assets and books from `horizon`.
 pub(crate) async fn reading_lake(sim: &SimServer, horizon: &str, hours: &str) -> Daemon {
+    reading_lake_in(&[], sim, horizon, hours).await
+}
+
+/// The same with more in its environment.
+async fn reading_lake_in(
+    environment: &[(&str, &str)],
+    sim: &SimServer,
+    horizon: &str,
+    hours: &str,
+) -> Daemon {
     let lake = lake_url(sim);
     let more =
         ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", hours];
-    Daemon::serve(horizon, &fresh_database().await, PASSPHRASE, &more)
+    Daemon::serve_in(environment, horizon, &fresh_database().await, PASSPHRASE, &more)
 }
 
 /// Digest of each column of all rows of some ledgers, with assets by name: ids differ between databases.

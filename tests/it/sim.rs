@@ -354,6 +354,8 @@ fn faults_happen_once_each_and_do_what_they_say() {
     for status in [500, 502, 503, 504, 429] {
         assert_eq!(page(Fault::Status(status)).status, status);
     }
+    let loading = page(Fault::StillIngesting);
+    assert!(loading.status == 503 && anew.body.contains("/still_ingesting"), "{}", anew.body);
     assert!(page(Fault::HtmlWith200).body.starts_with("<!DOCTYPE html>"));
     let cut = page(Fault::Cut { after_bytes: 777 });
     assert_eq!((cut.body.as_str(), cut.whole), (&sound[..777], false));
@@ -381,6 +383,8 @@ fn faults_of_a_stream_do_what_they_say() {
     assert_eq!((stream_ids(&early).len(), early.ends_with("data: \"byebye\"\n\n")), (3, true));
     let limited = run(Fault::RateLimitedMidStream { after_records: 0 }).body;
     assert_eq!((stream_ids(&limited).len(), limited.ends_with("Rate limit exceeded\n\n")), (0, true));
+    let failed = run(Fault::ErrorMidStream { after_records: 2 }).body;
+    assert_eq!((stream_ids(&failed).len(), failed.ends_with("Unexpected stream error\n\n")), (2, true));
     for after_bytes in [0, 20, 45, 900, 2345] {
         let cut = run(Fault::Cut { after_bytes });
         assert_eq!((cut.body.as_str(), cut.whole), (&sound[..after_bytes], false));

@@ -48,6 +48,8 @@ pub enum Fault {
     },
     /// Status with problem+json instead of a reply.
     Status(u16),
+    /// Problem of a server that loads its history again.
+    StillIngesting,
     /// HTML page with status 200.
     HtmlWith200,
     /// HTML page of a proxy with this status, without a word from Horizon.
@@ -74,7 +76,7 @@ pub enum Fault {
         /// Index, from 0.
         index: usize,
     },
-    /// Page of another server behind the same proxy, which has not ingested the newest ledgers yet.
+    /// Page or stream of another server behind the same proxy, which has not ingested the newest ledgers yet.
     Behind {
         /// Number of ledgers that it lacks.
         ledgers: u32,
@@ -86,6 +88,11 @@ pub enum Fault {
     },
     /// Stream that ends with a rate limit error after this many records.
     RateLimitedMidStream {
+        /// Number of records sent before.
+        after_records: usize,
+    },
+    /// Stream that ends with an error of the server after this many records.
+    ErrorMidStream {
         /// Number of records sent before.
         after_records: usize,
     },
@@ -106,7 +113,9 @@ pub enum Fault {
         /// Pause before each piece.
         pause: Duration,
     },
-    /// Truncated gzip in a properly ended page. Streams have no gzip.
+    /// Page in gzip. That is no fault, but few requests get such a page. Streams have no gzip.
+    Gzip,
+    /// Truncated gzip in a properly ended page.
     TruncatedGzip,
 }
 
@@ -233,9 +242,12 @@ impl Random {
             Fault::TruncatedJson { after_bytes: some(5_000) },
             Fault::Drip { bytes: 1 + some(500) },
             Fault::ProxyPage(404),
+            Fault::StillIngesting,
         ];
-        // Faults of a list of trades. The last three apply only to a stream.
+        // Faults of a list of trades. The first two apply only to a page, the last four only to a stream.
         let trades = [
+            Fault::Gzip,
+            Fault::TruncatedGzip,
             Fault::Repeat { records: 1 + some(20) },
             Fault::Reorder,
             Fault::Skip { every: 2 + some(9) },
@@ -243,16 +255,26 @@ impl Random {
             Fault::Behind { ledgers: u32::try_from(1 + some(6)).unwrap_or(1) },
             Fault::ByeByeEarly { after_records: some(50) },
             Fault::RateLimitedMidStream { after_records: some(50) },
+            Fault::ErrorMidStream { after_records: some(50) },
             Fault::HugeEvent { bytes: 300_000 },
         ];
         let choice = hash3(self.seed, 2, request);
-        let extra = match endpoint {
-            Endpoint::Stream => trades.len(),
-            Endpoint::Trades => trades.len() - 3,
-            _ => 0,
+        let own = match endpoint {
+            Endpoint::Stream => trades.get(2..),
+            Endpoint::Trades => trades.get(..trades.len() - 4),
+            _ => None,
         };
-        let index = below(choice, common.len() + extra);
-        common.get(index).or_else(|| trades.get(index.saturating_sub(common.len()))).cloned()
+        let own = own.unwrap_or_default();
+        let index = below(choice, common.len() + own.len());
+        common.get(index).or_else(|| own.get(index.saturating_sub(common.len()))).cloned()
+    }
+}
+
+/// Number of the newest ledgers that the server of this request lacks.
+pub(crate) const fn lacked_ledgers(fault: Option<&Fault>) -> u32 {
+    match fault {
+        Some(Fault::Behind { ledgers }) => *ledgers,
+        _ => 0,
     }
 }
 

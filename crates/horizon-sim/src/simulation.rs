@@ -25,6 +25,13 @@ pub struct Head {
     pub closed_at: DateTime<Utc>,
 }
 
+impl Head {
+    /// Range of a server that lacks this number of the newest ledgers.
+    pub(crate) fn less(self, ledgers: u32) -> Self {
+        Self { latest: self.latest.saturating_sub(ledgers).max(self.elder), ..self }
+    }
+}
+
 /// Query for a page of trades.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TradeQuery {

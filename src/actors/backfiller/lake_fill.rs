@@ -10,7 +10,6 @@ use tracing::{info, warn};
 use super::{
     Backfill, HistoryError, REST, TAIL_INTERVAL, Upstream,
     descending_read::DescendingRead,
-    lake_given_up::LAKE_GIVEN_UP,
     lake_read::{LakeRead, LakeStretch},
     left_to_horizon::LeftToHorizon,
     plan::Stretch,
@@ -40,9 +39,6 @@ use crate::{
 const ROUND_LEDGERS: u32 = 2_000;
 /// Interval at which the lake is asked for its newest ledger.
 const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Longest time for which the lake may be out or behind before Horizon is asked for recent ledgers.
-pub(super) const LAKE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Position of the tail: the newest ledgers that this actor has read from the lake.
 #[derive(Debug, Default)]
@@ -88,7 +84,7 @@ impl Backfill {
                 Ok(()) => lake_retry.reset(),
                 Err(error) => self.wait_after(&error, &mut lake_retry, context, upstream).await,
             }
-            let falls_short = self.falls_short();
+            let falls_short = self.falls_short(reader.patience.late);
             if falls_short != fell_short && self.is_live_from_lake {
                 log_source(falls_short);
             }
@@ -105,7 +101,8 @@ impl Backfill {
             let read = match self.read_tail(context, upstream).await {
                 // A batch of a contradicted lake may have been stored after the ledgers before it were doubted.
                 Ok(())
-                    if reader.is_contradicted() || self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) =>
+                    if reader.is_contradicted()
+                        || self.is_lake_out_for(LakeUse::Recent, reader.patience.given_up) =>
                 {
                     self.read_unproven_from_horizon(reader, upstream).await
                 }
@@ -128,16 +125,16 @@ impl Backfill {
     }
 
     /// True if the lake does not give the recent ledgers, so that Horizon's pages are needed for them.
-    fn falls_short(&self) -> bool {
+    fn falls_short(&self, patience: Duration) -> bool {
         let Some(lake) = self.writer.published.vitals.lake.load() else { return true };
         let now = self.writer.clock.now();
-        let patience_s = i64::saturating_from(LAKE_PATIENCE.as_secs());
-        let is_out = self.is_lake_out_for(LakeUse::Recent, LAKE_PATIENCE);
+        let is_out = self.is_lake_out_for(LakeUse::Recent, patience);
         let age_s = |closed_at: UnixSeconds| now.timestamp().saturating_sub(closed_at.0);
+        let patience_s = i64::saturating_from(patience.as_secs());
         let is_late = if self.is_live_from_lake {
             // The stream ingester says so once the lake has given nothing for a while.
             let stream = self.writer.published.vitals.stream.load();
-            stream.as_ref().is_some_and(|stream| !stream.ok && self.has_passed(stream.at, LAKE_PATIENCE))
+            stream.as_ref().is_some_and(|stream| !stream.ok && self.has_passed(stream.at, patience))
         } else {
             lake.newest.is_none_or(|(_, closed_at)| age_s(closed_at) > patience_s)
         };

@@ -3,19 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Backfill, HistoryError, Upstream, lake_read::LakeStretch};
 use crate::{
     actors::lake_reader::LakeReader,
-    domain::conversions::SaturatingFrom,
     horizon::budget::Class,
     lake::{Content, FIRST_LEDGER},
     published::LakeUse,
 };
 
-/// Time after which a stretch of history that the lake does not give is left to Horizon.
-pub(super) const LAKE_GIVEN_UP: Duration = Duration::from_secs(300);
 /// Time for which a bad object and a failed stretch are remembered.
 const BAD_OBJECT_FOR: Duration = Duration::from_secs(3_600);
 /// Longest search for an object below a bad one.
@@ -49,11 +46,11 @@ impl Backfill {
 
     pub(super) fn has_passed(&self, since: DateTime<Utc>, time: Duration) -> bool {
         let passed = self.writer.clock.now().signed_duration_since(since);
-        passed.num_seconds() >= i64::saturating_from(time.as_secs())
+        TimeDelta::from_std(time).is_ok_and(|time| passed >= time)
     }
 
     /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for
-    /// [`LAKE_GIVEN_UP`] or an object is bad. `has_found` says that the reading gave some ledger of the stretch.
+    /// too long or an object is bad. `has_found` says that the reading gave some ledger of the stretch.
     /// Returns true if something was given up.
     pub(super) async fn leave_what_is_given_up(
         &self,
@@ -67,11 +64,12 @@ impl Backfill {
         // A stretch may be shorter or gone at its next reading.
         upstream.failing.borrow_mut().retain(|_, since| !self.has_passed(*since, BAD_OBJECT_FOR));
         let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
-        let is_outage = is_lake_at_fault && self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP);
+        let given_up = reader.patience.given_up;
+        let is_outage = is_lake_at_fault && self.is_lake_out_for(LakeUse::Recent, given_up);
         // Other stretches may be read meanwhile, such as the newest ones.
         let has_timed_out = is_lake_at_fault && {
             let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
-            is_outage || self.has_passed(since, LAKE_GIVEN_UP)
+            is_outage || self.has_passed(since, given_up)
         };
         // Waiting makes sense for a lake that cannot be reached. After one bad object, the next one is given
         // up at once if an older object can be read.

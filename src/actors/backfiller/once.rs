@@ -7,11 +7,7 @@ use std::{
 
 use tracing::warn;
 
-use super::{
-    Backfill, HistoryError, Progress, Upstream,
-    lake_fill::{LAKE_PATIENCE, LakeTail},
-    lake_given_up::LAKE_GIVEN_UP,
-};
+use super::{Backfill, HistoryError, Progress, Upstream, lake_fill::LakeTail};
 use crate::{
     actors::{lake_reader::LakeReader, network_check::NetworkError, worker::WorkContext},
     outbound::retry::Retry,
@@ -20,9 +16,8 @@ use crate::{
 
 /// Failures in a row, other than those of the lake, after which the command gives up.
 const FAILURES_MAX: u32 = 10;
-/// Time without a success after which the command gives up a lake that fails. What it does not give has been left to
-/// Horizon for half of that time.
-const LAKE_FAILING_MAX: Duration = LAKE_GIVEN_UP.saturating_mul(2);
+/// The command gives up a lake that fails after this many times the time after which ledgers are left to Horizon.
+const LAKE_FAILING_FACTOR: u32 = 2;
 
 /// State of one reading of history.
 #[derive(Debug, Default)]
@@ -45,10 +40,10 @@ struct Failures {
 
 impl Failures {
     /// Adds a failure. Returns true if there are too many.
-    fn add(&mut self, error: &HistoryError, now: Instant) -> bool {
+    fn add(&mut self, error: &HistoryError, now: Instant, lake_failing_max: Duration) -> bool {
         if matches!(error, HistoryError::Lake(_)) {
             let since = *self.lake_since.get_or_insert(now);
-            return now.saturating_duration_since(since) >= LAKE_FAILING_MAX;
+            return now.saturating_duration_since(since) >= lake_failing_max;
         }
         self.count = self.count.saturating_add(1);
         self.count > FAILURES_MAX
@@ -65,6 +60,8 @@ impl Backfill {
     pub async fn fill_once(&self, context: &WorkContext) -> Result<Option<u32>, String> {
         let (upstream, mut progress) = (Upstream::default(), Progress::default());
         let once = Once::default();
+        let patience = self.lake.as_ref().map(|reader| reader.patience).unwrap_or_default();
+        let lake_failing_max = patience.given_up.saturating_mul(LAKE_FAILING_FACTOR);
         let (mut retry, mut failures) = (Retry::default(), Failures::default());
         loop {
             let round = async {
@@ -86,7 +83,7 @@ impl Backfill {
                 ) => {
                     return Err(error.to_string());
                 }
-                Err(error) if failures.add(&error, Instant::now()) => {
+                Err(error) if failures.add(&error, Instant::now(), lake_failing_max) => {
                     if once.lacks_only_newest.get() && !matches!(error, HistoryError::Lake(_)) {
                         warn!(%error, "the newest ledgers could not be read from Horizon");
                         return self.newest_held().await;
@@ -115,7 +112,9 @@ impl Backfill {
         once.lacks_only_newest.set(false);
         let is_tail_read = match self.read_lake_tail(reader, context, upstream, &once.tail).await {
             // Its newest ledgers are read from Horizon, as old ones are.
-            Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, LAKE_GIVEN_UP) => false,
+            Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, reader.patience.given_up) => {
+                false
+            }
             read => read.map(|()| true)?,
         };
         let is_read = self.fill_from_lake(reader, context, upstream, progress).await?;
@@ -124,7 +123,7 @@ impl Backfill {
         }
         let held = self.held().await?;
         let is_recent =
-            held.last().is_some_and(|newest| !self.has_passed(newest.to_time.to_utc(), LAKE_PATIENCE));
+            held.last().is_some_and(|newest| !self.has_passed(newest.to_time.to_utc(), reader.patience.late));
         if is_recent || once.has_read_pages.get() {
             return Ok(true);
         }
@@ -145,14 +144,12 @@ mod tests {
     fn a_failing_lake_is_given_up_by_time_and_everything_else_by_number() {
         let (mut failures, begun) = (Failures::default(), Instant::now());
         let of_lake = HistoryError::Lake(LakeError::Slow(Duration::from_secs(1)));
-        assert!((0..100).all(|_| !failures.add(&of_lake, begun)));
-        assert!(
-            !failures.add(&of_lake, begun + LAKE_GIVEN_UP + Duration::from_secs(200)),
-            "Horizon is asked by then"
-        );
-        assert!(failures.add(&of_lake, begun + LAKE_FAILING_MAX));
+        let most = Duration::from_secs(600);
+        assert!((0..100).all(|_| !failures.add(&of_lake, begun, most)));
+        assert!(!failures.add(&of_lake, begun + Duration::from_secs(500), most));
+        assert!(failures.add(&of_lake, begun + most, most));
         let other = HistoryError::OtherHashes;
-        assert!((0..FAILURES_MAX).all(|_| !failures.add(&other, begun)));
-        assert!(failures.add(&other, begun));
+        assert!((0..FAILURES_MAX).all(|_| !failures.add(&other, begun, most)));
+        assert!(failures.add(&other, begun, most));
     }
 }

@@ -22,8 +22,6 @@ use crate::{
 
 /// Wait before the next look at an object that does not exist yet. A ledger closes every five to six seconds.
 const POLL: Duration = Duration::from_millis(500);
-/// Time without a new ledger after which that is reported, and the place to go on at is searched for.
-const QUIET: Duration = Duration::from_secs(30);
 
 /// Following of the lake until something ends it.
 pub(super) struct LakeSession<'a> {
@@ -105,7 +103,7 @@ impl<'a> LakeSession<'a> {
                 if self.deps.writer.leadership.epoch().is_none() {
                     return Err(SessionEnd::NotLeading);
                 }
-                if self.is_quiet() && self.searched_at.elapsed() >= QUIET {
+                if self.is_quiet() && self.searched_at.elapsed() >= self.reader.patience.late {
                     self.searched_at = Instant::now();
                     let held =
                         self.deps.writer.database.coverage().await?.last().map_or(0, |newest| newest.to);
@@ -179,8 +177,9 @@ impl<'a> LakeSession<'a> {
         Ok(())
     }
 
+    /// True after a time without a new ledger. That is reported, and the place to go on at is searched for.
     fn is_quiet(&self) -> bool {
-        self.news_at.elapsed() >= QUIET
+        self.news_at.elapsed() >= self.reader.patience.late
     }
 
     /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins.
@@ -207,7 +206,7 @@ impl<'a> LakeSession<'a> {
         let is_quiet = self.is_quiet();
         let detail = if is_quiet {
             let next = next.map(|next| format!(", {next} is the next")).unwrap_or_default();
-            format!("the lake has given no ledger for {} s{next}", QUIET.as_secs())
+            format!("the lake has given no ledger for {} s{next}", self.reader.patience.late.as_secs())
         } else {
             "reading from the lake".to_owned()
         };

@@ -14,7 +14,7 @@ fn survives(seed: u64, faults: FaultPlan) {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--stream-idle-timeout", "1s"]);
         let client = recomputation::connect(&database).await;
         wait_until("all faults have struck", || {
-            [Endpoint::Stream, Endpoint::Root, Endpoint::Assets]
+            [Endpoint::Stream, Endpoint::Trades, Endpoint::Root, Endpoint::Assets]
                 .iter()
                 .all(|endpoint| faults.pending(*endpoint) == 0)
         });
@@ -36,6 +36,9 @@ fn streams_that_are_cut_stalled_refused_or_closed_early_lose_nothing() {
         Fault::Stall { after_bytes: 3_000 },
         Fault::Status(429),
         Fault::RateLimitedMidStream { after_records: 3 },
+        Fault::ErrorMidStream { after_records: 4 },
+        Fault::StillIngesting,
+        Fault::Behind { ledgers: 5 },
         Fault::ByeByeEarly { after_records: 0 },
         Fault::ByeByeEarly { after_records: 7 },
         Fault::TruncatedJson { after_bytes: 2_000 },
@@ -46,7 +49,11 @@ fn streams_that_are_cut_stalled_refused_or_closed_early_lose_nothing() {
     ] {
         plan.push(Endpoint::Stream, fault);
     }
+    for fault in [Fault::Gzip, Fault::StillIngesting, Fault::Gzip, Fault::TruncatedGzip, Fault::Gzip] {
+        plan.push(Endpoint::Trades, fault);
+    }
     plan.push(Endpoint::Root, Fault::HtmlWith200);
+    plan.push(Endpoint::Assets, Fault::Gzip);
     plan.push(Endpoint::Assets, Fault::Status(504));
     plan.push(Endpoint::Assets, Fault::TruncatedJson { after_bytes: 100 });
     survives(21, plan);

@@ -51,7 +51,7 @@ fn without_horizon_new_trades_go_on_behind_a_hole_of_a_hundred_objects() {
     let hole = sim.oracle().head().latest + 20;
     (hole..hole + 100).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Hole));
     block_on(async {
-        let daemon = reading_lake(&sim, NOWHERE, "0").await;
+        let daemon = reading_lake_in(&IMPATIENT, &sim, NOWHERE, "0").await;
         let client = recomputation::connect(&daemon.database).await;
         let behind = format!("SELECT count(*) FROM coverage WHERE to_ledger >= {}", hole + 100);
         reached("ledgers behind the hole are held", async || number(&client, &behind).await > 0).await;
@@ -65,7 +65,7 @@ async fn ingested(sim: &SimServer) -> (Client, String) {
     let history = ["ingest", "trades", "--num-hours", "1", "--ledger-source", "lake", "--lake-url", &lake];
     let more = ["--network", PASSPHRASE, "--horizon-requests-per-hour", "0"];
     let place = ["--database-url", &database, "--horizon-url", &url];
-    let (code, _, log) = run(&[&history[..], &more, &place].concat());
+    let (code, _, log) = run_in(&[&history[..], &more, &place].concat(), &IMPATIENT_FOR_HISTORY);
     assert_eq!(code, 0, "{log}");
     (recomputation::connect(&database).await, log)
 }
@@ -85,7 +85,6 @@ fn the_command_reads_from_horizon_the_newest_ledgers_that_a_late_lake_lacks() {
 }
 
 #[test]
-#[ignore = "six minutes: ./ticker matrix lake::holes"]
 fn the_command_reads_from_horizon_an_object_that_the_lake_never_gives() {
     let sim = with_lake(226, 2.0, 1, FaultPlan::none());
     let refused = sim.oracle().head().latest - 300;

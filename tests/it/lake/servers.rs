@@ -1,26 +1,15 @@
 //! Servers of a lake that answer, but not as a lake does, and a Horizon that lacks hashes.
 
-use std::time::Instant;
-
 use stellar_ticker::sim::{
     Endpoint, Fault,
     lake::{LakeFault, MissingAnswer},
 };
 
 use super::*;
-use crate::support::{DEADLINE, reached, wait_until};
+use crate::support::{reached, wait_until};
 
 const NEWEST: &str = "SELECT coalesce(max(to_ledger), 0) FROM coverage";
 const UNPROVEN: &str = "SELECT count(*) FROM unproven_ledgers";
-
-/// Waits for what takes five minutes by itself.
-async fn reached_in_minutes(what: &str, daemon: &Daemon, is_reached: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !is_reached().await {
-        assert!(begun.elapsed() < Duration::from_secs(300) + DEADLINE, "{what}: {}", daemon.log());
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
 
 async fn new_trades_come(seed: u64, missing: MissingAnswer) {
     let sim = with_lake(seed, 3.0, 0, FaultPlan::none());
@@ -51,7 +40,7 @@ fn new_trades_come_from_horizon_while_a_lake_drips() {
     let plan = FaultPlan::none();
     let sim = with_lake(212, 3.0, 0, plan.clone());
     block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let daemon = reading_lake_in(&IMPATIENT, &sim, &sim.url(), "0").await;
         let client = recomputation::connect(&daemon.database).await;
         wait_for_trades(&client, 10).await;
         let drip = Fault::SlowDrip { bytes: 1, pause: Duration::from_secs(1) };
@@ -111,7 +100,7 @@ fn while_a_lake_is_late_a_horizon_that_fails_is_seldom_asked_and_history_fails()
     let plan = FaultPlan::none();
     let sim = with_lake(224, 3.0, 0, plan.clone());
     block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let daemon = reading_lake_in(&IMPATIENT, &sim, &sim.url(), "0").await;
         let client = recomputation::connect(&daemon.database).await;
         wait_for_trades(&client, 10).await;
         (0..ROOTS).for_each(|_| plan.push(Endpoint::Root, Fault::Status(500)));
@@ -177,34 +166,33 @@ fn history_is_proven_within_the_default_budget() {
 }
 
 #[test]
-#[ignore = "six minutes: ./ticker matrix lake::servers"]
 fn old_objects_that_cannot_be_read_cost_no_older_ones() {
     let sim = with_lake(217, 2.0, 1, FaultPlan::none());
     let newest = sim.oracle().head().latest;
     let bad = [newest - 460, newest - 60];
     bad.iter().for_each(|ledger| sim.lake().spoil(*ledger, LakeFault::Refused));
     block_on(async {
-        let daemon = reading_lake(&sim, NOWHERE, "1").await;
+        let daemon = reading_lake_in(&IMPATIENT_FOR_HISTORY, &sim, NOWHERE, "1").await;
         let client = recomputation::connect(&daemon.database).await;
         let below = format!(
             "SELECT coalesce(sum(to_ledger - from_ledger), 0)::bigint FROM coverage WHERE to_ledger < {}",
             bad[0]
         );
         // The lake's patience is paid once, not for each of them.
-        reached_in_minutes("older ledgers are held", &daemon, async || number(&client, &below).await > 1_000)
-            .await;
+        reached("older ledgers are held", async || number(&client, &below).await > 1_000).await;
         let first = number(&client, "SELECT min(from_ledger) FROM coverage").await;
         for (from, to) in [(first, bad[0] - 1), (i64::from(bad[0]) + 1, bad[1] - 1)] {
             assert!(faults::lacks_no_trade(&client, &sim, from, i64::from(to)).await, "{from} to {to}");
         }
-        let gaps: Vec<_> =
-            daemon.status()["gaps"].as_array().unwrap().iter().map(|gap| gap["from"].clone()).collect();
-        assert_eq!(gaps, bad);
+        wait_until("each of them is a gap", || {
+            let status = daemon.status();
+            let gaps: Vec<_> = status["gaps"].as_array().unwrap().iter().map(|gap| &gap["from"]).collect();
+            gaps == bad
+        });
     });
 }
 
 #[test]
-#[ignore = "six minutes: ./ticker matrix lake::servers"]
 fn trades_of_a_wrong_lake_that_is_switched_off_are_read_again_from_horizon() {
     let plan = FaultPlan::none();
     let sim = with_lake(218, 2.0, 1, plan.clone());
@@ -215,7 +203,13 @@ fn trades_of_a_wrong_lake_that_is_switched_off_are_read_again_from_horizon() {
         let serve = |lake: &str| {
             let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", lake];
             let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
-            Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat())
+            Daemon::serve_in(
+                &IMPATIENT_FOR_HISTORY,
+                &sim.url(),
+                &database,
+                PASSPHRASE,
+                &[&source[..], &more].concat(),
+            )
         };
         let mut daemon = serve(&lake_url(&other));
         let client = recomputation::connect(&database).await;
@@ -224,11 +218,11 @@ fn trades_of_a_wrong_lake_that_is_switched_off_are_read_again_from_horizon() {
         let (first, last) = complete_range(&client).await;
         let first = first + 300; // ten minutes: these ledgers stay within the wanted hour
         plan.clear(Endpoint::Ledgers);
-        let daemon = serve("http://127.0.0.1:9/lake");
+        let _daemon = serve("http://127.0.0.1:9/lake");
         let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
                      WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
-        reached_in_minutes("it is doubted", &daemon, async || number(&client, UNPROVEN).await == 0).await;
-        reached_in_minutes("the true trades are held", &daemon, async || {
+        reached("it is doubted", async || number(&client, UNPROVEN).await == 0).await;
+        reached("the true trades are held", async || {
             let missing: i64 = client.query_one(whole, &[&first, &last]).await.unwrap().get(0);
             missing == 0 && faults::lacks_no_trade(&client, &sim, first, last).await
         })

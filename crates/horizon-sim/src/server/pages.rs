@@ -39,7 +39,8 @@ pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> Htt
         "history_latest_ledger": latest,
         "history_latest_ledger_closed_at": closed_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         "history_elder_ledger": elder,
-        "core_latest_ledger": latest,
+        // The core closes a ledger before Horizon has ingested it.
+        "core_latest_ledger": latest.saturating_add(1),
         "network_passphrase": *shared.passphrase.read().unwrap_or_else(PoisonError::into_inner),
         "current_protocol_version": 23,
         "supported_protocol_version": 23,

@@ -1,7 +1,7 @@
 //! Problem replies, headers, and the checks before every handler: the rate limit and the faults.
 
 use super::Shared;
-use super::body::{ByteFault, faulty, half_gzip};
+use super::body::{ByteFault, faulty, gzip};
 use super::limit::RateLimitReply;
 use crate::faults::{Endpoint, Fault};
 use actix_web::http::StatusCode;
@@ -33,6 +33,7 @@ impl Admission {
         match &admission.fault {
             Some(Fault::Status(429)) => Err(Box::new(admission.rate_limited(streaming))),
             Some(Fault::Status(status)) => Err(Box::new(admission.finish(of_status(*status)))),
+            Some(Fault::StillIngesting) => Err(Box::new(admission.finish(STILL_INGESTING))),
             Some(Fault::HtmlWith200) => Err(Box::new(admission.html(200))),
             Some(Fault::ProxyPage(status)) => Err(Box::new(admission.html(*status))),
             _ => Ok(admission),
@@ -60,8 +61,12 @@ impl Admission {
         let mut builder = self.reply(status);
         builder.content_type(content_type);
         let body = body.into();
-        if self.fault == Some(Fault::TruncatedGzip) {
-            return builder.insert_header(("Content-Encoding", "gzip")).body(half_gzip(&body));
+        if let Some(fault @ (Fault::Gzip | Fault::TruncatedGzip)) = &self.fault {
+            let mut coded = gzip(&body);
+            if *fault == Fault::TruncatedGzip {
+                coded.truncate(coded.len() / 2);
+            }
+            return builder.insert_header(("Content-Encoding", "gzip")).body(coded);
         }
         match ByteFault::of(self.fault.as_ref()) {
             None => builder.body(body),
@@ -120,6 +125,15 @@ pub(super) struct Problem {
 const fn problem(kind: &'static str, title: &'static str, status: u16, detail: &'static str) -> Problem {
     Problem { kind, title, status, detail, extras: None }
 }
+
+/// Problem of a server that loads its history again.
+const STILL_INGESTING: Problem = problem(
+    "still_ingesting",
+    "Still Ingesting",
+    503,
+    "Data cannot be presented because it's still being ingested. Please wait for several minutes before trying \
+     again.",
+);
 
 /// 400, with the name of the invalid parameter.
 pub(super) fn bad_request(field: &str, reason: &str) -> Problem {

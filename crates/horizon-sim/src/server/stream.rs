@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::record::push_record;
-use crate::faults::{Fault, arrange};
+use crate::faults::{Fault, arrange, lacked_ledgers};
 use crate::simulation::TradeQuery;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 const HELLO: &[u8] = b"retry: 1000\nevent: open\ndata: \"hello\"\n\n";
 const BYEBYE: &[u8] = b"retry: 10\nevent: close\ndata: \"byebye\"\n\n";
+const FAILED: &[u8] = b"event: error\ndata: Unexpected stream error\n\n";
 const RATE_LIMITED: &[u8] = b"event: error\ndata: Rate limit exceeded\n\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,7 @@ enum Phase {
     Hello,
     Records,
     Byebye,
+    Failed,
     RateLimited,
     Done,
 }
@@ -30,6 +32,8 @@ pub(super) struct EventStream {
     fault: Option<Fault>,
     phase: Phase,
     deadline: Instant,
+    /// Number of the newest ledgers that this server lacks.
+    behind: u32,
     /// Ledger up to which records were checked. A newer one costs a request of the rate limit.
     seen: Option<u32>,
     /// Number of records before a fault ends the stream, and the phase that follows.
@@ -41,10 +45,12 @@ impl EventStream {
         let ends_early = match &fault {
             Some(Fault::ByeByeEarly { after_records }) => Some((*after_records, Phase::Byebye)),
             Some(Fault::RateLimitedMidStream { after_records }) => Some((*after_records, Phase::RateLimited)),
+            Some(Fault::ErrorMidStream { after_records }) => Some((*after_records, Phase::Failed)),
             _ => None,
         };
+        let behind = lacked_ledgers(fault.as_ref());
         let deadline = Instant::now() + shared.stream_duration;
-        Self { shared, query, origin, fault, phase: Phase::Hello, deadline, seen: None, ends_early }
+        Self { shared, query, origin, fault, phase: Phase::Hello, deadline, behind, seen: None, ends_early }
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = Bytes> + 'static {
@@ -64,7 +70,7 @@ impl EventStream {
                 Some(records) => Some(records),
                 None => self.closing_event(),
             },
-            Phase::Byebye | Phase::RateLimited | Phase::Done => self.closing_event(),
+            Phase::Byebye | Phase::Failed | Phase::RateLimited | Phase::Done => self.closing_event(),
         }
     }
 
@@ -81,6 +87,7 @@ impl EventStream {
     fn closing_event(&mut self) -> Option<Bytes> {
         let bytes = match self.phase {
             Phase::Byebye => BYEBYE,
+            Phase::Failed => FAILED,
             Phase::RateLimited => RATE_LIMITED,
             _ => return None,
         };
@@ -111,7 +118,7 @@ impl EventStream {
     }
 
     fn poll_records(&mut self) -> Option<Bytes> {
-        let head = self.shared.sim.head();
+        let head = self.shared.sim.head().less(self.behind);
         // The connection's own request pays for the first check.
         if self.seen.is_some_and(|seen| seen < head.latest)
             && self.shared.limit.as_ref().is_some_and(|limit| !limit.take().is_granted)

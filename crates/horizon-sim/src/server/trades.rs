@@ -6,8 +6,7 @@ use super::query::Params;
 use super::record::push_record;
 use super::reply::Admission;
 use super::stream::EventStream;
-use crate::faults::{Endpoint, Fault, arrange};
-use crate::simulation::Head;
+use crate::faults::{Endpoint, arrange, lacked_ledgers};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
@@ -40,11 +39,7 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
     }
     let hidden = shared.faults.hidden_below(query.descending);
     let query = hidden.filter(|_| !query.descending).map_or(query, |below| query.not_below(below));
-    let behind = match admission.fault {
-        Some(Fault::Behind { ledgers }) => ledgers,
-        _ => 0,
-    };
-    let head = Head { latest: head.latest.saturating_sub(behind).max(head.elder), ..head };
+    let head = head.less(lacked_ledgers(admission.fault.as_ref()));
     let batch = shared.sim.batch(query, head, &params.origin);
     let shown = hidden.map_or(batch.len(), |below| batch.shown(below));
     let ends = batch.id(0).zip(batch.id(shown.saturating_sub(1))).filter(|_| shown > 0);
