@@ -355,7 +355,7 @@ fn faults_happen_once_each_and_do_what_they_say() {
         assert_eq!(page(Fault::Status(status)).status, status);
     }
     let loading = page(Fault::StillIngesting);
-    assert!(loading.status == 503 && anew.body.contains("/still_ingesting"), "{}", anew.body);
+    assert!(loading.status == 503 && loading.body.contains("/still_ingesting"), "{}", loading.body);
     assert!(page(Fault::HtmlWith200).body.starts_with("<!DOCTYPE html>"));
     let cut = page(Fault::Cut { after_bytes: 777 });
     assert_eq!((cut.body.as_str(), cut.whole), (&sound[..777], false));
