@@ -198,9 +198,7 @@ fn documents(criterion: &mut Criterion) {
     windows.advance(NEWEST);
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory(&network)));
     let anchors: Vec<Asset> = QUOTE_ASSETS.iter().take(2).map(|name| name.parse().unwrap()).collect();
-    let view = || {
-        ListingView::new(1, Arc::clone(&snapshot), Arc::default(), "Bench".into(), &anchors, &Arc::default())
-    };
+    let view = || ListingView::new(1, Arc::clone(&snapshot), "Bench".into(), &anchors, &Arc::default());
     let mut group = criterion.benchmark_group("documents of 30,000 markets");
     group.sample_size(10);
     group.bench_function("a view with all prices in dollars", |bencher| bencher.iter(view));
@@ -221,7 +219,7 @@ fn candles(criterion: &mut Criterion) {
     let mut windows = filled(&window_trades(&network));
     windows.advance(NEWEST);
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory(&network)));
-    let view = ListingView::new(1, snapshot, Arc::default(), "Bench".into(), &[], &Arc::default());
+    let view = ListingView::new(1, snapshot, "Bench".into(), &[], &Arc::default());
     let stored = StoredPart::default();
     let history = MarketHistory::new(&view, *network.markets.first().unwrap(), &stored);
     let interval = Interval::FiveMinutes;

@@ -259,7 +259,7 @@ pub(crate) fn load(url: &str) {
         let (before, _) = resident(std::process::id());
         let now = UnixSeconds::from(Utc::now());
         let (seconds, state) = timed(async {
-            let (mut state, _) = MarketState::load(&database, now).await.unwrap();
+            let mut state = MarketState::load(&database, now).await.unwrap();
             state.snapshot_at(now);
             state
         })

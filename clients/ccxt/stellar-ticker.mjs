@@ -5,9 +5,20 @@
 //   const exchange = new ccxt.stellarticker({ urls: { api: { public: "https://ticker.example/api/v1/ccxt" } } });
 //
 // The server answers with CCXT's own structures, so that this class only asks, and keeps what CCXT expects beside them.
-import ccxt, { BadRequest, BadSymbol, Exchange, ExchangeNotAvailable } from "ccxt";
+import ccxt, { BadRequest, BadSymbol, Exchange } from "ccxt";
 
 const ID = "stellarticker";
+// Most candles and trades of an answer, and most levels on each side of a book.
+const LIMIT_MAX = 1000;
+const LEVELS_MAX = 200;
+
+// The parameters that are given. A time of 0 is one: from the oldest on.
+function given(since, limit, most) {
+  return {
+    ...(since !== undefined && since !== null && { since }),
+    ...(limit && { limit: Math.min(limit, most) }),
+  };
+}
 
 export class StellarTicker extends Exchange {
   describe() {
@@ -73,13 +84,13 @@ export class StellarTicker extends Exchange {
 
   async fetchOrderBook(symbol, limit = undefined, params = {}) {
     const market = await this.known(symbol);
-    const book = await this.publicGetOrderbook({ symbol: market.id, ...(limit && { limit }), ...params });
+    const book = await this.publicGetOrderbook({ symbol: market.id, ...given(undefined, limit, LEVELS_MAX), ...params });
     return this.parseOrderBook(book, market.symbol, Number(book.timestamp));
   }
 
   async fetchTrades(symbol, since = undefined, limit = undefined, params = {}) {
     const market = await this.known(symbol);
-    const question = { symbol: market.id, ...(since && { since }), ...(limit && { limit }), ...params };
+    const question = { symbol: market.id, ...given(since, limit, LIMIT_MAX), ...params };
     const trades = await this.publicGetTrades(question);
     return trades.map((trade) =>
       this.safeTrade({
@@ -96,7 +107,7 @@ export class StellarTicker extends Exchange {
 
   async fetchOHLCV(symbol, timeframe = "1m", since = undefined, limit = undefined, params = {}) {
     const market = await this.known(symbol);
-    const question = { symbol: market.id, timeframe, ...(since && { since }), ...(limit && { limit }), ...params };
+    const question = { symbol: market.id, timeframe, ...given(since, limit, LIMIT_MAX), ...params };
     const candles = await this.publicGetOhlcv(question);
     return candles.map((candle) => candle.map(Number));
   }
@@ -128,11 +139,12 @@ export class StellarTicker extends Exchange {
   }
 
   handleErrors(status, reason, url, method, headers, body, response) {
-    if (status < 400) return undefined;
-    const detail = `${this.id} ${response?.detail ?? body}`;
+    // Without a reason of the ticker's, the answer is a proxy's. CCXT knows which statuses are worth another attempt.
+    if (!response?.detail) return undefined;
+    const detail = `${this.id} ${response.detail}`;
     if (status === 404) throw new BadSymbol(detail);
-    if (status === 503) throw new ExchangeNotAvailable(detail);
-    throw new BadRequest(detail);
+    if (status === 400 || status === 410) throw new BadRequest(detail);
+    return undefined;
   }
 }
 

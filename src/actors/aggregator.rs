@@ -41,7 +41,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     db::{Database, DbError, marks::Mark},
-    domain::{coverage::LedgerRange, instant::UnixSeconds},
+    domain::instant::UnixSeconds,
     published::{FileMaker, Published, Vitals},
     shutdown, steps,
 };
@@ -123,8 +123,8 @@ impl State {
 
 /// Result of a read of the database.
 enum Read {
-    /// All data, read for the first time or again, and the complete ledgers.
-    Full(MarketState, Vec<LedgerRange>),
+    /// All data, read for the first time or again.
+    Full(MarketState),
     /// Marks that the database still holds, and what was committed since; none if nothing was.
     Since(Vec<Mark>, Option<Update>),
 }
@@ -141,8 +141,7 @@ async fn read_beyond(
         let step = || status.advance();
         let load = MarketState::load_in_steps(database, now, &step);
         // A single statement may take longer than an actor may be without progress.
-        let (markets, coverage) = attend(database.within(LOAD_TIMEOUT, load), step).await?;
-        return Ok(Read::Full(markets, coverage));
+        return Ok(Read::Full(attend(database.within(LOAD_TIMEOUT, load), step).await?));
     };
     let read = MarketState::read_after(database, seq, &known, now);
     let update = database.within(CATCH_UP_TIMEOUT, read).await?;
@@ -184,7 +183,7 @@ impl Aggregator {
             let mut trace = None;
             let read = read_beyond(&database, &status, known, now).await;
             match &read {
-                Ok(Read::Full(markets, _)) => {
+                Ok(Read::Full(markets)) => {
                     step.set_subject(Subject::none().with("seq", markets.seq()));
                     step.done();
                 }
@@ -227,12 +226,12 @@ impl Aggregator {
                 Vitals::report(&self.deps.published.vitals.database, false, "reads fail", now);
                 return;
             }
-            Ok(Read::Full(markets, coverage)) => {
+            Ok(Read::Full(markets)) => {
                 info!(seq = markets.seq(), "windows loaded");
                 self.deps.status.set_state("publishing");
                 let was_validated = markets.was_validated_before(self.deps.run_began);
                 self.state.readiness.loaded(markets.seq(), markets.has_trades(), was_validated);
-                self.deps.published.vitals.coverage.store(Arc::new(coverage));
+                self.deps.published.vitals.coverage.store(markets.coverage());
                 self.state.markets = Some(markets);
                 self.publish(ctx);
             }
@@ -273,14 +272,17 @@ impl Aggregator {
     /// Applies an update part by part. Messages and probes are handled between two parts.
     fn apply(&mut self, mut update: Update, ctx: &mut Context<Self>) {
         self.deps.status.advance();
-        let is_done = self.state.markets.as_mut().is_none_or(|markets| markets.update(&mut update));
-        if !is_done {
+        let Some(markets) = &mut self.state.markets else {
+            self.state.is_reading = false;
+            return;
+        };
+        if !markets.update(&mut update) {
             let next = tokio::task::yield_now().into_actor(self);
             ctx.spawn(next.map(|(), this, ctx| this.apply(update, ctx)));
             return;
         }
         self.state.is_reading = false;
-        self.deps.published.vitals.coverage.store(Arc::new(update.coverage().to_vec()));
+        self.deps.published.vitals.coverage.store(markets.coverage());
         self.note_progress();
         self.publish_if_due(ctx);
     }

@@ -223,11 +223,10 @@ impl JsonWriter {
         self.state.is_writing_outputs = true;
         self.state.outputs_begun_at = Some(Instant::now());
         let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
-        let coverage = self.deps.published.vitals.coverage.load_full();
         let (writes, retried) = (Arc::clone(&self.writes), Arc::clone(&publication));
         let write = crate::blocking::run(move || {
             let _shared = writes.read().unwrap_or_else(PoisonError::into_inner);
-            outputs::write(&directory, &publication, coverage, &source)
+            outputs::write(&directory, &publication, &source)
         });
         ctx.spawn(write.into_actor(self).map(|written, this, _| {
             this.state.is_writing_outputs = false;

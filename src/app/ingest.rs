@@ -137,8 +137,7 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
 /// Ranks the markets from what the database holds now.
 async fn ranking(services: &Services) -> Result<Ranking, String> {
     let now = UnixSeconds::from(services.clock.now());
-    let (mut markets, _) =
-        MarketState::load(&services.database, now).await.map_err(|error| error.to_string())?;
+    let mut markets = MarketState::load(&services.database, now).await.map_err(|error| error.to_string())?;
     Ok(Ranking::Fixed(Arc::new(markets.ranked_at(now))))
 }
 

@@ -48,7 +48,7 @@ pub(super) fn generate_market_data(config: &Config, out_file: &Path) -> Result<u
     with_store(config, async |store| {
         let database = store.readable(config).await?;
         let now = UnixSeconds::from(SystemClock.now());
-        let (mut markets, _) = MarketState::load(&database, now).await?;
+        let mut markets = MarketState::load(&database, now).await?;
         let snapshot = markets.snapshot_at(now);
         write(out_file, &markets_json::render(snapshot.as_of(), &snapshot.pairs()))?;
         info!(file = %out_file.display(), seq = markets.seq(), "written");

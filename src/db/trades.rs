@@ -106,6 +106,8 @@ pub struct CommittedBatch {
     pub names: Vec<(AssetId, Asset)>,
     /// Markets that were not stored before.
     pub new_markets: Vec<MarketIds>,
+    /// Ledgers that are complete with this batch.
+    pub covered: Option<LedgerRange>,
     /// Number of trades that were stored before.
     pub repeats: u64,
     /// Number of trades whose identity was stored with other figures. They are in quarantine.
@@ -234,6 +236,7 @@ impl Database {
             new_assets: resolved.new_assets,
             names: resolved.names,
             new_markets: resolved.new_markets,
+            covered: batch.covered,
             repeats: classified.repeats,
             conflicts: u64::saturating_from(classified.conflicts.len()),
             quarantined,

@@ -77,8 +77,7 @@ async fn answer(
 /// Returns the id of a market that an operator spells. Markets without a trade in the last 7 days are not found.
 pub(super) async fn market_id(published: &Published, views: &Views, name: &str) -> Result<i64, HttpResponse> {
     let newest = published.newest().ok_or_else(|| not_yet(&published.vitals))?;
-    let coverage = published.vitals.coverage.load_full();
-    let view = views.live(&newest, coverage).await.map_err(|error| error.response())?;
+    let view = views.live(&newest).await.map_err(|error| error.response())?;
     let market = document::market(&view.listing, name).map_err(|error| error.response())?;
     Ok(i64::from(market.id()))
 }
@@ -94,9 +93,8 @@ enum Wanted {
 
 async fn view(state: &PublicState, wanted: Wanted) -> Option<Result<std::sync::Arc<PinnedView>, ApiError>> {
     let newest = state.published.newest()?;
-    let coverage = state.published.vitals.coverage.load_full();
     Some(match wanted {
-        Wanted::Pinned => state.views.pinned(&newest, coverage).await,
-        Wanted::Live => state.views.live(&newest, coverage).await,
+        Wanted::Pinned => state.views.pinned(&newest).await,
+        Wanted::Live => state.views.live(&newest).await,
     })
 }

@@ -8,11 +8,9 @@ use ticker_formats::{
     listings::{ListingView, facts::HourlyFacts},
 };
 
-use crate::domain::{
-    asset::Asset, coverage::LedgerRange, instant::UnixSeconds, market_snapshot::MarketSnapshot,
-};
+use crate::domain::{asset::Asset, instant::UnixSeconds, market_snapshot::MarketSnapshot};
 
-/// Inputs of views beside a publication and the coverage. They are the same in the whole process.
+/// Inputs of views beside a publication. They are the same in the whole process.
 #[derive(Clone, Debug)]
 pub struct ListingSource {
     /// Passphrase of the network.
@@ -64,13 +62,13 @@ impl LazyListing {
         self.snapshot.as_of()
     }
 
-    /// The view. The first call makes it with its `coverage` and takes milliseconds, and calls at the same time wait
+    /// The view. The first call makes it and takes milliseconds, and calls at the same time wait
     /// for it: do not call this on a thread that readers wait for.
-    pub fn view(&self, source: &ListingSource, coverage: Arc<Vec<LedgerRange>>) -> Arc<ListingView> {
+    pub fn view(&self, source: &ListingSource) -> Arc<ListingView> {
         let make = || {
             let (snapshot, passphrase) = (Arc::clone(&self.snapshot), Arc::clone(&source.passphrase));
             let facts = source.facts.load_full();
-            Arc::new(ListingView::new(self.seq, snapshot, coverage, passphrase, &source.anchors, &facts))
+            Arc::new(ListingView::new(self.seq, snapshot, passphrase, &source.anchors, &facts))
         };
         Arc::clone(self.view.get_or_init(make))
     }

@@ -1,5 +1,6 @@
 // The real ccxt package reads the ticker as an exchange, and gets the figures of the API.
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { before, test } from "node:test";
 
 import ccxt from "ccxt";
@@ -65,7 +66,16 @@ test("trades come the oldest first, by since and limit", async () => {
   const since = newest[3].timestamp;
   const later = await exchange.fetchTrades(symbol, since, 2);
   assert.equal(later[0].timestamp, since);
-  assert.ok(later.length <= 2);
+  // A page never ends within a second.
+  assert.ok(later.slice(2).every((trade) => trade.timestamp === later[1].timestamp));
+});
+
+test("an old time begins with the oldest, and a large limit is cut to the most", async () => {
+  const first = (await exchange.fetchOHLCV(symbol, "1h", undefined, 5000))[0];
+  const [oldest] = await exchange.fetchOHLCV(symbol, "1h", 0, 1);
+  assert.deepEqual(oldest, first);
+  assert.ok((await exchange.fetchTrades(symbol, 0, 5000)).length >= 1000);
+  await exchange.fetchOrderBook(symbol, 5000);
 });
 
 test("candles equal those of the API", async () => {
@@ -76,6 +86,34 @@ test("candles equal those of the API", async () => {
   close(open, same.open);
   close(high, same.high);
   close(low, same.low);
+});
+
+test("a fault that passes is one that bots try again", async () => {
+  const answers = [];
+  const server = createServer((_, response) => {
+    const [status, body] = answers.shift();
+    response.writeHead(status, { "content-type": "application/json" }).end(body);
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const url = `http://127.0.0.1:${server.address().port}`;
+  const failing = new ccxt.stellarticker({ urls: { api: { public: url } }, enableRateLimit: false });
+  const problem = '{"detail":"why"}';
+  for (const [status, body, error] of [
+    [400, problem, ccxt.BadRequest],
+    [404, problem, ccxt.BadSymbol],
+    [410, problem, ccxt.BadRequest],
+    [404, "<html></html>", ccxt.NetworkError], // of a proxy
+    [408, "", ccxt.NetworkError],
+    [429, "", ccxt.NetworkError],
+    [500, problem, ccxt.NetworkError],
+    [502, "<html></html>", ccxt.NetworkError],
+    [503, problem, ccxt.NetworkError],
+    [504, "", ccxt.NetworkError],
+  ]) {
+    answers.push([status, body]);
+    await assert.rejects(failing.publicGetTicker({ symbol: "A" }), error, `${status} ${body}`);
+  }
+  server.close();
 });
 
 test("an unknown symbol is a BadSymbol, here and at the server", async () => {

@@ -11,6 +11,7 @@ mod recomputed;
 mod selected;
 mod stored;
 mod sums;
+mod tolerated;
 mod validated;
 mod written;
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    coverage::LedgerRange,
     directory::Directory,
     instant::{HOUR, UnixSeconds},
     listed_asset::ListedAsset,
@@ -18,11 +19,12 @@ use super::{
     windows::{MarketId, WindowsView},
 };
 
-/// Windows, assets, markets and order books of one publication, as of one second.
+/// Windows, assets, markets, order books and complete ledgers of one publication, as of one second.
 #[derive(Clone, Debug, Default)]
 pub struct MarketSnapshot {
     windows: WindowsView,
     directory: Directory,
+    coverage: Arc<Vec<LedgerRange>>,
     /// Valid assets, sorted by code, then issuer.
     assets: Arc<Vec<Arc<ListedAsset>>>,
     /// Summed order books by the pair name that the two codes spell. Computed on first use.
@@ -72,10 +74,23 @@ pub struct TickerRow {
 }
 
 impl MarketSnapshot {
-    /// Combines windows and directory, which must be of the same state.
+    /// Combines windows and directory, which must be of the same state. No ledger counts as complete.
     #[must_use]
     pub fn new(windows: WindowsView, mut directory: Directory) -> Self {
-        Self { books: OnceLock::new(), assets: directory.listing(), windows, directory }
+        let (books, coverage) = (OnceLock::new(), Arc::default());
+        Self { books, assets: directory.listing(), windows, directory, coverage }
+    }
+
+    /// The same with complete ledgers, which must be of the same state too. The windows hold all their trades.
+    #[must_use]
+    pub fn with_coverage(self, coverage: Arc<Vec<LedgerRange>>) -> Self {
+        Self { coverage, ..self }
+    }
+
+    /// Complete ledgers, merged and in order.
+    #[must_use]
+    pub fn coverage(&self) -> &[LedgerRange] {
+        &self.coverage
     }
 
     /// Windows of all markets.

@@ -39,6 +39,22 @@ impl Price {
         Self { n: self.d, d: self.n }
     }
 
+    /// The lower of two prices. Of equal ones the one with the smaller numbers, so that the order does not matter.
+    #[must_use]
+    pub fn lower(self, other: Self) -> Self {
+        self.chosen(other, self < other)
+    }
+
+    /// The higher of two prices. Of equal ones the one with the smaller numbers.
+    #[must_use]
+    pub fn higher(self, other: Self) -> Self {
+        self.chosen(other, self > other)
+    }
+
+    fn chosen(self, other: Self, wins: bool) -> Self {
+        if wins || self == other && self.n <= other.n { self } else { other }
+    }
+
     /// Double nearest to the exact ratio.
     #[must_use]
     pub fn to_f64(self) -> f64 {
@@ -79,6 +95,16 @@ mod tests {
         assert_eq!(Price::new(1, 2), Price::new(50, 100));
         assert!(Price::new(i64::MAX, i64::MAX - 1) > Price::new(1, 1));
         assert!(Price::new(0, 1).is_none() && Price::new(1, 0).is_none() && Price::new(-1, -1).is_none());
+    }
+
+    #[test]
+    fn of_equal_prices_the_same_fraction_wins_in_any_order() {
+        let [half, large, third] = [(1, 2), (50, 100), (1, 3)].map(|(n, d)| Price::new(n, d).unwrap());
+        let fraction = |price: Price| (price.n(), price.d());
+        for (one, other) in [(half, large), (large, half)] {
+            assert_eq!((fraction(one.lower(other)), fraction(one.higher(other))), ((1, 2), (1, 2)));
+        }
+        assert_eq!((fraction(large.lower(third)), fraction(third.higher(large))), ((1, 3), (50, 100)));
     }
 
     proptest! {

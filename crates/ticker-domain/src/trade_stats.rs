@@ -237,8 +237,8 @@ impl Prices {
         Self {
             open: if other.open.key() < self.open.key() { other.open } else { self.open },
             close: if other.close.key() > self.close.key() { other.close } else { self.close },
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
+            min: self.min.lower(other.min),
+            max: self.max.higher(other.max),
         }
     }
 
@@ -250,8 +250,8 @@ impl Prices {
         if at.key() > self.close.key() {
             self.close = at;
         }
-        self.min = self.min.min(at.price);
-        self.max = self.max.max(at.price);
+        self.min = self.min.lower(at.price);
+        self.max = self.max.higher(at.price);
     }
 }
 

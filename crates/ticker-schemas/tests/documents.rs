@@ -99,9 +99,10 @@ fn view() -> ListingView {
     windows.add(7, trade(1, 7, NOW.0 - 3 * 86_400, (UNIT, UNIT / 10), (1, 10)));
     windows.add(7, trade(1_003, 7, NOW.0, (1, 50), (50, 1)));
     windows.advance(NOW);
-    let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+    let snapshot = MarketSnapshot::new(windows.view(), directory);
     let range = LedgerRange { from: 1, to: 1_001, from_time: UnixSeconds(1), to_time: NOW };
-    ListingView::new(7, snapshot, Arc::new(vec![range]), "Schema Network".into(), &[usdc], &Arc::default())
+    let snapshot = Arc::new(snapshot.with_coverage(Arc::new(vec![range])));
+    ListingView::new(7, snapshot, "Schema Network".into(), &[usdc], &Arc::default())
 }
 
 fn xlm_usdc(view: &ListingView) -> MarketView<'_> {
@@ -267,7 +268,7 @@ fn depegged_view() -> ListingView {
     }
     windows.advance(NOW);
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-    ListingView::new(7, snapshot, Arc::default(), "Schema Network".into(), &[usdc, half], &Arc::default())
+    ListingView::new(7, snapshot, "Schema Network".into(), &[usdc, half], &Arc::default())
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     actors::{subjects, test_hooks, trace::subject::Subject},
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
     domain::{
-        coverage::LedgerRange,
+        coverage::{self, LedgerRange},
         directory::Directory,
         instant::UnixSeconds,
         market_snapshot::MarketSnapshot,
@@ -39,6 +39,8 @@ pub struct MarketState {
     settles_at: i64,
     /// Latest ledger with a trade, and its close time.
     latest: Option<(u32, UnixSeconds)>,
+    /// Complete ledgers, merged and in order.
+    coverage: Arc<Vec<LedgerRange>>,
     /// Commit time of the oldest batch, if any asset had been looked up when it was loaded.
     checked_since: Option<DateTime<Utc>>,
     /// Batches appended since the database was last seen to hold all known ones, and the newest one of that time.
@@ -64,21 +66,15 @@ impl Update {
     pub fn subject(&self) -> Subject {
         subjects::read(self.rows.seq, &self.trades)
     }
-
-    /// Complete ledgers.
-    #[must_use]
-    pub fn coverage(&self) -> &[LedgerRange] {
-        &self.rows.coverage
-    }
 }
 
 impl MarketState {
-    /// Loads everything that the windows of `now` contain. Returns the complete ledgers too.
+    /// Loads everything that the windows of `now` contain.
     ///
     /// # Errors
     ///
     /// Any error of the database.
-    pub async fn load(database: &Database, now: UnixSeconds) -> Result<(Self, Vec<LedgerRange>), DbError> {
+    pub async fn load(database: &Database, now: UnixSeconds) -> Result<Self, DbError> {
         Self::load_in_steps(database, now, &|| {}).await
     }
 
@@ -91,7 +87,7 @@ impl MarketState {
         database: &Database,
         now: UnixSeconds,
         step: &(dyn Fn() + Sync),
-    ) -> Result<(Self, Vec<LedgerRange>), DbError> {
+    ) -> Result<Self, DbError> {
         let edge = Span::Week.edge(now);
         let (adder, mut runs) = Adder::start();
         let rows = database
@@ -103,16 +99,15 @@ impl MarketState {
             .await?;
         let windows = adder.finish(runs).await?;
         step();
-        let coverage = rows.coverage.clone();
         // This sums all markets and sorts all assets for the first time, which takes too long for the actor's thread.
-        let state = aside(move || {
+        aside(move || {
             let mut state = Self { windows, ..Self::default() };
             state.learn(rows);
             state.windows.advance(now);
             state.directory.listing();
             state
-        });
-        Ok((state.await?, coverage))
+        })
+        .await
     }
 
     /// Reads what was committed after `seq`; none if nothing was. Fails if the database does not hold `known` any
@@ -165,9 +160,7 @@ impl MarketState {
             self.settles_at = self.settles_at.max(update.rows.seq);
             return false;
         }
-        let coverage = std::mem::take(&mut update.rows.coverage); // it is published afterwards
         self.learn(std::mem::take(&mut update.rows));
-        update.rows.coverage = coverage;
         true
     }
 
@@ -248,6 +241,10 @@ impl MarketState {
         self.windows.add_run(&batch.trades);
         let ledgers = batch.trades.iter().map(|(_, trade)| (trade.token.ledger(), trade.closed_at));
         self.latest = self.latest.max(ledgers.max());
+        if let Some(covered) = batch.covered {
+            let held = self.coverage.iter().copied().chain([covered]);
+            self.coverage = Arc::new(coverage::merge(held.collect()));
+        }
         self.seq = batch.seq;
         self.unverified.push(Mark { seq: batch.seq, committed_at: batch.committed_at });
         true
@@ -267,6 +264,10 @@ impl MarketState {
         }
         self.directory.update_books(rows.books, rows.has_all_books);
         self.latest = self.latest.max(rows.latest);
+        // Batches that were appended while these rows were read may have completed further ledgers.
+        if rows.seq >= self.seq {
+            self.coverage = Arc::new(rows.coverage);
+        }
         self.seq = self.seq.max(rows.seq);
         self.unverified.extend(rows.newest);
     }
@@ -275,6 +276,12 @@ impl MarketState {
     #[must_use]
     pub const fn seq(&self) -> i64 {
         self.seq
+    }
+
+    /// Complete ledgers, whose trades are in the windows.
+    #[must_use]
+    pub fn coverage(&self) -> Arc<Vec<LedgerRange>> {
+        Arc::clone(&self.coverage)
     }
 
     /// Latest ledger with a trade, and its close time.
@@ -309,7 +316,7 @@ impl MarketState {
     pub fn snapshot_at(&mut self, now: UnixSeconds) -> MarketSnapshot {
         self.windows.advance(now);
         self.directory.listing(); // sorts and keeps the listing, which snapshots share until an asset changes
-        MarketSnapshot::new(self.windows.view(), self.directory.clone())
+        MarketSnapshot::new(self.windows.view(), self.directory.clone()).with_coverage(self.coverage())
     }
 
     /// Time of the windows.
@@ -323,13 +330,54 @@ impl MarketState {
 mod tests {
     use super::*;
 
+    fn range(from: u32, to: u32) -> LedgerRange {
+        let time = |ledger: u32| UnixSeconds(10 * i64::from(ledger));
+        LedgerRange { from, to, from_time: time(from), to_time: time(to) }
+    }
+
+    fn batch(seq: i64, covered: Option<LedgerRange>) -> CommittedBatch {
+        CommittedBatch {
+            seq,
+            committed_at: DateTime::UNIX_EPOCH,
+            trades: Vec::new(),
+            new_assets: Vec::new(),
+            names: Vec::new(),
+            new_markets: Vec::new(),
+            covered,
+            repeats: 0,
+            conflicts: 0,
+            quarantined: Vec::new(),
+            quarantine_left_out: 0,
+        }
+    }
+
+    fn complete(state: &mut MarketState) -> Vec<(u32, u32)> {
+        let snapshot = state.snapshot_at(UnixSeconds(1_000));
+        snapshot.coverage().iter().map(|range| (range.from, range.to)).collect()
+    }
+
     #[test]
-    fn an_applied_update_still_tells_the_complete_ledgers() {
-        let range = LedgerRange { from: 1, to: 9, from_time: UnixSeconds(10), to_time: UnixSeconds(90) };
-        let rows = CatchUp { seq: 3, coverage: vec![range], ..CatchUp::default() };
-        let mut update = Update { after: 0, rows, trades: Vec::new(), applied: 0 };
+    fn a_snapshot_has_the_complete_ledgers_of_its_own_batch() {
         let mut state = MarketState::default();
-        assert!(state.update(&mut update));
-        assert_eq!((state.seq(), update.coverage()), (3, [range].as_slice()));
+        assert!(state.append(&batch(1, Some(range(1, 9)))));
+        let before = state.snapshot_at(UnixSeconds(1_000));
+        assert!(state.append(&batch(2, None)) && state.append(&batch(3, Some(range(12, 14)))));
+        assert_eq!(before.coverage(), [range(1, 9)]);
+        assert_eq!(complete(&mut state), [(1, 9), (12, 14)]);
+        assert!(state.append(&batch(4, Some(range(10, 11)))));
+        assert_eq!(complete(&mut state), [(1, 14)]);
+        // Ledgers may also be removed, which only the database says.
+        let rows = CatchUp { seq: 5, coverage: vec![range(1, 9)], ..CatchUp::default() };
+        assert!(state.update(&mut Update { after: 4, rows, trades: Vec::new(), applied: 0 }));
+        assert_eq!(complete(&mut state), [(1, 9)]);
+    }
+
+    #[test]
+    fn rows_that_were_read_before_the_last_batch_take_back_no_ledger() {
+        let mut state = MarketState::default();
+        assert!(state.append(&batch(1, Some(range(1, 9)))) && state.append(&batch(2, Some(range(10, 12)))));
+        let rows = CatchUp { seq: 1, coverage: vec![range(1, 9)], ..CatchUp::default() };
+        assert!(state.update(&mut Update { after: 0, rows, trades: Vec::new(), applied: 0 }));
+        assert_eq!((state.seq(), complete(&mut state)), (2, vec![(1, 12)]));
     }
 }

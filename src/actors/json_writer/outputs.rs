@@ -3,17 +3,13 @@
 use std::{
     io,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use ticker_formats::{listings::IdStyle, output::Output};
 
 use super::{FilePace, replace_rendered};
-use crate::{
-    domain::coverage::LedgerRange,
-    published::{ListingSource, Publication},
-};
+use crate::published::{ListingSource, Publication};
 
 /// Shortest time between two writes, also of small files: HTTP pins the same documents for as long.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -41,13 +37,8 @@ pub(super) fn is_due(
 }
 
 /// Renders all documents with a file and replaces the files. Takes milliseconds to seconds.
-pub(super) fn write(
-    directory: &Path,
-    publication: &Publication,
-    coverage: Arc<Vec<LedgerRange>>,
-    source: &ListingSource,
-) -> io::Result<()> {
-    let view = publication.listing.view(source, coverage);
+pub(super) fn write(directory: &Path, publication: &Publication, source: &ListingSource) -> io::Result<()> {
+    let view = publication.listing.view(source);
     Output::files().try_for_each(|(name, output)| {
         replace_rendered(directory, name, |out| (output.render)(&view, IdStyle::Classic, out))
     })

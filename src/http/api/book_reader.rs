@@ -70,9 +70,7 @@ impl BookReader {
             Ok(Some(stored)) if is_fresh(&stored) => stored,
             stored => match self.fetched(market.id()).await {
                 Some(fetched) => fetched,
-                None => stored?.ok_or_else(|| {
-                    ApiError::NotFound("the order book of this market has not been read yet".to_owned())
-                })?,
+                None => stored?.ok_or(ApiError::BookNotRead)?,
             },
         };
         Ok(QuotedLevels::of(&market, &book, fetched_at).cut(a_side))

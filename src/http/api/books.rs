@@ -75,7 +75,7 @@ async fn coingecko_of(
 ) -> HttpResponse {
     let books = state.books.clone();
     answer(request, state, path, Wanted::Live, async |request, view| {
-        let parameters = Parameters::read(request, &["ticker_id", "depth"])?;
+        let parameters = Parameters::tolerant(request, &["ticker_id", "depth"])?;
         let missing = || ApiError::BadParameter("ticker_id is missing".to_owned());
         let name = parameters.text("ticker_id").ok_or_else(missing)?;
         let levels = books.read(view, name, a_side(&parameters)?).await?;
@@ -109,7 +109,7 @@ async fn coinmarketcap_of(
 ) -> HttpResponse {
     let books = state.books.clone();
     answer(request, state, path, Wanted::Live, async |request, view| {
-        let parameters = Parameters::read(request, &["depth", "level"])?;
+        let parameters = Parameters::tolerant(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };
         if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {

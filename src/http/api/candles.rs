@@ -143,7 +143,7 @@ fn candle_query(
 async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let reader = state.candles.clone();
     answer(request, state, AGGREGATIONS, View::Live, async |request, view| {
-        let parameters = Parameters::read(request, &AGGREGATION_PARAMETERS)?;
+        let parameters = Parameters::tolerant(request, &AGGREGATION_PARAMETERS)?;
         let base = horizon_asset(&parameters, "base")?;
         let counter = horizon_asset(&parameters, "counter")?;
         let Some((market, _)) = Market::of(base, counter) else {

@@ -22,6 +22,9 @@ pub(in crate::http) enum ApiError {
     /// The database does not answer.
     #[error("the order book cannot be read now; try again in a second")]
     Database,
+    /// Order book that no poll has read yet.
+    #[error("the order book of this market has not been read yet; try again later")]
+    BookNotRead,
     /// The database does not answer a question for candles.
     #[error("stored candles cannot be read now; try again in a second")]
     History,
@@ -37,7 +40,9 @@ impl ApiError {
             Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Gone(_) => StatusCode::GONE,
-            Self::Busy | Self::Database | Self::History => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Database | Self::BookNotRead | Self::History => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Compression => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -70,8 +70,8 @@ async fn historical_trades(
     path: &'static str,
 ) -> HttpResponse {
     answer(request, state, path, Wanted::Live, async |request, view| {
-        let parameters =
-            Parameters::read(request, &["ticker_id", "type", "limit", "start_time", "end_time"])?;
+        let known = ["ticker_id", "type", "limit", "start_time", "end_time"];
+        let parameters = Parameters::tolerant(request, &known)?;
         let ticker_id = parameters
             .text("ticker_id")
             .ok_or_else(|| ApiError::BadParameter("ticker_id is missing".to_owned()))?;

@@ -245,6 +245,21 @@ mod tests {
             assert_eq!(problem.status(), 503);
             assert_eq!(problem.headers().get("content-type").unwrap(), "application/problem+json");
         }
+        for path in
+            ["symbols?symbol=XLM_A", "search?query=x", "history?symbol=XLM_A&resolution=1&from=0&to=9"]
+        {
+            let address = format!("http://{}/udf/{path}", listener.address());
+            let mut answer = client.get(address).send().await.unwrap();
+            assert_eq!(
+                (answer.status(), answer.headers().contains_key("retry-after")),
+                (503.try_into().unwrap(), true)
+            );
+            let body: serde_json::Value = answer.json().await.unwrap();
+            assert!(
+                body["s"] == "error" && body["errmsg"].is_string(),
+                "the library takes it for a symbol: {body}"
+            );
+        }
         listener.stop().await;
     }
 

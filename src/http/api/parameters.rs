@@ -1,4 +1,5 @@
-//! Query parameters. An unknown one is an error, because a misspelt filter would silently select too much.
+//! Query parameters. An unknown one is an error, because a misspelt filter would silently select too much, apart from
+//! paths whose shape another party has defined.
 
 use actix_web::{HttpRequest, web};
 
@@ -11,14 +12,33 @@ pub(super) struct Parameters(Vec<(String, String)>);
 impl Parameters {
     /// Reads the parameters, of which only `known` are allowed.
     pub(super) fn read(request: &HttpRequest, known: &[&str]) -> Result<Self, ApiError> {
+        let unknown = |name: &str| {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let text = format!("unknown parameter {}; this path takes: {known}", shown(name));
+            Err(ApiError::BadParameter(text))
+        };
+        Self::each_once(request, known, unknown)
+    }
+
+    /// Reads the parameters that are `known`, and ignores all others: crawlers, wallets and chart libraries add
+    /// parameters of their own, such as against caches.
+    pub(super) fn tolerant(request: &HttpRequest, known: &[&str]) -> Result<Self, ApiError> {
+        Self::each_once(request, known, |_| Ok(()))
+    }
+
+    fn each_once(
+        request: &HttpRequest,
+        known: &[&str],
+        on_unknown: impl Fn(&str) -> Result<(), ApiError>,
+    ) -> Result<Self, ApiError> {
         let bad = ApiError::BadParameter;
         let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
             .map_err(|error| bad(error.to_string()))?;
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in query.into_inner() {
             if !known.contains(&name.as_str()) {
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(bad(format!("unknown parameter {}; this path takes: {known}", shown(&name))));
+                on_unknown(&name)?;
+                continue;
             }
             if pairs.iter().any(|(other, _)| *other == name) {
                 return Err(bad(format!("{name} is given twice")));
@@ -28,8 +48,8 @@ impl Parameters {
         Ok(Self(pairs))
     }
 
-    /// Reads the first value of each of these parameters, and ignores all others: links to a page get parameters from
-    /// whoever passes them on.
+    /// Reads the first value of each of these parameters, and ignores all others and all faults: links to a page get
+    /// parameters from whoever passes them on.
     pub(super) fn relaxed(request: &HttpRequest, known: &[&str]) -> Self {
         let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
         let pairs = query.map(web::Query::into_inner).unwrap_or_default();

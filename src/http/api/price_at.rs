@@ -24,6 +24,8 @@ use crate::{
     http::{requests, state::PublicState},
 };
 
+/// Seconds by which a question may be ahead of the figures. It is answered with the price of the figures.
+const AHEAD_S: i64 = 60;
 const PATH: &str = "/api/v1/assets/{name}/price";
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -63,6 +65,8 @@ fn moment(view: &ListingView, parameters: &Parameters, reader: &CandleReader) ->
             })?,
         },
     };
+    // "Now" is often a little later than the figures, by the clock of whoever asks.
+    let at = if at <= as_of.plus(AHEAD_S) { at.min(as_of) } else { at };
     if at > as_of {
         return Err(ApiError::BadParameter(format!(
             "at must be at most {}, the time of the figures",

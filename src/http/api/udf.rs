@@ -2,10 +2,11 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    body::{BoxBody, MessageBody},
     http::header::{self, HeaderValue},
     web,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use ticker_formats::listings::{
     ListingView,
     history::{MarketHistory, StoredPart, oldest_held},
@@ -59,62 +60,53 @@ async fn time(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespon
 }
 
 async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, SYMBOLS, Wanted::Pinned, async |request, view| {
-        let read = async {
-            let parameters = Parameters::read(request, &["symbol", "currencyCode", "unitId"])?;
-            let symbol = parameters.text("symbol").unwrap_or_default();
-            let canonical = document::market(&view.listing, symbol)?.name();
-            send(request, view, format!("udf_symbol/{canonical}"), move |view| {
-                document::market(view, &canonical).map(|market| udf::symbol(&market)).unwrap_or_default()
-            })
-            .await
-        };
-        read.await.or_else(failed)
+    answer_udf(request, state, SYMBOLS, Wanted::Pinned, async |request, view| {
+        let parameters = Parameters::tolerant(request, &["symbol", "currencyCode", "unitId"])?;
+        let symbol = parameters.text("symbol").unwrap_or_default();
+        let canonical = document::market(&view.listing, symbol)?.name();
+        send(request, view, format!("udf_symbol/{canonical}"), move |view| {
+            document::market(view, &canonical).map(|market| udf::symbol(&market)).unwrap_or_default()
+        })
+        .await
     })
     .await
 }
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, SEARCH, Wanted::Pinned, async |request, view| {
-        let read = async {
-            let parameters = Parameters::read(request, &["query", "limit", "type", "exchange"])?;
-            let query = parameters.text("query").unwrap_or_default().to_owned();
-            let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
-            let limit = usize::saturating_from(limit);
-            let key = format!("udf_search?{limit}&{query}");
-            send(request, view, key, move |view| udf::search(view, &query, limit)).await
-        };
-        read.await.or_else(failed)
+    answer_udf(request, state, SEARCH, Wanted::Pinned, async |request, view| {
+        let parameters = Parameters::tolerant(request, &["query", "limit", "type", "exchange"])?;
+        let query = parameters.text("query").unwrap_or_default().to_owned();
+        let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
+        let limit = usize::saturating_from(limit);
+        let key = format!("udf_search?{limit}&{query}");
+        send(request, view, key, move |view| udf::search(view, &query, limit)).await
     })
     .await
 }
 
 async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let reader = state.candles.clone();
-    answer(request, state, HISTORY, Wanted::Live, async |request, view| {
-        let read = async {
-            let parameters = Parameters::read(
-                request,
-                &["symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId"],
-            )?;
-            let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
-            let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
-            let market = document::pair_in_order(&view.listing, symbol)?;
-            let key = parameters.key(&["symbol", "currencyCode", "unitId"]);
-            let key = format!("udf_history/{}?{key}", market.name());
-            if let Some(kept) = document::kept(request, view, &key) {
-                return Ok(kept);
-            }
-            let query = history_query(&view.listing, &parameters)?;
-            let (query, stored) = stored(view, &key, &reader, market, query).await?;
-            if !MarketHistory::new(&view.listing, market, &stored).is_known() {
-                return Err(document::never_traded(&market));
-            }
-            let render =
-                move |view: &ListingView| udf::history(&MarketHistory::new(view, market, &stored), query);
-            send(request, view, key, render).await
-        };
-        read.await.or_else(failed)
+    answer_udf(request, state, HISTORY, Wanted::Live, async |request, view| {
+        let parameters = Parameters::tolerant(
+            request,
+            &["symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId"],
+        )?;
+        let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
+        let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
+        let market = document::pair_in_order(&view.listing, symbol)?;
+        let key = parameters.key(&["symbol", "currencyCode", "unitId"]);
+        let key = format!("udf_history/{}?{key}", market.name());
+        if let Some(kept) = document::kept(request, view, &key) {
+            return Ok(kept);
+        }
+        let query = history_query(&view.listing, &parameters)?;
+        let (query, stored) = stored(view, &key, &reader, market, query).await?;
+        if !MarketHistory::new(&view.listing, market, &stored).is_known() {
+            return Err(document::never_traded(&market));
+        }
+        let render =
+            move |view: &ListingView| udf::history(&MarketHistory::new(view, market, &stored), query);
+        send(request, view, key, render).await
     })
     .await
 }
@@ -186,15 +178,40 @@ async fn bars_in_memory(
     Ok(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
-/// Error of the protocol, for a wrong question.
-fn failed(error: ApiError) -> Result<HttpResponse, ApiError> {
-    match error {
-        ApiError::BadParameter(_) | ApiError::NotFound(_) => {
-            let answer = json!({"s": "error", "errmsg": error.to_string()});
-            Ok(open("application/json", answer.to_string().into_bytes()))
-        }
-        other => Err(other),
+/// Answers a question by `make`. Errors are those of the protocol: the library takes any other answer for data. A wrong
+/// question has status 200, as the protocol wants. Failures of the ticker keep their status, which caches heed.
+async fn answer_udf(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    path: &'static str,
+    wanted: Wanted,
+    make: impl AsyncFnOnce(&HttpRequest, &PinnedView) -> Result<HttpResponse, ApiError>,
+) -> HttpResponse {
+    let response = answer(request, state, path, wanted, async |request, view| {
+        make(request, view).await.or_else(|error| match error {
+            ApiError::BadParameter(_) | ApiError::NotFound(_) => {
+                Ok(open("application/json", error_body(&error.to_string())))
+            }
+            other => Err(other),
+        })
+    })
+    .await;
+    if !response.status().is_server_error() {
+        return response;
     }
+    let json = HeaderValue::from_static("application/json");
+    let mut failed = response.map_body(|_, body| {
+        let problem =
+            body.try_into_bytes().ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
+        BoxBody::new(error_body(detail.unwrap_or("the ticker has no answer now; try again in a second")))
+    });
+    failed.headers_mut().insert(header::CONTENT_TYPE, json);
+    failed
+}
+
+fn error_body(text: &str) -> Vec<u8> {
+    json!({"s": "error", "errmsg": text}).to_string().into_bytes()
 }
 
 /// Answer that pages of any host may read.

@@ -14,7 +14,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use super::error::ApiError;
 use crate::{
     blocking,
-    domain::{coverage::LedgerRange, instant::UnixSeconds},
+    domain::instant::UnixSeconds,
     http::{
         answer_cache::{AnswerCache, Entry, LastAnswer, Limits, MemorySize},
         board_feed::BoardFeed,
@@ -89,7 +89,6 @@ impl Kept {
 struct Slot {
     /// Moment of the view, so that whoever fills the slot makes the same view of it.
     listing: Arc<LazyListing>,
-    coverage: Arc<Vec<LedgerRange>>,
     view: Arc<OnceCell<Arc<PinnedView>>>,
 }
 
@@ -132,14 +131,10 @@ impl Views {
     }
 
     /// The pinned view: of the newest publication, or of one that is less than ten seconds older.
-    pub(super) async fn pinned(
-        &self,
-        newest: &Publication,
-        coverage: Arc<Vec<LedgerRange>>,
-    ) -> Result<Arc<PinnedView>, ApiError> {
+    pub(super) async fn pinned(&self, newest: &Publication) -> Result<Arc<PinnedView>, ApiError> {
         let slot = self.slot(|kept| match kept.recent(newest) {
             Some(slot) => slot.clone(),
-            None => kept.pin(Slot::of(newest, coverage)),
+            None => kept.pin(Slot::of(newest)),
         });
         self.filled(slot).await
     }
@@ -152,23 +147,19 @@ impl Views {
     }
 
     /// Pins a view of the newest publication, which readers get from now on.
-    pub(super) fn pin(&self, newest: &Publication, coverage: Arc<Vec<LedgerRange>>) {
+    pub(super) fn pin(&self, newest: &Publication) {
         let mut kept = self.kept();
         if !kept.pinned.front().is_some_and(|slot| slot.is_of(newest.seq, newest.as_of)) {
-            kept.pin(Slot::of(newest, coverage));
+            kept.pin(Slot::of(newest));
         }
     }
 
     /// The view of the newest publication.
-    pub(super) async fn live(
-        &self,
-        newest: &Publication,
-        coverage: Arc<Vec<LedgerRange>>,
-    ) -> Result<Arc<PinnedView>, ApiError> {
+    pub(super) async fn live(&self, newest: &Publication) -> Result<Arc<PinnedView>, ApiError> {
         let slot =
             self.slot(|kept| match kept.live.as_ref().filter(|slot| slot.is_of(newest.seq, newest.as_of)) {
                 Some(slot) => slot.clone(),
-                None => kept.live.insert(Slot::of(newest, coverage)).clone(),
+                None => kept.live.insert(Slot::of(newest)).clone(),
             });
         self.filled(slot).await
     }
@@ -198,13 +189,13 @@ impl Views {
 
     /// The view of a slot, made by the first reader who asks.
     async fn filled(&self, slot: Slot) -> Result<Arc<PinnedView>, ApiError> {
-        let Slot { listing: publication, coverage, view } = slot;
+        let Slot { listing: publication, view } = slot;
         let made = view.get_or_try_init(async || {
             let turn = turn(&self.turns.views, Instant::now()).await?;
             let (source, making) = (self.source.clone(), Arc::clone(&publication));
             let listing = blocking::run(move || {
                 let _turn = turn;
-                making.view(&source, coverage)
+                making.view(&source)
             });
             let listing = listing.await.map_err(|_| ApiError::Busy)?;
             let (whole, answers) = (AnswerCache::new(WHOLE), AnswerCache::new(ANSWERS));
@@ -220,8 +211,8 @@ impl Views {
 }
 
 impl Slot {
-    fn of(publication: &Publication, coverage: Arc<Vec<LedgerRange>>) -> Self {
-        Self { listing: Arc::clone(&publication.listing), coverage, view: Arc::default() }
+    fn of(publication: &Publication) -> Self {
+        Self { listing: Arc::clone(&publication.listing), view: Arc::default() }
     }
 
     fn is_of(&self, seq: i64, as_of: UnixSeconds) -> bool {
@@ -342,7 +333,7 @@ mod tests {
         for (seq, second, expected) in
             [(1, 100, (1, 100)), (5, 109, (1, 100)), (6, 110, (6, 110)), (9, 125, (9, 125))]
         {
-            let view = views.pinned(&publication(seq, second), Arc::default()).await.unwrap();
+            let view = views.pinned(&publication(seq, second)).await.unwrap();
             assert_eq!(moment(&view), expected);
         }
         let is_named = |seq, second| views.named(seq, UnixSeconds(second)).is_some();
@@ -350,7 +341,7 @@ mod tests {
             [is_named(9, 125), is_named(6, 110), is_named(1, 100), is_named(9, 110)],
             [true, true, false, false]
         );
-        let live = views.live(&publication(11, 126), Arc::default()).await.unwrap();
+        let live = views.live(&publication(11, 126)).await.unwrap();
         assert_eq!(moment(&live), (11, 126));
     }
 
@@ -358,14 +349,14 @@ mod tests {
     async fn all_readers_of_a_publication_share_what_follows_from_it() {
         let (source, newest) = (ListingSource::new("Test Network", []), publication(1, 100));
         let (views, others) = (Views::new(source.clone()), Views::new(source.clone()));
-        let written = newest.listing.view(&source, Arc::default());
+        let written = newest.listing.view(&source);
         for views in [&views, &others] {
-            let pinned = views.pinned(&newest, Arc::default()).await.unwrap();
-            let live = views.live(&newest, Arc::default()).await.unwrap();
+            let pinned = views.pinned(&newest).await.unwrap();
+            let live = views.live(&newest).await.unwrap();
             assert!(Arc::ptr_eq(&pinned.listing, &written) && Arc::ptr_eq(&live.listing, &written));
             assert!(std::ptr::eq(pinned.board(), live.board()));
         }
-        assert!(!Arc::ptr_eq(&publication(1, 100).listing.view(&source, Arc::default()), &written));
+        assert!(!Arc::ptr_eq(&publication(1, 100).listing.view(&source), &written));
     }
 
     /// The first reader may leave before the view is made. A later one must not fill the place with another moment:
@@ -376,10 +367,10 @@ mod tests {
         let all = u32::try_from(VIEWS_AT_ONCE).unwrap();
         let turns = views.turns.views.acquire_many(all).await.unwrap();
         let first = publication(1, 100);
-        let abandoned = tokio::time::timeout(Duration::from_millis(1), views.pinned(&first, Arc::default()));
+        let abandoned = tokio::time::timeout(Duration::from_millis(1), views.pinned(&first));
         assert!(abandoned.await.is_err());
         drop(turns);
-        let view = views.pinned(&publication(4, 104), Arc::default()).await.unwrap();
+        let view = views.pinned(&publication(4, 104)).await.unwrap();
         assert_eq!(moment(&view), (1, 100));
         assert!(views.named(1, UnixSeconds(100)).is_some());
     }
@@ -387,7 +378,7 @@ mod tests {
     #[tokio::test]
     async fn a_document_is_made_once_for_a_view() {
         let views = Views::new(ListingSource::new("Test Network", []));
-        let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
+        let view = views.pinned(&publication(1, 100)).await.unwrap();
         let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         for key in ["a", "b", "a"] {
             let made = Arc::clone(&made);
@@ -404,7 +395,7 @@ mod tests {
     #[tokio::test]
     async fn questions_take_no_place_of_a_document_of_all_markets() {
         let views = Views::new(ListingSource::new("Test Network", []));
-        let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
+        let view = views.pinned(&publication(1, 100)).await.unwrap();
         for key in 0..=ANSWERS.answers {
             view.document(key.to_string(), |_| b"{}".to_vec()).await.unwrap();
         }
@@ -418,7 +409,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_reader_left_behind_keeps_its_turn_and_is_there_for_the_next() {
         let views = Views::new(ListingSource::new("Test Network", []));
-        let view = views.pinned(&publication(1, 100), Arc::default()).await.unwrap();
+        let view = views.pinned(&publication(1, 100)).await.unwrap();
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
         let mut ends = Vec::new();
         for key in 0..ANSWERS_AT_ONCE {
@@ -436,7 +427,7 @@ mod tests {
             }
         }
         assert_eq!(view.turns.answers.available_permits(), 0, "all readers left, and all threads are busy");
-        let next = views.live(&publication(2, 101), Arc::default()).await.unwrap();
+        let next = views.live(&publication(2, 101)).await.unwrap();
         let whole = next.whole("/all", |_| Document::gzipped(b"whole")).await.unwrap();
         assert_eq!(
             text_of(&whole),

@@ -180,8 +180,12 @@ async fn a_link_that_moved_takes_nothing_away_for_a_day_whatever_becomes_of_the_
     assert_eq!(scene.valid().await, 3);
     // One moves, one drops its link, one is new and never was valid.
     let moved = [standing(1, NEW), standing(3, ""), standing(4, NEW)];
+    let confirmed = format!("assets WHERE asset_controlled_by_domain AND toml_url = '{NEW}'");
+    let confirmed_before = "assets WHERE asset_controlled_by_domain AND code <> 'XLM'";
+    assert_eq!(scene.count(confirmed_before).await, 1, "the file lists one of the three");
     record(&moved, now() + TimeDelta::hours(1)).await;
     assert_eq!(scene.valid().await, 2, "without a link no asset is valid");
+    assert_eq!(scene.count(&confirmed).await, 0, "any domain could be claimed");
     fails(now() + TimeDelta::hours(2)).await;
     assert_eq!(scene.valid().await, 2, "the new host is slow");
     for hour in [12, 20, 23] {
@@ -198,6 +202,7 @@ async fn a_link_that_moved_takes_nothing_away_for_a_day_whatever_becomes_of_the_
     let good = FileFetch { url: NEW.into(), ..fetch(Ok(file(1, ""))) };
     scene.database.record_files(scene.epoch, &[good], true, over).await.unwrap();
     assert_eq!(scene.count(&format!("assets WHERE is_valid AND toml_url = '{NEW}'")).await, 2);
+    assert_eq!(scene.count(&confirmed).await, 1, "its own file confirms it");
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
     };
     let (after, before) = (now().await, UnixSeconds(NOW).to_utc() - chrono::TimeDelta::days(3_650));
     let is_known = async |begun| {
-        let (state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
+        let state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
         state.was_validated_before(begun)
     };
     assert!(!is_known(after).await, "no asset was looked up");
@@ -113,8 +113,8 @@ async fn assets_that_were_looked_up_in_this_very_run_do_not_stand_for_those_of_t
 async fn memory_is_the_same_after_a_load_after_updates_and_after_appended_batches() {
     let scene = Scene::new().await;
     let now = UnixSeconds(NOW);
-    let (mut appended, _) = MarketState::load(&scene.database, now).await.unwrap();
-    let (mut updated, _) = MarketState::load(&scene.database, now).await.unwrap();
+    let mut appended = MarketState::load(&scene.database, now).await.unwrap();
+    let mut updated = MarketState::load(&scene.database, now).await.unwrap();
     // A valid asset that nobody trades, as a sweep finds it.
     let untraded = format!(
         "INSERT INTO assets (code, issuer, type, is_valid) VALUES ('TEA', '{}', 'credit_alphanum4', true)",
@@ -131,7 +131,7 @@ async fn memory_is_the_same_after_a_load_after_updates_and_after_appended_batche
         };
         assert!(read(&appended).await.is_none(), "there is nothing left to read");
         assert!(updated.update(&mut read(&updated).await.unwrap()));
-        let (mut loaded, _) = MarketState::load(&scene.database, now).await.unwrap();
+        let mut loaded = MarketState::load(&scene.database, now).await.unwrap();
         let loaded = contents(&mut loaded);
         assert_eq!(contents(&mut appended), loaded, "appended");
         assert_eq!(contents(&mut updated), loaded, "updated");

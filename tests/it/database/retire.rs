@@ -61,7 +61,7 @@ async fn markets_and_assets_leave_with_the_last_of_their_trades_and_come_back_wi
     );
     scene.client.batch_execute(&setting).await.unwrap();
     let late = NOW + 20 * DAY;
-    let (mut follower, _) = MarketState::load(&other, UnixSeconds(late)).await.unwrap();
+    let mut follower = MarketState::load(&other, UnixSeconds(late)).await.unwrap();
     let known = |state: &mut MarketState| state.snapshot_at(UnixSeconds(late)).directory().market_count();
     assert_eq!(known(&mut follower), 5);
     let number = "SELECT m.id FROM markets m JOIN assets a ON a.id = m.counter_asset_id WHERE a.issuer = $1";

@@ -46,7 +46,7 @@ async fn a_state_that_knows_what_was_lost_is_found_out_although_the_numbers_have
     let written =
         async |cursor, trades| scene.database.write_trades(scene.epoch, &batch(cursor, trades)).await;
     written(None, vec![trade(5, 0, 1, 10)]).await.unwrap();
-    let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
+    let mut state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     let read = async |state: &MarketState| {
         MarketState::read_after(&scene.database, state.seq(), &state.unverified(), UnixSeconds(NOW)).await
     };
@@ -65,7 +65,7 @@ async fn a_state_that_knows_what_was_lost_is_found_out_although_the_numbers_have
     let rewound = read(&state).await;
     assert!(matches!(rewound, Err(DbError::Rewound { seq: 3 })), "{rewound:?}");
     // The list of known batches stays bounded.
-    let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
+    let mut state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     for ledger in 9..30 {
         assert!(
             state.append(&written(Some(token(ledger - 1, 0)), vec![trade(ledger, 0, 1, 50)]).await.unwrap())

@@ -49,7 +49,7 @@ async fn world() -> (Scene, MarketState) {
         scene.database.write_trades(scene.epoch, &batch).await.unwrap();
     }
     scene.client.batch_execute("UPDATE assets SET is_valid = true").await.unwrap();
-    let (state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
+    let state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     (scene, state)
 }
 
@@ -210,7 +210,7 @@ async fn the_lists_of_ten_thousand_valid_assets_are_read_and_agree() {
         address(1)
     );
     scene.client.batch_execute(&many).await.unwrap();
-    let (mut state, _) = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
+    let mut state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     let seq = state.seq();
     let publication =
         Publication::render(seq, None, state.snapshot_at(UnixSeconds(NOW)), None, &mut FileMaker::default())

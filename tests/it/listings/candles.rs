@@ -212,7 +212,6 @@ fn a_chart_library_finds_a_market_and_reads_its_bars() {
         assert_eq!((text(&none, "s"), none["nextTime"].is_i64()), ("no_data", true));
         for path in [
             "/udf/symbols?symbol=NONE".to_owned(),
-            format!("/udf/symbols?symbol={name}&colour=red"),
             "/udf/history?symbol=XLM_NONE&resolution=1".to_owned(),
             format!("/udf/history?symbol={name}&resolution=7"),
         ] {

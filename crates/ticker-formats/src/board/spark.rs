@@ -111,7 +111,7 @@ mod tests {
         let mut directory = directory(&assets, &[(1, 1, 2)], &[]);
         directory.add_names([(1, Asset::Native), (2, Asset::issued("A", &address(1)).unwrap())]);
         let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-        let view = ListingView::new(1, snapshot, Arc::default(), "Test".into(), &[], &Arc::default());
+        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
         let market = view.markets().remove(0);
         letters(&levels(&market))
     }

@@ -2,7 +2,7 @@
 
 use ticker_domain::{
     asset::Asset, asset_names::AssetId, decimal, listed_asset::ListedAsset, plain_text::stripped,
-    usd::UsdPrice,
+    toml_link::TomlLink, usd::UsdPrice,
 };
 
 use super::view::{IdStyle, ListingView};
@@ -72,12 +72,11 @@ impl<'a> AssetView<'a> {
         self.listed
     }
 
-    /// Host of the issuer's stellar.toml, without hidden characters.
+    /// Host of the issuer's stellar.toml as it is read, with common mistakes repaired, without hidden characters.
     #[must_use]
     pub fn home_domain(&self) -> Option<String> {
-        let (_, rest) = self.listed?.toml_url.split_once("://")?;
-        let host = rest.split('/').next().filter(|host| !host.is_empty())?;
-        Some(stripped(host).into_owned())
+        let host = TomlLink::parse(&self.listed?.toml_url)?.authority;
+        (!host.is_empty()).then(|| stripped(&host).into_owned())
     }
 
     /// Display name out of the issuer's file, without hidden characters, or the code. Never empty.
@@ -110,5 +109,41 @@ impl<'a> AssetView<'a> {
     /// Returns true if the asset is an anchor that does not count as one dollar at present.
     pub(super) fn is_depegged(&self) -> bool {
         self.view.usd().xlm().is_some_and(|xlm| xlm.depegged.contains(&self.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        directory::Directory,
+        market_snapshot::MarketSnapshot,
+        test_support::{address, listed},
+        windows::Windows,
+    };
+
+    use super::*;
+
+    fn home_domain(domain: &str) -> Option<String> {
+        let asset = Asset::issued("TEA", &address(1)).unwrap();
+        let toml_url = format!("https://{domain}/.well-known/stellar.toml");
+        let listed = ListedAsset { toml_url, ..listed("TEA", &address(1), "") };
+        let mut directory = Directory::default();
+        directory.add_names([(1, asset)]);
+        directory.update_assets([(1, Some(listed))]);
+        let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
+        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
+        AssetView::new(&view, 1).unwrap().home_domain()
+    }
+
+    #[test]
+    fn a_home_domain_is_the_host_whose_file_is_read() {
+        for domain in ["example.com", "Example.COM.", " example.com ", "https://example.com", "example.com/"]
+        {
+            assert_eq!(home_domain(domain).as_deref(), Some("example.com"), "{domain:?}");
+        }
+        assert_eq!(home_domain("b\u{fc}cher.ch").as_deref(), Some("xn--bcher-kva.ch"));
+        assert_eq!(home_domain(""), None);
     }
 }

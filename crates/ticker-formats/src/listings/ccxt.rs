@@ -19,7 +19,7 @@ use super::{
     one_by_one::OneByOne,
     orderbook::{Numbers, QuotedLevels},
     own::{to_bytes, write_json},
-    trades::{Order, TradeRow},
+    trades::{Order, TradeRow, whole_seconds},
     value::{self, Number},
     view::{IdStyle, ListingView},
 };
@@ -215,7 +215,7 @@ pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
         None => (Order::NewestFirst, oldest),
     };
     let priced = market.numbered(order, edge, UnixSeconds(i64::MAX)).filter(|of| of.trade.price.is_some());
-    let mut listed: Vec<ListedTrade> = priced.take(page.limit).collect();
+    let mut listed: Vec<ListedTrade> = whole_seconds(priced, page.limit).collect();
     if order == Order::NewestFirst {
         listed.reverse();
     }

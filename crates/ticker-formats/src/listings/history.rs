@@ -193,9 +193,10 @@ mod tests {
     fn view() -> ListingView {
         let mut windows = Windows::default();
         windows.advance(NOW);
-        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), Directory::default()));
+        let snapshot = MarketSnapshot::new(windows.view(), Directory::default());
         let range = LedgerRange { from: 1, to: 1_000, from_time: NOW.minus(20 * DAY), to_time: NOW };
-        ListingView::new(7, snapshot, Arc::new(vec![range]), "Test".into(), &[], &Arc::default())
+        let snapshot = Arc::new(snapshot.with_coverage(Arc::new(vec![range])));
+        ListingView::new(7, snapshot, "Test".into(), &[], &Arc::default())
     }
 
     #[test]

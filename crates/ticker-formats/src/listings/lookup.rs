@@ -142,7 +142,7 @@ mod tests {
         };
         directory.update_assets([(HELD.into(), Some(held))]);
         let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
-        let view = ListingView::new(1, snapshot, Arc::default(), "Test".into(), &[], &Arc::default());
+        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
         let found: Vec<Asset> = view.assets_of_code("TEA").iter().map(|asset| *asset.asset()).collect();
         let mut others: Vec<Asset> = (1..=100).filter(|byte| *byte != HELD).map(tea).collect();
         others.sort_unstable();

@@ -123,6 +123,25 @@ impl Iterator for NumberedTrades<'_> {
     }
 }
 
+/// Takes this number of trades, and those that closed in the same second as the last of them. A reader goes on from
+/// the second that follows, and so misses none. If all are of one second, those of the next second are taken too, for
+/// readers who go on from the last second itself.
+pub(super) fn whole_seconds(
+    trades: impl Iterator<Item = ListedTrade>,
+    limit: usize,
+) -> impl Iterator<Item = ListedTrade> {
+    let (mut taken, mut first, mut last) = (0_usize, None, None);
+    trades.take_while(move |listed| {
+        let closed_at = Some(listed.trade.closed_at);
+        let is_one_second = taken > 1 && first == last;
+        let is_taken = taken < limit || last == closed_at || is_one_second;
+        taken = taken.saturating_add(1);
+        first = first.or(closed_at);
+        last = closed_at;
+        is_taken
+    })
+}
+
 impl QuotedTrade {
     /// A market's trade. `is_flipped` says that the market's counter is the base of new outputs.
     pub(super) fn of(trade: &WindowTrade, is_flipped: bool) -> Self {
@@ -184,11 +203,12 @@ mod tests {
             windows.add(MARKET, burst);
         });
         windows.advance(NOW);
-        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+        let snapshot = MarketSnapshot::new(windows.view(), directory);
         let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: NOW };
         // One ledger is missing.
         let coverage = vec![range(1, 99_990), range(99_992, 300_000)];
-        ListingView::new(7, snapshot, Arc::new(coverage), "Network".into(), &[], &Arc::default())
+        let snapshot = Arc::new(snapshot.with_coverage(Arc::new(coverage)));
+        ListingView::new(7, snapshot, "Network".into(), &[], &Arc::default())
     }
 
     #[test]
@@ -208,6 +228,35 @@ mod tests {
                 assert!(listed(Order::NewestFirst) == whole, "{ledgers} {edge:?}");
             }
         }
+    }
+
+    /// Readers go on at the second of the last trade, or after it.
+    #[test]
+    fn pages_by_time_miss_no_trade_of_a_ledger() {
+        let view = view(40, 3);
+        let all = UnixSeconds(i64::MAX);
+        let from = |edge| NumberedTrades::new(&view, MARKET, Order::OldestFirst, edge, all);
+        let whole: Vec<_> = from(UnixSeconds(0)).collect();
+        for limit in [1, 3, 50] {
+            let (mut read, mut edge) = (Vec::new(), UnixSeconds(0));
+            loop {
+                let page: Vec<_> = whole_seconds(from(edge), limit).collect();
+                let Some(last) = page.last() else { break };
+                edge = last.trade.closed_at;
+                read.extend(page);
+            }
+            assert!(read == whole, "{limit}");
+            edge = UnixSeconds(0);
+            loop {
+                let last = whole_seconds(from(edge), limit).last().unwrap().trade.closed_at;
+                if edge == last.minus(1) {
+                    break;
+                }
+                edge = last.minus(1);
+            }
+            assert_eq!(edge, NOW, "readers who begin with the last second reach the newest trade");
+        }
+        assert_eq!(whole_seconds(from(UnixSeconds(0)), 5).count(), 6, "two trades each");
     }
 
     #[test]

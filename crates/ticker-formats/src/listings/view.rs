@@ -24,7 +24,6 @@ pub enum IdStyle {
 pub struct ListingView {
     seq: i64,
     snapshot: Arc<MarketSnapshot>,
-    coverage: Arc<Vec<LedgerRange>>,
     passphrase: Arc<str>,
     usd: UsdPrices,
     symbols: Symbols,
@@ -40,7 +39,6 @@ impl ListingView {
     pub fn new(
         seq: i64,
         snapshot: Arc<MarketSnapshot>,
-        coverage: Arc<Vec<LedgerRange>>,
         passphrase: Arc<str>,
         anchors: &[Asset],
         facts: &Arc<HourlyFacts>,
@@ -48,16 +46,7 @@ impl ListingView {
         snapshot.directory().names().prepare_contracts(&passphrase);
         let usd = UsdPrices::of(&snapshot, anchors);
         let symbols = Symbols::of(&snapshot, anchors, &facts.choices);
-        Self {
-            seq,
-            snapshot,
-            coverage,
-            passphrase,
-            usd,
-            symbols,
-            anchors: anchors.into(),
-            facts: Arc::clone(facts),
-        }
+        Self { seq, snapshot, passphrase, usd, symbols, anchors: anchors.into(), facts: Arc::clone(facts) }
     }
 
     /// Number of the last batch in it.
@@ -80,7 +69,7 @@ impl ListingView {
 
     /// Last ledger that is complete, and its close time.
     pub(crate) fn latest_ledger(&self) -> Option<(u32, UnixSeconds)> {
-        self.coverage.last().map(|range| (range.to, range.to_time))
+        self.coverage().last().map(|range| (range.to, range.to_time))
     }
 
     /// Accounts behind a market, and the end of the 24 hours in which they traded.
@@ -94,7 +83,7 @@ impl ListingView {
     }
 
     pub(crate) fn coverage(&self) -> &[LedgerRange] {
-        &self.coverage
+        self.snapshot.coverage()
     }
 
     /// Assets that count as one dollar.

@@ -39,5 +39,5 @@ pub(super) fn view(others: &[(String, i32)]) -> ListingView {
     }
     windows.advance(UnixSeconds(NOW));
     let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-    ListingView::new(1, snapshot, Arc::default(), "Test".into(), &[usd], &Arc::default())
+    ListingView::new(1, snapshot, "Test".into(), &[usd], &Arc::default())
 }

@@ -1,6 +1,6 @@
 -- Gives a new version only to assets that change. Returns the first and the last new version. If the link of an asset
--- changed, the words of the old file stay until the new one is read. The old verdict stays for 24 hours if the new file
--- was never good.
+-- changed, the words of the old file stay until the new one is read, but the new domain has confirmed nothing yet. The
+-- old verdict stays for 24 hours if the new file was never good.
 WITH found AS (
     SELECT DISTINCT ON (code, issuer) * FROM unnest($1::text[], $2::text[], $3::bool[], $4::bigint[], $5::text[]::numeric[],
         $6::bool[], $7::bool[], $8::text[])
@@ -29,7 +29,8 @@ WITH found AS (
         is_valid = j.is_valid, meets_rules = j.meets_rules, num_accounts = j.num_accounts, amount = j.held_amount,
         supply = j.supply,
         auth_required = j.auth_required, auth_revocable = j.auth_revocable, toml_url = j.toml_url,
-        toml_applied_at = j.toml_applied_at
+        toml_applied_at = j.toml_applied_at,
+        asset_controlled_by_domain = a.asset_controlled_by_domain AND a.toml_url = j.toml_url
     FROM decided j
     WHERE a.id = j.id
     RETURNING a.version, j.version_before

@@ -129,14 +129,13 @@ impl BoardReader {
         let Some(newest) = self.published.newest() else { return Ok(()) };
         let feed = Arc::clone(self.views.board_feed());
         let Some(_turn) = feed.turn((newest.seq, newest.as_of)) else { return Ok(()) };
-        let coverage = self.published.vitals.coverage.load_full();
         let is_new = std::mem::replace(&mut self.is_new, false);
         let base = match feed.needs_base(is_new) {
-            true => Some(self.views.pinned(&newest, Arc::clone(&coverage)).await?),
+            true => Some(self.views.pinned(&newest).await?),
             false => None,
         };
         let began = Instant::now();
-        let view = self.views.live(&newest, coverage).await?;
+        let view = self.views.live(&newest).await?;
         let making = Arc::clone(&feed);
         let made = blocking::run(move || {
             if let Some(base) = base {

@@ -168,7 +168,7 @@ fn before_documents(published: &Published, views: &Views) -> (u64, Option<EventI
         Some(place) => (place, Some(EventId { seq, as_of })),
         None => {
             // Too much changed since.
-            views.pin(&newest, published.vitals.coverage.load_full());
+            views.pin(&newest);
             (number, Some(EventId::of(&newest)))
         }
     }
