@@ -16,7 +16,7 @@ use crate::support::{
     daemon::Daemon,
     network::{PASSPHRASE, block_on},
     postgres::fresh_database,
-    scripted::{LEDGER, scripted, trade},
+    scripted::{LEDGER, address, scripted, trade},
     wait_until,
 };
 
@@ -175,6 +175,37 @@ fn a_reader_gets_trades_and_markets_and_resumes_without_a_gap() {
         for ledger in [LEDGER + 3, LEDGER + 4] {
             assert_eq!(reader.next_of("trade").data["paging_token"], paging_token(ledger, 0));
         }
+    });
+}
+
+#[test]
+fn a_reader_of_a_market_that_never_traded_gets_its_first_trade() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        let mut of_milk = trade(LEDGER + 2, 0, Utc::now());
+        of_milk["counter_asset_code"] = "MILK".into();
+        for trade in [trade(LEDGER + 1, 0, Utc::now()), of_milk] {
+            source.push_trade(trade).unwrap();
+        }
+        let issuer = address(9);
+        let milk = format!("MILK-{issuer}_XLM");
+        wait_until("both are published", || daemon.get(&format!("/api/v1/markets/{milk}")).status == 200);
+        let market = format!("MILK-{issuer}_TEA-{issuer}");
+        assert_eq!(daemon.get(&format!("/api/v1/markets/{market}")).status, 404);
+        let mut reader = Reader::open(&daemon, &format!("?markets={market}"), None);
+        assert_eq!(reader.next().name, "hello");
+        let mut first = trade(LEDGER + 3, 0, Utc::now());
+        first["base_asset_type"] = "credit_alphanum4".into();
+        first["base_asset_code"] = "MILK".into();
+        first["base_asset_issuer"] = issuer.as_str().into();
+        source.push_trade(trade(LEDGER + 3, 1, Utc::now())).unwrap();
+        source.push_trade(first).unwrap();
+        let told = reader.next_of("trade");
+        assert_eq!(
+            (&told.data["market"], &told.data["paging_token"]),
+            (&market.into(), &paging_token(LEDGER + 3, 0).into())
+        );
     });
 }
 

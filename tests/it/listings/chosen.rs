@@ -64,13 +64,11 @@ fn counted_accounts_are_in_the_documents_and_a_pair_that_trades_with_itself_is_f
     block_on(async {
         let first = daemon(&sim).await;
         let client = recomputation::connect(&first.database).await;
-        let count = async || {
+        reached("accounts are counted", async || {
             let row = client.query_one("SELECT count(*) FROM market_accounts", &[]).await.unwrap();
-            row.get::<_, i64>(0)
-        };
-        while count().await == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+            row.get::<_, i64>(0) > 0
+        })
+        .await;
         // They count from a moment on. A replica that starts later finds that moment in the past.
         let sql = "UPDATE market_accounts SET counts_from = '2026-01-01T00:00:00Z'";
         client.execute(sql, &[]).await.unwrap();
