@@ -1,6 +1,7 @@
 //! The order-book poller: reads the books of all markets with trades in the last 7 days, by schedule and within its
 //! share of the request budget, while this replica leads.
 
+mod pass;
 mod queue;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -36,24 +37,17 @@ use crate::{
     shutdown, steps,
 };
 
+use pass::Pass;
 use queue::queue;
 
 /// Books per round. After each round the next ones are chosen again.
 const ROUND: usize = 32;
 /// Concurrent requests. The budget limits their rate.
 const AT_ONCE: usize = 4;
-/// Earliest time. With it as the start of a pass, only books that were never read are due.
-const NEVER: UnixSeconds = UnixSeconds(i64::MIN);
 /// Interval at which new markets are looked for between passes.
 const REST: Duration = Duration::from_secs(5);
 /// Most books that are stored together.
 const STORED_AT_ONCE: usize = 8;
-
-/// Most attempts per pass for a book that cannot be read while others can.
-const TRIES_MAX: u32 = 3;
-
-/// Failed attempts in this pass, for books that cannot be read while others can.
-type Tries = HashMap<MarketId, u32>;
 
 /// Dependencies of the order-book poller.
 #[derive(Clone)]
@@ -107,38 +101,36 @@ impl OrderbookPoll {
 impl Work for OrderbookPoll {
     async fn run(self, context: WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
-        let (mut pass_began, mut tries) = (None, Tries::new());
-        let mut retry = Retry::default();
+        let (mut pass, mut retry) = (Pass::default(), Retry::default());
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             if timetable.take_due(self.clock.now()) {
-                // An unfinished pass starts again: its oldest books then take turns with the busiest ones.
-                pass_began = Some(UnixSeconds::from(self.clock.now()));
+                pass.set_due();
             }
-            // Between passes, only markets whose book was never read are due.
-            let pass = context.pass(steps::READ_BOOKS);
-            match self.round(epoch, pass_began.unwrap_or(NEVER), &mut tries, &pass.trace(), &context).await {
+            let step = context.pass(steps::READ_BOOKS);
+            match self.round(epoch, &mut pass, &step.trace(), &context).await {
                 Ok(Round::RankingUnknown) => {
-                    pass.done();
+                    step.done();
                     context.pause(TICK).await;
                 }
                 Ok(Round::Read) => {
-                    pass.done();
+                    step.done();
                     self.status.succeeds("order books are read");
                     retry.reset();
                 }
                 Ok(Round::AllRead) => {
-                    pass.done();
-                    self.status.succeeds("order books are read");
-                    if pass_began.take().is_some() {
-                        tries.clear();
+                    step.done();
+                    if pass.has_read() {
+                        self.status.succeeds("order books are read");
+                    } else {
+                        self.status.idles("no order book is due");
                     }
                     self.status.set_state("idle");
                     context.pause(REST).await;
                 }
                 Err(error) => {
-                    pass.failed();
+                    step.failed();
                     let wait = retry.next_wait(error.retry_after());
                     self.status.fails(&error);
                     outage::poll_failed(&self.horizon, &self.database, &error, "reading order books", wait);
@@ -171,12 +163,12 @@ impl OrderbookPoll {
     /// Text that says what happened: the lease was lost, the database failed, or Horizon failed too often in a row.
     pub async fn poll_once(&self, context: &WorkContext) -> Result<(), String> {
         const FAILURES_MAX: u32 = 10;
-        let since = UnixSeconds::from(self.clock.now());
-        let (mut retry, mut failures, mut tries) = (Retry::default(), 0, Tries::new());
+        let mut pass = Pass::since(UnixSeconds::from(self.clock.now()));
+        let (mut retry, mut failures) = (Retry::default(), 0);
         loop {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
-            let pass = context.pass(steps::READ_BOOKS);
-            match self.round(epoch, since, &mut tries, &pass.trace(), context).await {
+            let step = context.pass(steps::READ_BOOKS);
+            match self.round(epoch, &mut pass, &step.trace(), context).await {
                 Ok(Round::Read) => (retry, failures) = (Retry::default(), 0),
                 Ok(Round::AllRead | Round::RankingUnknown) => return Ok(()),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
@@ -193,8 +185,7 @@ impl OrderbookPoll {
     async fn round(
         &self,
         epoch: i64,
-        since: UnixSeconds,
-        tries: &mut Tries,
+        pass: &mut Pass,
         cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<Round, PollError> {
@@ -202,24 +193,50 @@ impl OrderbookPoll {
             test_hooks::flood(&self.ranking, cause).await;
         }
         let Some(ranked) = self.ranking.ask(cause).await else { return Ok(Round::RankingUnknown) };
-        let given_up = |market: MarketId| tries.get(&market).is_some_and(|tries| *tries >= TRIES_MAX);
         let times = self.database.book_times().await?;
-        let read_at = times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();
+        let read_at: HashMap<MarketId, UnixSeconds> =
+            times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();
         let now = UnixSeconds::from(self.clock.now());
-        let wanted = queue(&ranked, &read_at, since, now, given_up, ROUND);
-        if wanted.is_empty() && since == NEVER {
-            return Ok(Round::AllRead);
-        }
-        if wanted.is_empty() {
+        let next = |pass: &Pass| {
+            queue(&ranked, &read_at, pass.start(), now, |market| pass.has_given_up(market), ROUND)
+        };
+        let mut wanted = next(pass);
+        let has_ended = pass.is_under_way() && wanted.is_empty();
+        if has_ended || pass.is_due() {
+            // At each due time, and not only at the end of a pass: with many markets and few requests none ends.
             let alive: Vec<MarketId> = ranked.iter().map(|market| market.market).collect();
             let removed = self.database.keep_books_of(epoch, &alive).await?;
-            let unreadable = alive.iter().filter(|market| given_up(**market)).count();
-            info!(books = alive.len(), removed, unreadable, "order books read");
+            if has_ended {
+                let unreadable = alive.iter().filter(|market| pass.has_given_up(**market)).count();
+                info!(books = alive.len(), removed, unreadable, "order books read");
+                pass.end();
+            } else if removed > 0 {
+                info!(removed, "order books of markets without trades removed");
+            }
+        }
+        if pass.is_due() {
+            // An unfinished pass starts again: its oldest books then take turns with the busiest ones.
+            pass.begin(now);
+            wanted = next(pass);
+        }
+        if wanted.is_empty() {
             return Ok(Round::AllRead);
         }
         self.status.set_state("reading");
-        let markets = self.database.market_assets(&wanted).await?;
-        let (mut failed, mut any_read) = (None, false);
+        self.read_round(epoch, &wanted, pass, cause, context).await
+    }
+
+    /// Reads these books and stores them.
+    async fn read_round(
+        &self,
+        epoch: i64,
+        wanted: &[MarketId],
+        pass: &mut Pass,
+        cause: &TraceContext,
+        context: &WorkContext,
+    ) -> Result<Round, PollError> {
+        let markets = self.database.market_assets(wanted).await?;
+        let (mut failed, mut any_read, mut unreadable) = (None, false, Vec::new());
         let mut reads = stream::iter(markets)
             .map(|market| self.read(market, cause))
             .buffer_unordered(AT_ONCE)
@@ -232,7 +249,7 @@ impl OrderbookPoll {
                     Ok((polled, book)) => books.push((market, polled, book)),
                     Err(error) => {
                         if is_its_own(&error) {
-                            *tries.entry(market).or_default() += 1;
+                            unreadable.push(market);
                             debug!(market, %error, "order book could not be read");
                         }
                         failed = Some(error);
@@ -241,12 +258,20 @@ impl OrderbookPoll {
             }
             if !books.is_empty() {
                 let recorded = self.database.record_books(epoch, &books).await?;
-                for market in recorded.refused {
-                    *tries.entry(market).or_default() += 1; // PostgreSQL would refuse it again
-                }
+                let is_stored = |market: &MarketId| !recorded.refused.contains(market);
+                books
+                    .iter()
+                    .map(|(market, ..)| *market)
+                    .filter(is_stored)
+                    .for_each(|market| pass.note_success(market));
+                unreadable.extend(recorded.refused); // PostgreSQL would refuse it again
                 any_read = true;
                 debug!(books = books.len(), "order books stored");
             }
+        }
+        // If none of a full round can be read, Horizon is to blame and not these books.
+        if any_read || wanted.len() < ROUND {
+            unreadable.into_iter().for_each(|market| pass.note_failure(market));
         }
         // Some books failed. If others were read, Horizon works, and the failed ones stay due for some attempts.
         failed.filter(|_| !any_read).map_or(Ok(Round::Read), |error| Err(error.into()))

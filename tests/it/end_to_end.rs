@@ -2,6 +2,7 @@
 
 mod assets;
 mod audit;
+mod books;
 mod budget;
 mod close_times;
 mod commands;
