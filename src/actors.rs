@@ -12,6 +12,7 @@ mod book_reading;
 pub mod candle_keeper;
 pub mod cleaner;
 pub mod intake;
+mod joint_health;
 pub mod json_writer;
 pub mod lake_ascent;
 pub mod lake_patience;

@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     envelope::Envelope,
+    joint_health::JointHealth,
     messages::PublicationReady,
     subjects,
     supervision::{
@@ -47,6 +48,13 @@ const LARGE_INTERVAL: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_millis(100);
 /// Duration after which a write counts as hanging, for example on a network file system whose server is gone.
 const HANGING_AFTER: Duration = Duration::from_secs(30);
+/// The same for a write of the files of the market API, which may take a minute on a busy machine.
+const OUTPUTS_HANGING_AFTER: Duration = Duration::from_secs(300);
+/// Parts of the work, for its health: the legacy files and those of the market API.
+const LEGACY: &str = "legacy files";
+const OUTPUTS: &str = "files of the market API";
+/// Detail of the check while all files are written.
+const WORKS: &str = "files follow the publications";
 /// Pause after a failed write, whatever the pace. A full disk is not tried with each tick.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Interval at which the drain checks for the end of the last write.
@@ -84,6 +92,8 @@ pub struct JsonWriter {
     /// Held shared by each write, and alone by the sweep. It outlives incarnations: the next one begins once the writes
     /// of the one before have ended, and so no old file replaces a newer one.
     writes: Arc<RwLock<()>>,
+    /// Health of both kinds of files.
+    health: JointHealth,
     state: State,
 }
 
@@ -142,7 +152,8 @@ impl DaemonActor for JsonWriter {
 
 impl JsonWriter {
     fn new(deps: JsonWriterDeps) -> Self {
-        Self { deps, writes: Arc::default(), state: State::default() }
+        let health = JointHealth::new(&deps.status);
+        Self { deps, writes: Arc::default(), health, state: State::default() }
     }
 
     fn is_due(&self, publication: &Publication) -> bool {
@@ -190,9 +201,8 @@ impl JsonWriter {
                     debug!(%trace, files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
-                    let written_at = Some(Arc::new(this.deps.clock.now()));
-                    this.deps.published.vitals.files_written_at.store(written_at);
-                    this.deps.status.succeeds("files follow the publications");
+                    this.health.succeeds(LEGACY, WORKS);
+                    this.note_written();
                     if this.state.failures.record_success() {
                         info!("files written again after a failure");
                     }
@@ -236,15 +246,13 @@ impl JsonWriter {
                 this.state.waiting_outputs.get_or_insert(retried);
             }
             match written {
-                Ok(()) if this.state.output_failures.record_success() => {
-                    info!("files of the market API written again after a failure");
+                Ok(()) => {
+                    this.health.succeeds(OUTPUTS, WORKS);
+                    if this.state.output_failures.record_success() {
+                        info!("files of the market API written again after a failure");
+                    }
                 }
-                Ok(()) => {}
-                Err(error) if this.state.output_failures.record_failure(&error, Instant::now()) => {
-                    let directory = this.deps.directory.display();
-                    warn!(%error, %directory, "files of the market API could not be written");
-                }
-                Err(_) => {}
+                Err(error) => this.outputs_failed(&error),
             }
         }));
     }
@@ -270,8 +278,24 @@ impl JsonWriter {
         if self.state.failures.record_failure(error, Instant::now()) {
             warn!(%error, directory = %self.deps.directory.display(), "files could not be written, retrying");
         }
-        self.deps.status.fails(&format_args!("{}: {error}", self.deps.directory.display()));
+        self.health.fails(LEGACY, &format_args!("{}: {error}", self.deps.directory.display()));
         self.deps.status.set_state(state);
+    }
+
+    fn outputs_failed(&mut self, error: &dyn Display) {
+        let directory = self.deps.directory.display();
+        if self.state.output_failures.record_failure(error, Instant::now()) {
+            warn!(%error, %directory, "files of the market API could not be written, retrying");
+        }
+        self.health.fails(OUTPUTS, &format_args!("{directory}: files of the market API: {error}"));
+    }
+
+    /// Notes the time of a write, unless the last write of the other files failed. `ticker_files_age_seconds` shows it.
+    fn note_written(&self) {
+        if self.health.is_whole() {
+            let written_at = Some(Arc::new(self.deps.clock.now()));
+            self.deps.published.vitals.files_written_at.store(written_at);
+        }
     }
 }
 
@@ -340,9 +364,12 @@ impl Actor for JsonWriter {
         self.begin_with_a_sweep(ctx);
         ctx.run_interval(TICK, |this, ctx| {
             this.deps.status.advance();
-            let hangs = |begun_at: Instant| begun_at.elapsed() >= HANGING_AFTER;
-            if this.state.is_writing && this.state.begun_at.is_some_and(hangs) {
+            let hangs = |begun_at: Option<Instant>, limit| begun_at.is_some_and(|at| at.elapsed() >= limit);
+            if this.state.is_writing && hangs(this.state.begun_at, HANGING_AFTER) {
                 this.write_failed(&"a write does not end", "hanging");
+            }
+            if this.state.is_writing_outputs && hangs(this.state.outputs_begun_at, OUTPUTS_HANGING_AFTER) {
+                this.outputs_failed(&"a write does not end");
             }
             this.write_if_due(ctx);
             this.write_outputs_if_due(ctx);
@@ -353,6 +380,7 @@ impl Actor for JsonWriter {
 impl Supervised for JsonWriter {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.state = State::default();
+        self.health = JointHealth::new(&self.deps.status);
     }
 }
 

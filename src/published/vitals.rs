@@ -203,7 +203,8 @@ pub struct Vitals {
     pub newest_by_pages: AtomicU32,
     /// Time of the last batch of trades that this replica committed. Written by the writers of trades.
     pub committed_at: ArcSwapOption<DateTime<Utc>>,
-    /// Time at which the files last agreed with a publication. Written by the JSON writer.
+    /// Time at which the legacy files last followed a publication while no other file failed. Written by the JSON
+    /// writer.
     pub files_written_at: ArcSwapOption<DateTime<Utc>>,
     /// True once the daemon shuts down.
     draining: AtomicBool,

@@ -117,6 +117,31 @@ fn an_outage_and_its_end_are_logged_once() {
 }
 
 #[test]
+fn files_of_the_market_api_that_cannot_be_written_fail_the_check_too() {
+    let sim = network(43, FaultPlan::none());
+    block_on(async {
+        let place = crate::support::postgres::open_tempdir();
+        let output = place.path().join("www");
+        std::fs::create_dir(&output).unwrap();
+        std::fs::write(output.join("v1"), "a file where the directory should be").unwrap();
+        let more = ["--output-dir", output.to_str().unwrap()];
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &more);
+        daemon.wait_for_publication();
+        wait_until("files fail", || check(&daemon, "files")["ok"] == false);
+        let seq = daemon.status()["seq"].as_i64();
+        let written = || std::fs::metadata(output.join("markets.json")).and_then(|file| file.modified()).ok();
+        let before = written();
+        wait_until("the legacy files are written", || {
+            daemon.status()["seq"].as_i64() > seq && written() > before
+        });
+        assert_eq!(check(&daemon, "files")["ok"], false, "they do not hide it");
+        std::fs::remove_file(output.join("v1")).unwrap();
+        wait_until("files are well", || check(&daemon, "files")["ok"] == true);
+        assert!(output.join("v1/markets.json").exists());
+    });
+}
+
+#[test]
 fn files_that_cannot_be_written_degrade_and_recover() {
     let sim = network(42, FaultPlan::none());
     block_on(async {

@@ -1,0 +1,71 @@
+//! Health of an actor whose work has several parts that fail independently. It works only if all of them work.
+
+use std::{cell::RefCell, collections::BTreeMap, fmt::Display, sync::Arc};
+
+use super::supervision::status::ChildStatus;
+
+/// Reports the health of several parts of an actor's work as one. The success of a part hides no failure of another.
+pub(super) struct JointHealth {
+    status: Arc<ChildStatus>,
+    /// Errors of the failing parts, by the names of the parts.
+    failing: RefCell<BTreeMap<&'static str, String>>,
+}
+
+impl JointHealth {
+    /// Creates the health of an actor. No part fails yet.
+    pub(super) fn new(status: &Arc<ChildStatus>) -> Self {
+        Self { status: Arc::clone(status), failing: RefCell::default() }
+    }
+
+    /// Records that a part works. `detail` is shown if no other part fails.
+    pub(super) fn succeeds(&self, part: &'static str, detail: &str) {
+        let mut failing = self.failing.borrow_mut();
+        failing.remove(part);
+        match failing.values().next() {
+            // Keeps the time of the first failure: since then, never did all parts work.
+            Some(error) => self.status.fails(error),
+            None => self.status.succeeds(detail),
+        }
+    }
+
+    /// Records that a part fails and is retried.
+    pub(super) fn fails(&self, part: &'static str, error: &dyn Display) {
+        self.failing.borrow_mut().insert(part, error.to_string());
+        self.status.fails(error);
+    }
+
+    /// Returns true if no part fails.
+    pub(super) fn is_whole(&self) -> bool {
+        self.failing.borrow().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actor_tree::trace::recorder::Recorder;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn a_part_that_works_hides_no_other_that_fails() {
+        let clock = SystemClock::shared();
+        let status = ChildStatus::new("poller", 8, Arc::clone(&clock), Recorder::off(clock));
+        let health = JointHealth::new(&status);
+        let shown = || status.health().map(|health| (health.ok, health.detail));
+        health.succeeds("look-ups", "works");
+        assert_eq!(shown(), Some((true, "works".into())));
+        health.fails("sweep", &"no pages");
+        let since = status.health().unwrap().at;
+        health.succeeds("look-ups", "works");
+        assert_eq!(shown(), Some((false, "no pages".into())));
+        assert!(!health.is_whole());
+        assert_eq!(status.health().unwrap().at, since, "the failure goes on");
+        health.fails("look-ups", &"no answer");
+        health.succeeds("sweep", "works");
+        assert_eq!(shown(), Some((false, "no answer".into())));
+        health.succeeds("look-ups", "works");
+        assert_eq!(shown(), Some((true, "works".into())));
+        assert!(health.is_whole());
+    }
+}
