@@ -1,6 +1,7 @@
 //! The asset poller: looks assets up at Horizon. First those of the busiest markets, one by one; then all assets in
 //! sweeps by schedule, and new ones one by one. It works while this replica leads.
 
+mod doubts;
 mod singles;
 mod standing;
 mod sweep;
@@ -12,6 +13,7 @@ use tracing::debug;
 
 use super::{
     envelope::Envelope,
+    joint_health::JointHealth,
     leadership::Leadership,
     messages::{AssetsLookedUp, AssetsSeen},
     outage,
@@ -30,6 +32,15 @@ use crate::{
     shutdown,
 };
 
+/// Parts of the work, for its health: look-ups of single assets, the sweep, and the form of Horizon's records.
+mod part {
+    pub(super) const LOOK_UPS: &str = "look-ups";
+    pub(super) const SWEEP: &str = "sweep";
+    pub(super) const RECORDS: &str = "records";
+}
+
+/// Detail of the check while all parts work.
+const WORKS: &str = "assets are looked up";
 /// Time limit for the TOML checker to acknowledge a message.
 const TOML_CHECKER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -73,8 +84,10 @@ impl DaemonActor for AssetPoller {
 
 impl Work for AssetPoll {
     async fn run(self, context: WorkContext) {
+        // Look-ups succeed whenever nothing is due. That must not hide a sweep that fails.
+        let health = JointHealth::new(&self.status);
         // Concurrently: a new asset must not wait behind a page of the sweep.
-        tokio::join!(self.look_up_forever(&context), self.sweep_forever(&context));
+        tokio::join!(self.look_up_forever(&context, &health), self.sweep_forever(&context, &health));
     }
 
     fn status(&self) -> &Arc<ChildStatus> {
@@ -113,10 +126,17 @@ impl AssetPoll {
         }
     }
 
-    /// Records a failure and waits before the next attempt.
-    async fn wait_after(&self, error: &PollError, retry: &mut Retry, context: &WorkContext) {
+    /// Records the failure of a part and waits before its next attempt.
+    async fn wait_after(
+        &self,
+        error: &PollError,
+        part: &'static str,
+        health: &JointHealth,
+        retry: &mut Retry,
+        context: &WorkContext,
+    ) {
         let wait = retry.next_wait(error.retry_after());
-        self.status.fails(error);
+        health.fails(part, error);
         outage::poll_failed(&self.horizon, &self.database, error, "looking assets up", wait);
         context.pause(wait).await;
     }

@@ -34,6 +34,13 @@ impl JointHealth {
         self.status.fails(error);
     }
 
+    /// Records that a part has nothing to do. It then does not fail, but that is no evidence that it works.
+    pub(super) fn rests(&self, part: &'static str, detail: &str) {
+        if self.failing.borrow().contains_key(part) {
+            self.succeeds(part, detail);
+        }
+    }
+
     /// Returns true if no part fails.
     pub(super) fn is_whole(&self) -> bool {
         self.failing.borrow().is_empty()
@@ -53,6 +60,8 @@ mod tests {
         let status = ChildStatus::new("poller", 8, Arc::clone(&clock), Recorder::off(clock));
         let health = JointHealth::new(&status);
         let shown = || status.health().map(|health| (health.ok, health.detail));
+        health.rests("sweep", "works");
+        assert_eq!(shown(), None, "rest is no evidence");
         health.succeeds("look-ups", "works");
         assert_eq!(shown(), Some((true, "works".into())));
         health.fails("sweep", &"no pages");
@@ -62,7 +71,7 @@ mod tests {
         assert!(!health.is_whole());
         assert_eq!(status.health().unwrap().at, since, "the failure goes on");
         health.fails("look-ups", &"no answer");
-        health.succeeds("sweep", "works");
+        health.rests("sweep", "works");
         assert_eq!(shown(), Some((false, "no answer".into())));
         health.succeeds("look-ups", "works");
         assert_eq!(shown(), Some((true, "works".into())));

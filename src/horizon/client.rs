@@ -35,7 +35,7 @@ use super::{
     problem::{self, problem},
     rate_limiter::RateLimiter,
     stream::{LIVE_SILENCE_MAX, TradeStream},
-    wire::{self, AssetRecord, AssetsPage, ReceivedTrade, RecordError, Root},
+    wire::{self, AssetAnswer, AssetsPage, ReceivedTrade, RecordError, Root},
 };
 
 /// Horizon's limit on the records of one page or stream.
@@ -226,11 +226,10 @@ impl HorizonClient {
         }
     }
 
-    /// Requests the record of one asset. `None` if the server does not know the asset or no account holds it.
-    pub async fn asset(&self, asset: &Asset) -> Result<Option<AssetRecord>, HorizonError> {
+    /// Requests the record of one asset.
+    pub async fn asset(&self, asset: &Asset) -> Result<AssetAnswer, HorizonError> {
         let path = format!("/assets?asset_code={}&asset_issuer={}", asset.code(), asset.issuer());
-        let page = wire::assets_page(&self.page("asset", &path).await?)?;
-        Ok(page.records.into_iter().find(|record| record.asset == *asset))
+        Ok(wire::assets_page(&self.page("asset", &path).await?)?.answer_about(asset))
     }
 
     /// Requests a page of all assets after `cursor`, in the server's order.

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::error::HorizonError;
 use crate::domain::instant::UnixSeconds;
 
-pub use asset::{AssetRecord, AssetsPage, assets_page};
+pub use asset::{AssetAnswer, AssetRecord, AssetsPage, assets_page};
 pub use order_book::order_book;
 pub use trade::{ReceivedTrade, RecordError, trade, trades_page};
 

@@ -13,6 +13,7 @@ mod graphql;
 mod history;
 mod hostile;
 mod lives;
+mod lookups;
 mod minutes;
 mod panics;
 mod readiness;

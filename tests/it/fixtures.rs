@@ -71,8 +71,8 @@ fn read(path: &Path, text: &str, counts: &mut Counts) {
             counts.spoiled += records.iter().filter(|record| record.is_err()).count();
         }
         Kind::Assets => {
-            let AssetsPage { records, next } = wire::assets_page(&body).unwrap();
-            assert!(next.is_some(), "{}", path.display());
+            let AssetsPage { records, count, next } = wire::assets_page(&body).unwrap();
+            assert!(next.is_some() && count == records.len(), "{}", path.display());
             counts.assets += records.len();
         }
         Kind::Book => {

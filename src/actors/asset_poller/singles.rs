@@ -6,18 +6,22 @@ use futures_util::{StreamExt, stream};
 use tracing::{debug, info, warn};
 
 use super::{
-    AssetPoll,
+    AssetPoll, WORKS,
+    doubts::Doubts,
+    part,
     standing::{gone, standing},
+    sweep::{SINGLES_MAX, may_sweep},
 };
 use crate::{
     actors::{
+        joint_health::JointHealth,
         poll_error::PollError,
         trace::context::TraceContext,
         worker::{TICK, WorkContext},
     },
     db::assets::AssetStanding,
     domain::{asset::Asset, conversions::SaturatingFrom, plain_text::listed, ranking::assets_of},
-    horizon::{HorizonClient, HorizonError, budget::Class, wire::AssetRecord},
+    horizon::{budget::Class, wire::AssetAnswer},
     outbound::retry::Retry,
     steps,
 };
@@ -25,9 +29,7 @@ use crate::{
 /// Interval at which assets to look up are searched without a message.
 const REST: Duration = Duration::from_secs(5);
 /// Single look-ups per round.
-const SINGLES: i64 = 20;
-/// Number of waiting assets beyond which a sweep is faster than single look-ups: one request returns 200 assets.
-pub(super) const SINGLES_MAX: i64 = 300;
+const SINGLES: usize = 20;
 /// Concurrent requests for single assets.
 const AT_ONCE: usize = 4;
 /// Number of the busiest markets whose assets come first on an empty database, before everything but the stream.
@@ -49,6 +51,8 @@ enum First {
 enum Round {
     /// Some assets were looked up.
     LookedUp,
+    /// All assets that are left were just unknown to Horizon, and wait for their second look-up.
+    Doubtful,
     /// No asset was left to be looked up singly when everything up to this batch was committed.
     NothingDue { all_upto: i64 },
 }
@@ -70,20 +74,25 @@ impl First {
 
 impl AssetPoll {
     /// Looks assets up one by one, in a loop.
-    pub(super) async fn look_up_forever(&self, context: &WorkContext) {
+    pub(super) async fn look_up_forever(&self, context: &WorkContext, health: &JointHealth) {
         let (mut first, mut retry) = (First::Unknown, Retry::default());
+        let mut doubts = Doubts::default();
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             let pass = context.pass(steps::LOOK_UP_ASSETS);
-            match self.look_up_singly(epoch, &mut first, &pass.trace(), context).await {
+            match self.look_up_singly(epoch, &mut first, &mut doubts, &pass.trace(), context).await {
                 Ok(Round::LookedUp) => {
-                    self.status.succeeds("the last lookup succeeded");
+                    health.succeeds(part::LOOK_UPS, WORKS);
                     retry.reset();
                     self.notify(0, &pass.done()).await;
                 }
+                Ok(Round::Doubtful) => {
+                    pass.done();
+                    context.pause_until_woken(TICK).await;
+                }
                 Ok(Round::NothingDue { all_upto }) => {
-                    self.status.succeeds("the last lookup succeeded");
+                    health.succeeds(part::LOOK_UPS, WORKS);
                     retry.reset();
                     self.notify(all_upto, &pass.done()).await;
                     self.status.set_state("idle");
@@ -91,7 +100,7 @@ impl AssetPoll {
                 }
                 Err(error) => {
                     pass.failed();
-                    self.wait_after(&error, &mut retry, context).await;
+                    self.wait_after(&error, part::LOOK_UPS, health, &mut retry, context).await;
                 }
             }
         }
@@ -102,6 +111,7 @@ impl AssetPoll {
         &self,
         epoch: i64,
         first: &mut First,
+        doubts: &mut Doubts,
         cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<Round, PollError> {
@@ -116,11 +126,16 @@ impl AssetPoll {
         }
         let ranked = self.ranking.ask(cause).await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));
-        let due = self.database.due_assets(&busiest, SINGLES).await?;
+        let limit = SINGLES.saturating_add(doubts.len());
+        let due = self.database.due_assets(&busiest, i64::saturating_from(limit)).await?;
         let mut wanted = due.assets;
-        if matches!(first, First::Running(_)) || due.count > SINGLES_MAX {
-            // The others wait: for a sweep, or until the busiest markets are known.
+        if self.others_wait(first, due.count).await? {
             wanted.truncate(usize::saturating_from(due.ranked));
+        }
+        let is_any_due = !wanted.is_empty();
+        let wanted = doubts.ready(wanted, SINGLES, self.clock.monotonic());
+        if is_any_due && wanted.is_empty() {
+            return Ok(Round::Doubtful);
         }
         let class = first.class(wanted.len(), ranked.len());
         if wanted.is_empty() {
@@ -128,14 +143,27 @@ impl AssetPoll {
             return Ok(Round::NothingDue { all_upto: if ranked.is_empty() { 0 } else { all_upto } });
         }
         self.status.set_state("looking up");
-        self.look_up(epoch, &wanted, class, cause, context).await?;
+        self.look_up(epoch, &wanted, doubts, class, cause, context).await?;
         Ok(Round::LookedUp)
+    }
+
+    /// Returns true if only assets of the busiest markets are looked up singly now. The others wait for a sweep, or
+    /// until those are known. After a sweep all are looked up, however many: it has not contained them.
+    async fn others_wait(&self, first: &First, due: i64) -> Result<bool, PollError> {
+        let is_first = matches!(first, First::Running(_));
+        if !is_first && due <= SINGLES_MAX {
+            return Ok(false);
+        }
+        let sweep = self.database.asset_sweep().await?;
+        Ok(is_first && sweep.finished_at.is_none()
+            || due > SINGLES_MAX && may_sweep(&sweep, self.clock.now()))
     }
 
     async fn look_up(
         &self,
         epoch: i64,
         assets: &[Asset],
+        doubts: &mut Doubts,
         class: Class,
         cause: &TraceContext,
         context: &WorkContext,
@@ -143,22 +171,29 @@ impl AssetPoll {
         let horizon = self.horizon.of_class(class).caused_by(cause);
         let mut failed = None;
         let (mut standings, mut unreadable) = (Vec::<AssetStanding>::new(), Vec::new());
-        let mut found = stream::iter(assets.iter().copied())
+        let mut answers = stream::iter(assets.iter().copied())
             .map(|asset| {
                 let horizon = &horizon;
-                async move { (asset, find(horizon, &asset).await) }
+                async move { (asset, horizon.asset(&asset).await) }
             })
             .buffer_unordered(AT_ONCE);
-        while let Some((asset, found)) = found.next().await {
+        while let Some((asset, answer)) = answers.next().await {
             context.advance();
-            match found {
-                Ok(Some(record)) => match standing(&record, self.requires_toml) {
-                    Some(found) => standings.push(found),
-                    None => unreadable.push(asset),
-                },
-                Ok(None) => standings.push(gone(asset)),
-                Err(error) => failed = Some(error),
+            match answer {
+                Ok(AssetAnswer::Unknown) => {
+                    if doubts.confirm(asset, self.clock.monotonic()) {
+                        standings.push(gone(asset));
+                    }
+                    continue;
+                }
+                Ok(AssetAnswer::Record(record)) => standings.push(standing(&record, self.requires_toml)),
+                Ok(AssetAnswer::Unreadable) => unreadable.push(asset),
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
             }
+            doubts.dismiss(&asset);
         }
         if !standings.is_empty() {
             let now = self.clock.now();
@@ -170,19 +205,11 @@ impl AssetPoll {
             warn!(
                 count = assets.len(),
                 assets = listed(&assets),
-                "supply of assets could not be read, their rows are unchanged"
+                "records of assets could not be read, their rows are unchanged"
             );
             self.database.postpone_assets(epoch, &unreadable, self.clock.now()).await?;
         }
         failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-}
-
-/// Looks an asset up. An asset that Horizon does not know loses its trades, so Horizon must say so twice.
-async fn find(horizon: &HorizonClient, asset: &Asset) -> Result<Option<AssetRecord>, HorizonError> {
-    match horizon.asset(asset).await? {
-        Some(record) => Ok(Some(record)),
-        None => horizon.asset(asset).await,
     }
 }
 

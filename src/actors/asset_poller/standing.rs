@@ -13,14 +13,14 @@ use crate::{
 /// Longest link to a stellar.toml. A home domain has at most 32 characters, and PostgreSQL could not index long links.
 const TOML_URL_BYTES_MAX: usize = 512;
 
-/// Returns what is stored of an asset; none if its supply is unreadable, and then the stored row must not change.
-pub(super) fn standing(record: &AssetRecord, requires_toml: bool) -> Option<AssetStanding> {
-    let supply = record.balances_authorized?.stroops();
+/// Returns what is stored of an asset.
+pub(super) fn standing(record: &AssetRecord, requires_toml: bool) -> AssetStanding {
+    let supply = record.balances_authorized.stroops();
     let link =
         Some(record.toml_url.as_str()).filter(|url| url.len() <= TOML_URL_BYTES_MAX).unwrap_or_default();
     let found =
         Standing { code: record.asset.code(), accounts: record.accounts_authorized, supply, toml_url: link };
-    Some(AssetStanding {
+    AssetStanding {
         asset: record.asset,
         meets_rules: may_be_valid(&found, requires_toml),
         num_accounts: i64::saturating_from(record.accounts_authorized),
@@ -28,7 +28,7 @@ pub(super) fn standing(record: &AssetRecord, requires_toml: bool) -> Option<Asse
         auth_required: record.auth_required,
         auth_revocable: record.auth_revocable,
         toml_url: link.replace('\0', ""), // PostgreSQL's text cannot hold NUL
-    })
+    }
 }
 
 /// Returns what is stored of an asset that Horizon does not list (any more).
@@ -46,15 +46,15 @@ mod tests {
         let record = |toml_url: String| AssetRecord {
             asset: Asset::issued("TEA", &address(1)).unwrap(),
             accounts_authorized: 12,
-            balances_authorized: Total::from_stroops(7).ok(),
+            balances_authorized: Total::from_stroops(7).unwrap(),
             auth_required: true,
             auth_revocable: false,
             toml_url,
         };
-        let found = standing(&record("https://tea.example/\0.well-known/stellar.toml".into()), true).unwrap();
+        let found = standing(&record("https://tea.example/\0.well-known/stellar.toml".into()), true);
         assert_eq!(found.toml_url, "https://tea.example/.well-known/stellar.toml");
         assert!(found.meets_rules && found.auth_required);
-        let found = standing(&record(format!("https://{}.example", "a".repeat(5_000))), true).unwrap();
+        let found = standing(&record(format!("https://{}.example", "a".repeat(5_000))), true);
         assert_eq!((found.toml_url.as_str(), found.meets_rules), ("", false));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tracing::info;
+use chrono::{DateTime, Utc};
+use tracing::{debug, info};
 
-use super::{AssetPoll, singles::SINGLES_MAX, standing::standing};
+use super::{AssetPoll, WORKS, part, standing::standing};
 use crate::{
     actors::{
+        joint_health::JointHealth,
         outage,
         poll_error::PollError,
         timetable::Timetable,
@@ -14,13 +16,18 @@ use crate::{
         worker::{TICK, WorkContext},
     },
     db::assets::{AssetStanding, AssetSweep},
-    horizon::budget::Class,
+    horizon::{HorizonError, budget::Class},
     outbound::retry::Retry,
     steps,
 };
 
-/// Shortest time between two sweeps that are made for the sake of new assets.
+/// Number of waiting assets beyond which a sweep is faster than single look-ups: one request returns 200 assets.
+pub(super) const SINGLES_MAX: i64 = 300;
+/// Shortest time between two sweeps that are made for the sake of new assets. It is as long as the last sweep if that
+/// took longer: in between, assets that no sweep contains are looked up singly.
 const SWEEP_AGAIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// Longest such time.
+const SWEEP_AGAIN_MAX: chrono::TimeDelta = chrono::TimeDelta::hours(6);
 /// Interval at which a due sweep is looked for.
 const REST: Duration = Duration::from_secs(2);
 /// Failures in a row after which a command that sweeps once gives up.
@@ -28,46 +35,82 @@ const FAILURES_MAX: u32 = 10;
 
 impl AssetPoll {
     /// Sweeps all assets by schedule, in a loop.
-    pub(super) async fn sweep_forever(&self, context: &WorkContext) {
+    pub(super) async fn sweep_forever(&self, context: &WorkContext, health: &JointHealth) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
-        let (mut retry, mut is_due) = (Retry::default(), false);
+        let (mut retry, mut refusals) = (Retry::default(), Refusals::default());
+        let mut is_due = false;
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             // A sweep stays due until its first page is stored. Taken even if a sweep is under way: a sweep continued
             // after a restart is the one that is due at start.
             is_due |= timetable.take_due(self.clock.now());
-            match self.sweep_if_due(epoch, is_due).await {
-                Ok(true) => {
+            match self.sweep_if_due(epoch, is_due, health).await {
+                Ok(Some(page)) => {
                     is_due = false;
                     retry.reset();
+                    if page.is_last() {
+                        refusals = Refusals::default();
+                    }
+                    // A sweep that began again has come nowhere yet.
+                    if !refusals.are_there {
+                        health.succeeds(part::SWEEP, WORKS);
+                    }
                 }
-                Ok(false) => context.pause(REST).await,
-                Err(error) => self.wait_after(&error, &mut retry, context).await,
+                Ok(None) => {
+                    health.rests(part::SWEEP, WORKS);
+                    context.pause(REST).await;
+                }
+                Err(error) => {
+                    let retry = if is_refusal(&error) { refusals.add() } else { &mut retry };
+                    self.wait_after(&error, part::SWEEP, health, retry, context).await;
+                }
             }
         }
     }
 
-    /// Reads the next page if a sweep is due or under way. Returns true if it did.
-    async fn sweep_if_due(&self, epoch: i64, is_due: bool) -> Result<bool, PollError> {
+    /// Reads the next page if a sweep is due or under way. Returns none if not.
+    async fn sweep_if_due(
+        &self,
+        epoch: i64,
+        is_due: bool,
+        health: &JointHealth,
+    ) -> Result<Option<SweptPage>, PollError> {
         let now = self.clock.now();
         let mut sweep = self.database.asset_sweep().await?;
         if sweep.began_at.is_none() {
-            let rested = sweep.finished_at.is_none_or(|finished| now - finished > SWEEP_AGAIN);
-            let many_wait = rested && self.database.due_assets(&[], 1).await?.count > SINGLES_MAX;
+            let many_wait =
+                has_rested(&sweep, now) && self.database.due_assets(&[], 1).await?.count > SINGLES_MAX;
             if !is_due && !many_wait {
-                return Ok(false);
+                return Ok(None);
             }
             sweep = AssetSweep { token: None, began_at: Some(now), ..sweep };
         }
         self.status.set_state("sweeping");
         let step = self.status.step(steps::LOOK_UP_ASSETS, None);
-        let next = self.sweep_step(epoch, &sweep, &step.trace()).await?;
+        let page = match self.sweep_step(epoch, &sweep, &step.trace()).await {
+            Ok(page) => page,
+            Err(error) => {
+                step.failed();
+                if is_refusal(&error) && sweep.token.is_some() {
+                    // The stored token leads nowhere, however often it is tried.
+                    let again = AssetSweep { token: None, began_at: Some(now), ..sweep };
+                    self.database.record_standings(epoch, &[], self.requires_toml, Some(&again), now).await?;
+                }
+                return Err(error);
+            }
+        };
         let cause = step.done();
-        if next.began_at.is_none() {
+        if page.records > 0 && page.unreadable == page.records {
+            let error = format!("none of {} asset records of a page of Horizon can be read", page.records);
+            health.fails(part::RECORDS, &error);
+        } else if page.records > 0 {
+            health.rests(part::RECORDS, WORKS);
+        }
+        if page.is_last() {
             self.notify(0, &cause).await;
         }
-        Ok(true)
+        Ok(Some(page))
     }
 
     /// Sweeps all assets once, from the beginning.
@@ -82,9 +125,9 @@ impl AssetPoll {
             let epoch = self.leadership.epoch().ok_or("the lease was lost")?;
             let step = self.status.step(steps::LOOK_UP_ASSETS, None);
             match self.sweep_step(epoch, &sweep, &step.trace()).await {
-                Ok(next) => {
+                Ok(page) => {
                     step.done();
-                    (sweep, retry, failures) = (next, Retry::default(), 0);
+                    (sweep, retry, failures) = (page.next, Retry::default(), 0);
                 }
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
@@ -98,13 +141,13 @@ impl AssetPoll {
         Ok(())
     }
 
-    /// Reads and stores the next page of the sweep. Returns the position after it.
+    /// Reads and stores the next page of the sweep.
     pub(super) async fn sweep_step(
         &self,
         epoch: i64,
         sweep: &AssetSweep,
         cause: &TraceContext,
-    ) -> Result<AssetSweep, PollError> {
+    ) -> Result<SweptPage, PollError> {
         let horizon = self.horizon.of_class(Class::Assets).caused_by(cause);
         let mut page = horizon.assets_page(sweep.token.as_deref()).await?;
         if page.next.is_none() {
@@ -118,11 +161,89 @@ impl AssetPoll {
             AssetSweep { token: page.next, ..sweep.clone() }
         };
         let standings: Vec<AssetStanding> =
-            page.records.iter().filter_map(|record| standing(record, self.requires_toml)).collect();
+            page.records.iter().map(|record| standing(record, self.requires_toml)).collect();
         self.database.record_standings(epoch, &standings, self.requires_toml, Some(&next), now).await?;
         if is_last {
             info!(began_at = sweep.began_at.map(|at| at.to_rfc3339()), "sweep of all assets complete");
         }
-        Ok(next)
+        let unreadable = page.count.saturating_sub(standings.len());
+        if unreadable > 0 {
+            // Those that were traded are looked up singly. Their names are logged then.
+            debug!(unreadable, records = page.count, "asset records of a page could not be read");
+        }
+        Ok(SweptPage { next, records: page.count, unreadable })
+    }
+}
+
+/// Result of a page of the sweep.
+pub(super) struct SweptPage {
+    /// Position after the page.
+    next: AssetSweep,
+    /// Number of records.
+    records: usize,
+    /// Number of records that cannot be read.
+    unreadable: usize,
+}
+
+impl SweptPage {
+    /// Returns true if the sweep is complete.
+    const fn is_last(&self) -> bool {
+        self.next.began_at.is_none()
+    }
+}
+
+/// Returns true if a sweep is under way, or may begin for the sake of new assets.
+pub(super) fn may_sweep(sweep: &AssetSweep, now: DateTime<Utc>) -> bool {
+    sweep.began_at.is_some() || has_rested(sweep, now)
+}
+
+/// Returns true if a sweep may begin for the sake of new assets.
+fn has_rested(sweep: &AssetSweep, now: DateTime<Utc>) -> bool {
+    let Some(finished_at) = sweep.finished_at else { return true };
+    let took = sweep.swept_from.map_or(SWEEP_AGAIN, |began_at| finished_at - began_at);
+    now - finished_at > took.clamp(SWEEP_AGAIN, SWEEP_AGAIN_MAX)
+}
+
+/// Refusals of the sweep's tokens since a sweep was last complete. Their waits grow although the first pages of each
+/// new sweep can be read.
+#[derive(Default)]
+struct Refusals {
+    are_there: bool,
+    waits: Retry,
+}
+
+impl Refusals {
+    fn add(&mut self) -> &mut Retry {
+        self.are_there = true;
+        &mut self.waits
+    }
+}
+
+/// Returns true if Horizon refuses the request itself.
+const fn is_refusal(error: &PollError) -> bool {
+    matches!(error, PollError::Horizon(HorizonError::Problem { status: 400, .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sweeps_for_new_assets_leave_as_much_time_as_they_took_but_ten_minutes_at_least() {
+        let at = |minutes: i64| DateTime::from_timestamp(minutes * 60, 0);
+        let rested = |took: i64, since: i64| {
+            let sweep = AssetSweep {
+                swept_from: at(10_000 - took),
+                finished_at: at(10_000),
+                ..AssetSweep::default()
+            };
+            has_rested(&sweep, at(10_000 + since).unwrap())
+        };
+        assert_eq!(
+            [(1, 10), (1, 11), (60, 60), (60, 61)].map(|(took, since)| rested(took, since)),
+            [false, true, false, true]
+        );
+        assert!(rested(5_000, 361) && rested(-5_000, 11), "a clock that jumped puts no sweep off for days");
+        assert!(has_rested(&AssetSweep::default(), at(1).unwrap()));
     }
 }

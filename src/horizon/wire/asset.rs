@@ -11,8 +11,22 @@ use crate::domain::{amount::Total, asset::Asset};
 pub struct AssetsPage {
     /// Valid records. Others are skipped.
     pub records: Vec<AssetRecord>,
-    /// Cursor of the next page, or `None` if this page is empty and therefore the last.
+    /// Number of all records, also of those that are not valid.
+    pub count: usize,
+    /// Cursor of the next page, or `None` if this page is empty and therefore the last. Also `None` if no record says
+    /// which asset it is of: then nothing leads on.
     pub next: Option<String>,
+}
+
+/// Answer about one asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssetAnswer {
+    /// The asset's record.
+    Record(AssetRecord),
+    /// Records of which none can be read as this asset's. It may still exist.
+    Unreadable,
+    /// No record: the server does not know the asset, or no account holds it.
+    Unknown,
 }
 
 /// Record of `/assets`, with the fields that the ticker uses.
@@ -22,8 +36,8 @@ pub struct AssetRecord {
     pub asset: Asset,
     /// Number of accounts authorised to hold it.
     pub accounts_authorized: u64,
-    /// Supply held by those accounts, or `None` if the server's text is not a valid amount.
-    pub balances_authorized: Option<Total>,
+    /// Supply held by those accounts.
+    pub balances_authorized: Total,
     /// True if holders need the issuer's authorisation.
     pub auth_required: bool,
     /// True if the issuer can revoke an authorisation.
@@ -33,61 +47,75 @@ pub struct AssetRecord {
 }
 
 #[derive(Deserialize)]
-struct WireAsset {
+struct WireIdentity {
     asset_code: String,
     asset_issuer: String,
-    #[serde(default)]
-    accounts: WireAccounts,
-    #[serde(default)]
-    balances: WireBalances,
-    #[serde(default)]
-    num_accounts: u64,
-    #[serde(default)]
-    amount: String,
-    #[serde(default)]
+}
+
+/// The rest of a record. Every field that is missing, null or of another type makes the record invalid: a default would
+/// make the asset invalid, and take its markets out of all lists. Of each figure there is a new and an old name.
+#[derive(Deserialize)]
+struct WireAsset {
+    accounts: Option<WireAccounts>,
+    balances: Option<WireBalances>,
+    num_accounts: Option<u64>,
+    amount: Option<String>,
     flags: WireFlags,
-    #[serde(default, rename = "_links")]
+    #[serde(rename = "_links")]
     links: WireLinks,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct WireAccounts {
     authorized: Option<u64>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct WireBalances {
     authorized: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct WireFlags {
     auth_required: bool,
     auth_revocable: bool,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct WireLinks {
     toml: WireLink,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct WireLink {
     href: String,
+}
+
+impl AssetsPage {
+    /// Returns what a page that was requested for one asset says about it.
+    #[must_use]
+    pub fn answer_about(self, asset: &Asset) -> AssetAnswer {
+        match self.records.into_iter().find(|record| record.asset == *asset) {
+            Some(record) => AssetAnswer::Record(record),
+            None if self.count == 0 => AssetAnswer::Unknown,
+            None => AssetAnswer::Unreadable,
+        }
+    }
 }
 
 /// Parses a page of assets.
 pub fn assets_page(body: &Bytes) -> Result<AssetsPage, HorizonError> {
     let page: Page<'_> = read(body)?;
-    let records: Vec<AssetRecord> =
-        page.embedded.records.iter().filter_map(|record| read_asset(record.get())).collect();
-    let next = page.embedded.records.last().and_then(|record| token(record.get()));
-    // If the last record has no token, continue after the last valid record. Records between them are read again.
-    let next = next.or_else(|| records.last().map(|record| paging_token(&record.asset)));
-    Ok(AssetsPage { records, next })
+    let all = &page.embedded.records;
+    let records = all.iter().filter_map(|record| read_asset(record.get())).collect();
+    let next = all.last().and_then(|last| {
+        let identified = |text: &str| Some(paging_token(&identity(text)?));
+        // If nothing identifies the last record, continue after the last one before it. Those between are read again.
+        identified(last.get())
+            .or_else(|| token(last.get()))
+            .or_else(|| all.iter().rev().find_map(|record| identified(record.get())))
+    });
+    Ok(AssetsPage { records, count: all.len(), next })
 }
 
 #[derive(Deserialize)]
@@ -95,25 +123,33 @@ struct AssetToken<'a> {
     paging_token: &'a str,
 }
 
-/// Paging token of a record. It goes into the next request unescaped, so a token that needs an escape is ignored.
+/// Paging token of a record, if it has the usual form. Horizon would refuse another one, and the sweep would stop.
 fn token(record: &str) -> Option<String> {
     let wire: AssetToken<'_> = serde_json::from_str(record).ok()?;
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    (!wire.paging_token.is_empty() && plain(wire.paging_token)).then(|| wire.paging_token.to_owned())
+    let mut parts = wire.paging_token.split('_');
+    let asset = Asset::issued(parts.next()?, parts.next()?).ok()?;
+    Some(paging_token(&asset)).filter(|token| token == wire.paging_token)
 }
 
 fn paging_token(asset: &Asset) -> String {
     format!("{}_{}_{}", asset.code(), asset.issuer(), asset.kind())
 }
 
+fn identity(text: &str) -> Option<Asset> {
+    let wire: WireIdentity = serde_json::from_str(text).ok()?;
+    Asset::issued(&wire.asset_code, &wire.asset_issuer).ok()
+}
+
 fn read_asset(text: &str) -> Option<AssetRecord> {
+    let asset = identity(text)?;
     let wire: WireAsset = serde_json::from_str(text).ok()?;
     // Old servers send `amount` and `num_accounts` instead.
-    let supply = wire.balances.authorized.unwrap_or(wire.amount);
+    let supply = wire.balances.and_then(|balances| balances.authorized).or(wire.amount)?;
+    let accounts = wire.accounts.and_then(|accounts| accounts.authorized).or(wire.num_accounts)?;
     Some(AssetRecord {
-        asset: Asset::issued(&wire.asset_code, &wire.asset_issuer).ok()?,
-        accounts_authorized: wire.accounts.authorized.unwrap_or(wire.num_accounts),
-        balances_authorized: Total::parse(&supply).ok(),
+        asset,
+        accounts_authorized: accounts,
+        balances_authorized: Total::parse(&supply).ok()?,
         auth_required: wire.flags.auth_required,
         auth_revocable: wire.flags.auth_revocable,
         toml_url: wire.links.toml.href,

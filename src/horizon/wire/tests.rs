@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::amount::Total;
+use crate::domain::asset::Asset;
 use crate::domain::cursor::PagingToken;
 use crate::domain::test_support::address;
 use proptest::prelude::*;
@@ -109,31 +109,39 @@ fn rejects_bodies_that_are_not_pages() {
     }
 }
 
+/// Makes an asset record as a new server sends it.
+fn asset_record() -> Value {
+    json!({"_links": {"toml": {"href": "https://tea.example/.well-known/stellar.toml"}}, "asset_code": "TEA",
+        "asset_issuer": address(1), "accounts": {"authorized": 12, "unauthorized": 3},
+        "balances": {"authorized": "7.0000000"}, "flags": {"auth_required": true, "auth_revocable": false}})
+}
+
+fn page_of(records: &[Value]) -> AssetsPage {
+    assets_page(&bytes(&json!({"_embedded": {"records": records}}))).unwrap()
+}
+
 #[test]
 fn assets_of_new_and_old_servers() {
+    let mut old = asset_record();
+    let fields = old.as_object_mut().unwrap();
+    ["accounts", "balances"].into_iter().for_each(|name| drop(fields.remove(name)));
+    fields.extend([("num_accounts".to_owned(), json!(12)), ("amount".to_owned(), json!("7.0000000"))]);
+    let page = page_of(&[asset_record(), old, json!({"asset_code": "?"})]);
+    assert_eq!((page.records.len(), page.count), (2, 3));
+    assert_eq!(page.next, Some(format!("TEA_{}_credit_alphanum4", address(1))), "the last valid record");
+    assert_eq!(page.records[0], page.records[1]);
+    let new = &page.records[0];
+    assert_eq!((new.accounts_authorized, new.balances_authorized.stroops()), (12, 70_000_000));
     let toml = "https://tea.example/.well-known/stellar.toml";
-    let new = json!({"_links": {"toml": {"href": toml}}, "asset_code": "TEA", "asset_issuer": address(1),
-        "accounts": {"authorized": 12, "unauthorized": 3}, "balances": {"authorized": "7.0000000"},
-        "flags": {"auth_required": true, "auth_revocable": false}});
-    let old = json!({"_links": {"toml": {"href": toml}}, "asset_code": "TEA", "asset_issuer": address(1),
-        "num_accounts": 12, "amount": "7.0000000", "flags": {"auth_required": true, "auth_revocable": false}});
-    let page = bytes(&json!({"_embedded": {"records": [new, old, {"asset_code": "?"}]}}));
-    let AssetsPage { records, next } = assets_page(&page).unwrap();
-    assert_eq!(records.len(), 2);
-    assert_eq!(next, Some(format!("TEA_{}_credit_alphanum4", address(1))), "the last valid record");
-    assert_eq!(records[0], records[1]);
-    let supply = records[0].balances_authorized.map(Total::stroops);
-    assert_eq!((records[0].accounts_authorized, supply), (12, Some(70_000_000)));
-    assert_eq!((records[0].toml_url.as_str(), records[0].auth_required), (toml, true));
+    assert_eq!((new.toml_url.as_str(), new.auth_required), (toml, true));
 }
 
 #[test]
 fn the_supply_may_exceed_an_amount_and_an_invalid_one_is_not_zero() {
     let supply = |text: &str| {
-        let record =
-            json!({"asset_code": "TEA", "asset_issuer": address(1), "balances": {"authorized": text}});
-        let page = assets_page(&bytes(&json!({"_embedded": {"records": [record]}}))).unwrap();
-        page.records[0].balances_authorized.map(Total::stroops)
+        let mut record = asset_record();
+        record["balances"]["authorized"] = text.into();
+        page_of(&[record]).records.first().map(|record| record.balances_authorized.stroops())
     };
     assert_eq!(supply("1844674407370.9551614"), Some(2 * i128::from(i64::MAX)));
     assert_eq!(supply("0.0000000"), Some(0));
@@ -142,19 +150,54 @@ fn the_supply_may_exceed_an_amount_and_an_invalid_one_is_not_zero() {
     }
 }
 
+/// No missing, null or odd field is taken for "no holders", "no file" or "no such asset".
+#[test]
+fn an_asset_record_with_a_field_of_another_form_is_unreadable_and_not_unknown() {
+    let tea = Asset::issued("TEA", &address(1)).unwrap();
+    assert!(matches!(page_of(&[asset_record()]).answer_about(&tea), AssetAnswer::Record(_)));
+    assert_eq!(page_of(&[]).answer_about(&tea), AssetAnswer::Unknown);
+    assert_eq!(page_of(&[json!({"asset_code": 7})]).answer_about(&tea), AssetAnswer::Unreadable);
+    let paths = [
+        "/accounts/authorized",
+        "/balances/authorized",
+        "/flags/auth_required",
+        "/flags/auth_revocable",
+        "/_links/toml/href",
+    ];
+    for path in paths {
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        for depth in 1..=parts.len() {
+            let (last, above) = parts[..depth].split_last().unwrap();
+            let above: String = above.iter().map(|part| format!("/{part}")).collect();
+            for odd in [None, Some(Value::Null), Some(json!([true]))] {
+                let mut record = asset_record();
+                let fields = record.pointer_mut(&above).unwrap().as_object_mut().unwrap();
+                match odd.clone() {
+                    None => drop(fields.remove(*last)),
+                    Some(odd) => drop(fields.insert((*last).to_owned(), odd)),
+                }
+                let answer = page_of(&[record]).answer_about(&tea);
+                assert_eq!(answer, AssetAnswer::Unreadable, "{path} {depth} {odd:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_next_page_begins_after_the_last_record_even_if_invalid() {
-    let page = |token: &str| bytes(&json!({"_embedded": {"records": [{"paging_token": token}]}}));
-    assert_eq!(
-        assets_page(&page("TEA_GA_credit_alphanum4")).unwrap().next.unwrap(),
-        "TEA_GA_credit_alphanum4"
-    );
-    assert_eq!(
-        assets_page(&page("TEA&limit=1")).unwrap().next,
-        None,
-        "a token that needs an escape is ignored"
-    );
-    assert_eq!(assets_page(&bytes(&json!({"_embedded": {"records": []}}))).unwrap(), AssetsPage::default());
+    let token = |code: &str| format!("{code}_{}_credit_alphanum4", address(1));
+    let next = |records: &[Value]| page_of(records).next;
+    assert_eq!(next(&[json!({"paging_token": token("TEA")})]), Some(token("TEA")));
+    let mut odd_token = asset_record();
+    odd_token["paging_token"] = "x".into();
+    assert_eq!(next(&[odd_token]), Some(token("TEA")), "the identity of a record is its token");
+    let odd = ["x", "TEA&limit=1", "TEA_GA_credit_alphanum4", &token("TEA").replace("num4", "num12"), ""];
+    for refused in odd {
+        let record = json!({"paging_token": refused});
+        assert_eq!(next(std::slice::from_ref(&record)), None, "{refused:?}: Horizon would refuse it");
+        assert_eq!(next(&[asset_record(), record]), Some(token("TEA")), "{refused:?}");
+    }
+    assert_eq!(page_of(&[]), AssetsPage::default());
 }
 
 #[test]
