@@ -8,7 +8,8 @@ use tracing::warn;
 use super::{Database, DbError};
 
 impl Database {
-    /// Takes the lease for `ttl` if it has expired. Returns its epoch, or none if another replica holds it. Restores
+    /// Takes the lease for `ttl` if it has expired, or if its end is so late that the server's clock must have been
+    /// ahead when it was taken. Returns its epoch, or none if another replica holds it. Restores
     /// the row if somebody deleted it.
     ///
     /// # Errors

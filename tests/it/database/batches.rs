@@ -126,6 +126,20 @@ async fn the_lease_is_one_holders_until_it_ends() {
     assert!(scene.database.take_lease("another", TTL).await.unwrap() > Some(scene.epoch));
 }
 
+#[tokio::test]
+async fn a_lease_of_a_clock_that_was_ahead_is_taken_and_its_writer_is_fenced() {
+    let scene = Scene::new().await;
+    scene
+        .client
+        .batch_execute("UPDATE ingest_lease SET expires_at = now() + interval '1 hour'")
+        .await
+        .unwrap();
+    let epoch = scene.database.take_lease("another", TTL).await.unwrap().expect("nobody writes such a lease");
+    assert!(epoch > scene.epoch);
+    assert!(!scene.database.renew_lease(scene.epoch, TTL).await.unwrap());
+    assert_eq!(scene.database.take_lease("third", TTL).await.unwrap(), None, "the new one is like any other");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_writers_at_once_are_numbered_without_holes() {
     let scene = Scene::new().await;

@@ -28,7 +28,7 @@ fn markets_without_trades_leave_the_memory_of_a_follower() {
         let leader = open(&url);
         leader.migrate().await.unwrap();
         leader.claim_network(PASSPHRASE).await.unwrap();
-        let epoch = leader.take_lease("another", Duration::from_secs(600)).await.unwrap().unwrap();
+        let epoch = leader.take_lease("another", Duration::from_secs(500)).await.unwrap().unwrap();
         let recent = Trade { closed_at: UnixSeconds::from(Utc::now()).minus(60), ..trade(1, 0, 1, 10) };
         let batch = TradeBatch {
             kind: BatchKind::Backfill,
@@ -46,7 +46,9 @@ fn markets_without_trades_leave_the_memory_of_a_follower() {
                      UPDATE assets SET checked_at = now() - interval '1 hour' WHERE issuer <> 'native';
                      UPDATE ingest_batches SET committed_at = now() - interval '1 hour'";
         client.batch_execute(&stale.replace("ISSUER", &address(1))).await.unwrap();
-        let daemon = Daemon::serve(&sim.url(), &url, PASSPHRASE, &[]);
+        // A lease of a minute: one that ends in ten would seem to be of a clock that was ahead.
+        let lease = [("TICKER_CHAOS_LEASE_MS", "60000")];
+        let daemon = Daemon::serve_in(&lease, &sim.url(), &url, PASSPHRASE, &[]);
         let known = || metric(&daemon, "ticker_known_markets");
         // The metric is 0 before the first publication.
         wait_until("all markets are known", || known() == Some(STALE + 1.0));
