@@ -128,7 +128,13 @@ impl Database {
         // A batch that replaces a range meanwhile would hide it from the updates below.
         transaction.batch_execute(include_str!("sql/coverage/lock.sql")).await?;
         let rows = transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
-        candles::keep_coverage(&transaction, &coverage::merged(&rows)?).await?;
+        let merged = coverage::merged(&rows)?;
+        candles::keep_coverage(&transaction, &merged).await?;
+        if merged.len() < rows.len() {
+            // Two batches at once may have left ranges that overlap. Shortened, both would begin with the same ledger,
+            // which is the key.
+            coverage::replace_all(&transaction, &merged).await?;
+        }
         if forget_dropped_ledgers(&transaction).await? == 0 {
             return Ok(()); // rolled back: nothing was dropped
         }

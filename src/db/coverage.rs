@@ -69,6 +69,15 @@ pub(super) async fn add(transaction: &Transaction<'_>, new: LedgerRange) -> Resu
     insert(transaction, &coverage::merge(ranges)).await
 }
 
+/// Replaces all rows by these ranges. The caller holds the lock of the table.
+pub(super) async fn replace_all(
+    transaction: &Transaction<'_>,
+    ranges: &[LedgerRange],
+) -> Result<(), DbError> {
+    transaction.execute_typed(include_str!("sql/coverage/delete_all.sql"), &[]).await?;
+    insert(transaction, ranges).await
+}
+
 async fn insert(transaction: &Transaction<'_>, ranges: &[LedgerRange]) -> Result<(), DbError> {
     let column =
         |pick: fn(&LedgerRange) -> u32| ranges.iter().map(|range| i64::from(pick(range))).collect::<Vec<_>>();

@@ -91,6 +91,29 @@ async fn a_pass_that_failed_after_it_dropped_a_day_is_made_up_for_by_the_next() 
     assert_eq!(scene.count("ingest_batches").await, before, "a pass without work leaves no trace");
 }
 
+/// Two writers that add touching ranges at once may leave such rows.
+#[tokio::test]
+async fn overlapping_rows_of_the_coverage_are_merged_before_they_are_shortened() {
+    let scene = Scene::new().await;
+    let batch = TradeBatch {
+        covered: None,
+        trades: vec![incoming(Trade { closed_at: UnixSeconds(NOW), ..trade(180, 0, 1, 10) })],
+        ..day_of_trades(0)
+    };
+    scene.database.write_trades(scene.epoch, &batch).await.unwrap();
+    let rows = format!(
+        "INSERT INTO coverage (from_ledger, to_ledger, from_time, to_time)
+         SELECT f, t, to_timestamp({NOW} + (f - 180) * 6000), to_timestamp({NOW} + (t - 180) * 6000)
+         FROM (VALUES (100, 189), (150, 300)) AS held (f, t)"
+    );
+    scene.client.batch_execute(&rows).await.unwrap();
+    scene.clean(KEEP, at(NOW + KEEP * DAY)).await;
+    let coverage = scene.database.coverage().await.unwrap();
+    let ledgers: Vec<_> = coverage.iter().map(|range| (range.from, range.to)).collect();
+    assert_eq!(ledgers, [(180, 300)], "from the oldest trade on");
+    assert_eq!(scene.count("coverage").await, 1);
+}
+
 #[tokio::test]
 async fn days_are_there_before_their_first_trade() {
     let scene = Scene::new().await;
