@@ -184,13 +184,21 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             let now = deps.clock.now();
             Vitals::report(&deps.published.vitals.database, true, "answers", now);
             if epoch.is_none() {
-                deps.published.vitals.unwritable.store(None);
+                forget_the_leaders_work(&deps.published.vitals);
             }
             let detail = if epoch.is_some() { "this replica ingests" } else { "another replica ingests" };
             Vitals::report(&deps.published.vitals.leader, epoch.is_some(), detail, now);
         }
         Err(error) => record_failure(deps, &error).await,
     }
+}
+
+/// Removes what only a leader knows. Another replica does that work now. Repeated with each answer, since a write or a
+/// read under way may report once more.
+fn forget_the_leaders_work(vitals: &Vitals) {
+    vitals.unwritable.store(None);
+    vitals.backfill.store(None);
+    vitals.unread_history.store(None);
 }
 
 /// Records that the state of the lease is unknown. The lease runs out by our own clock, and the next attempt renews its

@@ -187,9 +187,10 @@ pub struct Vitals {
     pub coverage: ArcSwap<Vec<LedgerRange>>,
     /// Stored facts that views show. The cleaner writes them on every replica.
     pub hourly: Arc<ArcSwap<HourlyFacts>>,
-    /// Progress of the backfill. `None` if another replica does it, or before it began.
+    /// Progress of the backfill. `None` if another replica does it, or before it began. The backfiller writes it, and
+    /// the lease keeper removes it.
     pub backfill: ArcSwapOption<Backfilled>,
-    /// Wanted history below all complete ledgers that Horizon no longer has or did not send.
+    /// Wanted history below all complete ledgers that Horizon no longer has or did not send. `None` like `backfill`.
     pub unread_history: ArcSwapOption<UnreadHistory>,
     /// State of the request budget.
     pub budget: ArcSwapOption<BudgetUse>,

@@ -1,9 +1,11 @@
 //! History, gaps and trades that a stream skips: pages fill all of it, once.
 
+use serde_json::json;
 use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
 use super::*;
 use crate::support::{
+    postgres::execute,
     reached,
     scripted::{LEDGER, scripted, trade},
 };
@@ -245,5 +247,24 @@ fn pages_of_a_server_that_is_behind_make_no_ledger_count_as_complete() {
             drop(daemon);
         }
         assert!(plan.pending(Endpoint::Trades) > 0, "the servers took turns to the end");
+    });
+}
+
+#[test]
+fn a_former_leader_shows_no_backfill() {
+    let sim = network(44, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        wait_until_history_is_complete(&daemon);
+        let steal = "UPDATE ingest_lease SET holder = 'another', epoch = epoch + 1, expires_at = now() + interval '30 s'";
+        execute(&database, steal).await;
+        wait_until("it shows none", || {
+            daemon.status()["backfill"] == json!({"done_ratio": null, "eta_s": null})
+        });
+        assert!(!daemon.leads());
+        execute(&database, "UPDATE ingest_lease SET expires_at = '-infinity'").await;
+        wait_until_history_is_complete(&daemon);
+        assert!(daemon.leads());
     });
 }
