@@ -215,10 +215,14 @@ pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
         None => (Order::NewestFirst, oldest),
     };
     let priced = market.numbered(order, edge, UnixSeconds(i64::MAX)).filter(|of| of.trade.price.is_some());
-    let mut listed: Vec<ListedTrade> = whole_seconds(priced, page.limit).collect();
-    if order == Order::NewestFirst {
-        listed.reverse();
-    }
+    let listed: Vec<ListedTrade> = match order {
+        Order::OldestFirst => whole_seconds(priced, page.limit).collect(),
+        Order::NewestFirst => {
+            let mut newest: Vec<ListedTrade> = priced.take(page.limit).collect();
+            newest.reverse();
+            newest
+        }
+    };
     let rows = listed.iter().map(|listed| TradeRow::of(listed, market.is_flipped())).filter_map(|row| {
         Some(Trade {
             id: row.id.to_string(),

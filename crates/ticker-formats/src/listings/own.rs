@@ -22,7 +22,7 @@ use super::{
     flags::{self, Flag},
     market::MarketView,
     one_by_one::OneByOne,
-    trades::{Order, TradeRow, whole_seconds},
+    trades::{Order, TradeRow},
     value,
     view::ListingView,
 };
@@ -426,13 +426,13 @@ pub(crate) fn symbols(view: &ListingView, out: &mut dyn Write) -> io::Result<()>
 /// to `to`, both inclusive, the newest first.
 #[must_use]
 pub fn trades(market: &MarketView<'_>, from: UnixSeconds, to: UnixSeconds, limit: usize) -> Vec<u8> {
-    let in_time = market.numbered(Order::NewestFirst, from.minus(1), to);
+    let in_time = market.numbered(Order::NewestFirst, from.minus(1), to).take(limit);
     let view = market.view();
     to_bytes(&TradeList {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
         market: market.name(),
-        trades: whole_seconds(in_time, limit).map(|of| TradeRow::of(&of, market.is_flipped())).collect(),
+        trades: in_time.map(|of| TradeRow::of(&of, market.is_flipped())).collect(),
     })
 }
 
