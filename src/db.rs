@@ -34,6 +34,7 @@ mod pool;
 pub mod quarantine;
 mod quarantine_entry;
 mod quarantine_limit;
+mod read_committed;
 pub mod recomputation;
 mod refused;
 mod requirements;

@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use super::{
     Database, DbError,
     marks::{self, Mark},
+    read_committed,
 };
 use crate::domain::cursor::PagingToken;
 
@@ -37,7 +38,7 @@ impl Database {
     /// [`DbError::Rewound`] if the database lacks a batch of `known`, or an error of the connection.
     pub async fn current_seq_after(&self, known: &[Mark]) -> Result<i64, DbError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
+        let transaction = read_committed::begin(&mut client).await?;
         let position = marks::position(&transaction, known).await?;
         transaction.commit().await?;
         Ok(position.seq)

@@ -27,7 +27,7 @@ use self::{
     progress::{Pending, Progress, TokenRange},
     rows::CandleMarketId,
 };
-use super::{Database, DbError, binary::Encoder, fenced, trades::rows::read_trades};
+use super::{Database, DbError, binary::Encoder, fenced, read_committed, trades::rows::read_trades};
 use crate::domain::{
     candles::{MINUTE_CANDLE_DAYS, Stored},
     conversions::SaturatingFrom,
@@ -88,7 +88,7 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<CandleStep, DbError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
+        let transaction = read_committed::begin(&mut client).await?;
         transaction.batch_execute(LIMITS).await?;
         let progress = Progress::lock(&transaction).await?;
         let (pending, newest) = progress.pending(&transaction).await?;
@@ -129,7 +129,7 @@ impl Database {
     /// [`DbError::LeaseLost`], or an error of the connection.
     pub async fn drop_candles(&self, epoch: i64, keep_days: i64, now: DateTime<Utc>) -> Result<u64, DbError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
+        let transaction = read_committed::begin(&mut client).await?;
         transaction.batch_execute(&format!("{LIMITS}; {DROP_LOCK_LIMITS}")).await?;
         let edge = |days: i64| UnixSeconds::from(now).minus(days.saturating_mul(DAY)).to_utc();
         let (minutes, others) = (edge(MINUTE_CANDLE_DAYS), edge(keep_days));

@@ -3,7 +3,7 @@
 use deadpool_postgres::{Client, Transaction};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{DbError, marks::Mark};
+use super::{DbError, marks::Mark, read_committed};
 
 /// Limits of a write. A statement that hangs must not keep the lease's row locked.
 ///
@@ -42,7 +42,7 @@ impl ChangedRows {
 
 /// Begins a write.
 pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbError> {
-    let transaction = client.transaction().await?;
+    let transaction = read_committed::begin(client).await?;
     transaction.batch_execute(&format!("{LIMITS}; {SHARE_IDS}")).await?;
     Ok(transaction)
 }
@@ -51,7 +51,7 @@ pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbErro
 ///
 /// Fails with `LOCK_NOT_AVAILABLE` if another write takes long.
 pub(super) async fn begin_alone(client: &mut Client) -> Result<Transaction<'_>, DbError> {
-    let transaction = client.transaction().await?;
+    let transaction = read_committed::begin(client).await?;
     transaction.batch_execute(&format!("{LIMITS}; {LOCK_IDS}")).await?;
     Ok(transaction)
 }

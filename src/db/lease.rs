@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::{Error, error::SqlState, types::Type};
 use tracing::warn;
 
 use super::{Database, DbError};
+
+/// Attempts of a statement that changes the row of the lease, which every write changes too. It runs outside of a
+/// transaction, with the isolation that the server has: above read committed it fails if it had to wait for a write.
+/// The limit only ends a loop that PostgreSQL never ends.
+const TRIES_MAX: u32 = 20;
 
 impl Database {
     /// Takes the lease for `ttl` if it has expired, or if its end is so late that the server's clock must have been
@@ -20,10 +25,10 @@ impl Database {
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&holder, Type::TEXT), (&ttl.as_secs_f64(), Type::FLOAT8)];
         let take = include_str!("sql/lease/take.sql");
-        let mut row = client.query_typed_opt(take, &params).await?;
+        let mut row = unless_serialized(async || client.query_typed_opt(take, &params).await).await?;
         if row.is_none() && client.execute_typed(include_str!("sql/lease/restore.sql"), &[]).await? > 0 {
             warn!("the row of the lease was missing and was created again");
-            row = client.query_typed_opt(take, &params).await?;
+            row = unless_serialized(async || client.query_typed_opt(take, &params).await).await?;
         }
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
@@ -47,7 +52,8 @@ impl Database {
         let client = self.client().await?;
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&epoch, Type::INT8), (&ttl.as_secs_f64(), Type::FLOAT8)];
-        Ok(client.execute_typed(include_str!("sql/lease/renew.sql"), &params).await? == 1)
+        let renew = include_str!("sql/lease/renew.sql");
+        Ok(unless_serialized(async || client.execute_typed(renew, &params).await).await? == 1)
     }
 
     /// Releases the lease if it still belongs to this epoch.
@@ -57,7 +63,9 @@ impl Database {
     /// Any error of the connection. The lease then expires by itself.
     pub async fn release_lease(&self, epoch: i64) -> Result<(), DbError> {
         let client = self.client().await?;
-        client.execute_typed(include_str!("sql/lease/release.sql"), &[(&epoch, Type::INT8)]).await?;
+        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&epoch, Type::INT8)];
+        let release = include_str!("sql/lease/release.sql");
+        unless_serialized(async || client.execute_typed(release, &params).await).await?;
         Ok(())
     }
 
@@ -69,5 +77,18 @@ impl Database {
     pub async fn current_seq(&self) -> Result<i64, DbError> {
         let client = self.client().await?;
         Ok(client.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?)
+    }
+}
+
+/// Runs a statement again if it failed only because another transaction changed the row meanwhile.
+async fn unless_serialized<T>(statement: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    let mut tries = 1;
+    loop {
+        match statement().await {
+            Err(error) if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) && tries < TRIES_MAX => {
+            }
+            outcome => return outcome,
+        }
+        tries += 1;
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError};
+use super::{Database, DbError, read_committed};
 use crate::domain::{
     amount::Total,
     directory::{AssetId, Directory},
@@ -25,7 +25,7 @@ impl Database {
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn asset_listing(&self) -> Result<Arc<Vec<Arc<ListedAsset>>>, DbError> {
         let mut client = self.client().await?;
-        let transaction = client.build_transaction().read_only(true).start().await?;
+        let transaction = read_committed::begin(&mut client).await?;
         let mut directory = Directory::default();
         directory.update_assets(read(&transaction, None).await?);
         transaction.commit().await?;

@@ -10,7 +10,7 @@ use refinery_core::{
 };
 use tokio_postgres::{Client, error::SqlState, types::Type};
 
-use super::{Database, DbError, error};
+use super::{Database, DbError, error, read_committed};
 
 /// All migrations, in order. Forward only: a released migration never changes, since its checksum is in the database.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -65,7 +65,7 @@ impl Database {
         // The lock belongs to a transaction of its own, on another connection than refinery's. So it is always released
         // with that transaction, behind a pooler as well.
         let mut guard = self.client().await?;
-        let guard = guard.transaction().await?;
+        let guard = read_committed::begin(&mut guard).await?;
         guard.batch_execute(GUARD_LIMITS).await?;
         let lock = "SELECT pg_advisory_xact_lock($1)";
         guard.execute_typed(lock, &[(&MIGRATION_LOCK, Type::INT8)]).await.map_err(|error| {
@@ -125,7 +125,7 @@ impl Database {
     /// [`DbError::SchemaTooNew`], or an error of the connection.
     pub async fn missing_migrations(&self) -> Result<Vec<&'static str>, DbError> {
         let mut client = self.client().await?;
-        let schema = Schema::read(&client.transaction().await?).await?;
+        let schema = Schema::read(&read_committed::begin(&mut client).await?).await?;
         let version = |name: &str| {
             let digits: String = name.chars().skip(1).take_while(char::is_ascii_digit).collect();
             digits.parse::<i32>().unwrap_or_default()

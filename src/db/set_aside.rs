@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Database, DbError};
+use super::{Database, DbError, read_committed};
 
 /// Longest wait for other sessions that use the tables, and longest move.
 const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s'";
@@ -20,7 +20,7 @@ impl Database {
     pub async fn set_aside(&self, now: DateTime<Utc>) -> Result<String, DbError> {
         let schema = now.format("ticker_%Y%m%d_%H%M%S").to_string();
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
+        let transaction = read_committed::begin(&mut client).await?;
         transaction.batch_execute(LIMITS).await?;
         let is_made: bool =
             transaction.query_typed_one(include_str!("sql/set_aside/is_made.sql"), &[]).await?.try_get(0)?;

@@ -6,6 +6,7 @@ mod batches;
 pub(crate) mod candles;
 mod connecting;
 mod held;
+mod isolation;
 mod lost_rows;
 mod market_accounts;
 mod missed;

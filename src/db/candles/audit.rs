@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     audit::{candles::CandleSums, sums::RawTrade},
-    db::{Database, DbError, fenced, recomputation::raw_trade, snapshot_read, trades::columns::TradeReader},
+    db::{
+        Database, DbError, fenced, read_committed, recomputation::raw_trade, snapshot_read,
+        trades::columns::TradeReader,
+    },
     domain::{
         candles::Stored,
         instant::{DAY, HOUR, UnixSeconds},
@@ -161,7 +164,7 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<(), DbError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
+        let transaction = read_committed::begin(&mut client).await?;
         transaction.batch_execute(LIMITS).await?;
         let progress = Progress::lock(&transaction).await?;
         if progress.frozen_before.is_some_and(|frozen| hour < frozen) {
