@@ -214,6 +214,10 @@ impl Aggregator {
                 info!("missed batches are no longer kept, reloading everything");
                 self.drop_markets();
             }
+            Err(error @ DbError::TooFarBehind { .. }) => {
+                info!(%error, "too many batches were missed, reloading everything");
+                self.drop_markets();
+            }
             Err(error @ DbError::Rewound { .. }) => {
                 // The database was restored, or a standby that lagged took over: some data in memory is not in it.
                 warn!(%error, "database was rewound, reloading everything");

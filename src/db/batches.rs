@@ -7,8 +7,12 @@ use super::{
     Database, DbError,
     marks::{self, Mark},
     read_committed,
+    trades::rows::RANGE_GAP_LEDGERS,
 };
 use crate::domain::cursor::PagingToken;
+
+/// Most batches that a reader catches up with: three days of a batch per ledger. Their rows take 10 MB.
+const BATCHES_MAX: i64 = 50_000;
 
 /// Kind of a batch that deleted markets. Readers then read all remaining ones.
 pub(super) const MARKETS_REMOVED: &str = "markets_removed";
@@ -18,8 +22,11 @@ pub(super) const BOOKS_REMOVED: &str = "books_removed";
 /// Changes after some `seq`.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// Ranges of trades, both ends inclusive, in order and without overlaps.
+    /// Ranges of trades, both ends inclusive, in order and without overlaps. Between the trades of the batches they may
+    /// contain others.
     pub(super) trades: Vec<(PagingToken, PagingToken)>,
+    /// Number of trades of the batches.
+    pub(super) count: i64,
     /// First and last version of changed assets.
     pub(super) asset_versions: Option<(i64, i64)>,
     /// First and last version of changed books.
@@ -45,12 +52,18 @@ impl Database {
     }
 }
 
-/// Reads the batches after `after`, up to `upto`. Fails with [`DbError::Trimmed`] if some of them were deleted.
+/// Reads the batches after `after`, up to `upto`.
+///
+/// Fails with [`DbError::Trimmed`] if some of them were deleted, and with [`DbError::TooFarBehind`] if they are more
+/// than [`BATCHES_MAX`].
 pub(super) async fn read_after(
     transaction: &Transaction<'_>,
     after: i64,
     upto: i64,
 ) -> Result<Written, DbError> {
+    if upto.saturating_sub(after) > BATCHES_MAX {
+        return Err(DbError::TooFarBehind { after });
+    }
     let rows =
         transaction.query_typed(include_str!("sql/batches/after.sql"), &[(&after, Type::INT8)]).await?;
     let first: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
@@ -72,10 +85,13 @@ pub(super) async fn read_after(
         match kind.as_str() {
             "assets" => widen(&mut written.asset_versions, number(&from)?, number(&to)?),
             "books" => widen(&mut written.book_versions, number(&from)?, number(&to)?),
-            _ => written.trades.push((token(&from)?, token(&to)?)),
+            _ => {
+                written.trades.push((token(&from)?, token(&to)?));
+                written.count = written.count.saturating_add(i64::from(row.try_get::<_, i32>(4)?));
+            }
         }
     }
-    written.trades = joined(written.trades);
+    written.trades = bridged(written.trades);
     Ok(written)
 }
 
@@ -87,14 +103,29 @@ fn widen(versions: &mut Option<(i64, i64)>, from: i64, to: i64) {
 /// Merges overlapping ranges, so that each row is read and counted once.
 pub(super) fn joined(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
     ranges.sort_unstable();
-    let mut joined: Vec<(PagingToken, PagingToken)> = Vec::with_capacity(ranges.len());
+    merged(ranges, |end, from| from <= end)
+}
+
+/// Merges overlapping ranges and those that are close together. Each ledger is a batch of its own, so that an absence
+/// would otherwise take thousands of statements.
+fn bridged(mut ranges: Vec<(PagingToken, PagingToken)>) -> Vec<(PagingToken, PagingToken)> {
+    ranges.sort_unstable();
+    merged(ranges, |end, from| from.ledger() <= end.ledger().saturating_add(RANGE_GAP_LEDGERS))
+}
+
+/// Merges each range with the one before if `meet` is true for the end of that and its own start.
+fn merged(
+    ranges: Vec<(PagingToken, PagingToken)>,
+    meet: impl Fn(PagingToken, PagingToken) -> bool,
+) -> Vec<(PagingToken, PagingToken)> {
+    let mut merged: Vec<(PagingToken, PagingToken)> = Vec::with_capacity(ranges.len());
     for (from, to) in ranges {
-        match joined.last_mut() {
-            Some((_, end)) if from <= *end => *end = to.max(*end),
-            _ => joined.push((from, to)),
+        match merged.last_mut() {
+            Some((_, end)) if meet(*end, from) => *end = to.max(*end),
+            _ => merged.push((from, to)),
         }
     }
-    joined
+    merged
 }
 
 #[cfg(test)]
@@ -110,5 +141,20 @@ mod tests {
             joined(ranges.to_vec()),
             [(1, 4), (5, 6), (8, 9)].map(|(from, to)| (token(from), token(to)))
         );
+    }
+
+    #[test]
+    fn ranges_of_an_absence_are_read_at_once() {
+        let ledgers = |from: i64, to: i64| {
+            (PagingToken { toid: from << 32, order: 0 }, PagingToken { toid: (to << 32) + 9, order: 2 })
+        };
+        let far = 100 + i64::from(RANGE_GAP_LEDGERS) + 1;
+        let each = (1..=100).map(|ledger| ledgers(ledger, ledger));
+        let others = [ledgers(far, far), ledgers(far - 1, far - 1), ledgers(2 * far, 2 * far)];
+        assert_eq!(
+            bridged(each.clone().chain(others).collect()),
+            [ledgers(1, far), ledgers(2 * far, 2 * far)]
+        );
+        assert_eq!(bridged(each.chain([others[0]]).collect()), [ledgers(1, 100), ledgers(far, far)]);
     }
 }

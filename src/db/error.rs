@@ -87,6 +87,12 @@ pub enum DbError {
         /// Batches after this `seq` were requested.
         after: i64,
     },
+    /// More was committed after a batch than a reader catches up with.
+    #[error("too much was committed after batch {after} to read it batch by batch")]
+    TooFarBehind {
+        /// Batches after this `seq` were requested.
+        after: i64,
+    },
     /// Committed batches are missing: a backup was restored, or a standby that was behind took over.
     #[error("the database has lost batches: its last batch is {seq}")]
     Rewound {

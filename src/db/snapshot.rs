@@ -29,6 +29,13 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '300s'; SET LOCAL lock_timeo
 const IN_ORDER: &str = "SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; \
                         SET LOCAL max_parallel_workers_per_gather = 0";
 
+/// Most ranges of trades that a reader catches up with. Each takes a statement: together some seconds, or half a minute
+/// across a slow network.
+const RANGES_MAX: usize = 2_000;
+/// Most trades that a reader catches up with. It collects them before it applies them: 40 MB. Reading everything takes
+/// no such list.
+const TRADES_MAX: i64 = 500_000;
+
 /// Rows that were read, except for the trades.
 #[derive(Clone, Debug, Default)]
 pub struct CatchUp {
@@ -67,7 +74,8 @@ impl Database {
     /// # Errors
     ///
     /// [`DbError::Trimmed`] if the batches after `after` were deleted, [`DbError::Rewound`] if a batch of `known` is
-    /// missing: read everything then. Or an error of the connection. The sink may have received trades by then.
+    /// missing, [`DbError::TooFarBehind`] if too much was committed: read everything then. Or an error of the
+    /// connection. The sink may have received trades by then.
     pub async fn load_snapshot(
         &self,
         after: Option<i64>,
@@ -178,23 +186,33 @@ async fn only_after(
     // Rows carry no `seq`. The batches name ranges of tokens and versions, and the ranges may contain older rows as
     // well. The caller must therefore accept repeats.
     let written = batches::read_after(transaction, seq, read.seq).await?;
+    if written.count > TRADES_MAX || written.trades.len() > RANGES_MAX {
+        return Err(DbError::TooFarBehind { after: seq });
+    }
     let mut seen: HashSet<MarketId> = HashSet::new();
     let mut newest: Option<(PagingToken, UnixSeconds)> = None;
+    let mut left = TRADES_MAX;
     for (from, to) in &written.trades {
-        let edge = edge.to_utc();
-        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+        let (edge, most) = (edge.to_utc(), left.saturating_add(1));
+        let params: [(&(dyn ToSql + Sync), Type); 6] = [
             (&from.toid, Type::INT8),
             (&from.order, Type::INT4),
             (&to.toid, Type::INT8),
             (&to.order, Type::INT4),
             (&edge, Type::TIMESTAMPTZ),
+            (&most, Type::INT8),
         ];
         read_trades(transaction, include_str!("sql/trades/between.sql"), &params, |market, trade| {
+            left -= 1;
             seen.insert(market);
             newest = newest.max(Some((trade.token, trade.closed_at)));
             sink(market, trade);
         })
         .await?;
+        // One late trade makes the range of its batch wide, so the batches may name fewer trades than there are.
+        if left < 0 {
+            return Err(DbError::TooFarBehind { after: seq });
+        }
     }
     read.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
     // A removal names no markets, so all are read. Otherwise only the markets of the trades can be new.

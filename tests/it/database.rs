@@ -5,6 +5,7 @@ mod audit;
 mod batches;
 pub(crate) mod candles;
 mod connecting;
+mod far_behind;
 mod held;
 mod isolation;
 mod lost_rows;

@@ -1,6 +1,6 @@
 //! Data of publications, as of one `seq`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actor_tree::test_hooks::TestHooks;
 use chrono::{DateTime, Utc};
@@ -24,6 +24,8 @@ use crate::{
 
 /// Batches appended between two checks of the database, half a second apart. Further ones are read from the database.
 const UNVERIFIED_MAX: usize = 10_000;
+/// Longest read of what was committed since. Reading everything takes less time than that.
+const READ_MAX: Duration = Duration::from_secs(45);
 /// Trades that are applied in one part: some milliseconds, so that messages do not wait for long.
 const PART_TRADES: usize = 10_000;
 
@@ -115,8 +117,25 @@ impl MarketState {
     ///
     /// # Errors
     ///
-    /// [`DbError::Trimmed`] or [`DbError::Rewound`] if the state must be reloaded, or any other error of the database.
+    /// [`DbError::Trimmed`], [`DbError::Rewound`] or [`DbError::TooFarBehind`] if the state must be reloaded, or any
+    /// other error of the database.
     pub async fn read_after(
+        database: &Database,
+        seq: i64,
+        known: &[Mark],
+        now: UnixSeconds,
+    ) -> Result<Option<Update>, DbError> {
+        Self::read_after_within(READ_MAX, database, seq, known, now).await
+    }
+
+    /// Like [`Self::read_after`], with another limit on the time. [`DbError::TooFarBehind`] if the read takes longer
+    /// although the database answers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::read_after`].
+    pub async fn read_after_within(
+        limit: Duration,
         database: &Database,
         seq: i64,
         known: &[Mark],
@@ -127,9 +146,13 @@ impl MarketState {
         }
         let edge = Span::Week.edge(now);
         let mut trades = Vec::new();
-        let rows = database
-            .load_snapshot(Some(seq), known, edge, &mut |market, trade| trades.push((market, trade)))
-            .await?;
+        let mut sink = |market, trade| trades.push((market, trade));
+        let read = database.within(limit, database.load_snapshot(Some(seq), known, edge, &mut sink)).await;
+        // The next attempt would take as long again. But while the database hangs, the windows are all there is.
+        if matches!(read, Err(DbError::Silent(_))) && database.current_seq().await.is_ok() {
+            return Err(DbError::TooFarBehind { after: seq });
+        }
+        let rows = read?;
         Ok(Some(Update { after: seq, rows, trades, applied: 0 }))
     }
 

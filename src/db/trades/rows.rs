@@ -20,7 +20,7 @@ use crate::{
 
 /// Largest gap, in ledgers, between trades that one range looks up. Reading past the few rows in the gap costs less
 /// than looking into the index of every partition once more.
-const RANGE_GAP_LEDGERS: u32 = 16;
+pub(in crate::db) const RANGE_GAP_LEDGERS: u32 = 16;
 
 /// A stored row.
 #[derive(Debug, PartialEq, Eq)]
