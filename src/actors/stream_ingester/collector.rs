@@ -20,6 +20,10 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Time without a record after which the batch is committed.
 pub(super) const QUIET: Duration = Duration::from_millis(50);
 
+/// Ledgers that the trades of a batch may be apart: more than a stream that continues behind its cursor ever has at
+/// once. A batch names its first and its last trade, and readers read everything between them.
+const BATCH_LEDGERS_MAX: u32 = 200;
+
 /// Upper bound on how long a single-ledger batch stays open. A server that drips records never goes quiet.
 const ONE_LEDGER_MAX: Duration = Duration::from_millis(500);
 
@@ -170,15 +174,33 @@ impl Collector {
         records >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX || waited
     }
 
-    /// Returns the batch to commit. The collector keeps it until [`Self::committed`].
+    /// Returns the batches to commit, in their order. The collector keeps them until [`Self::committed`].
+    ///
+    /// The last batch is that of the stream. A trade far below it, which no honest stream has, is in another batch.
     #[must_use]
-    pub(super) fn batch(&self) -> TradeBatch {
-        TradeBatch {
-            kind: BatchKind::Live,
-            cursor: Some(CursorMove { name: LIVE_CURSOR.into(), expected: self.stored, to: self.reached }),
-            trades: self.trades.clone(),
-            quarantine: self.quarantine.clone(),
-            covered: None, // only pages show which ledgers are complete: a stream may skip trades
+    pub(super) fn batches(&self) -> Vec<TradeBatch> {
+        let mut trades = self.trades.clone();
+        trades.sort_by_key(|incoming| incoming.trade.token);
+        let mut batches = Vec::new();
+        let (mut kind, mut quarantine) = (BatchKind::Live, self.quarantine.clone());
+        let mut cursor =
+            Some(CursorMove { name: LIVE_CURSOR.into(), expected: self.stored, to: self.reached });
+        loop {
+            let newest = trades.last().map_or(0, |incoming| incoming.trade.token.ledger());
+            let lowest = newest.saturating_sub(BATCH_LEDGERS_MAX);
+            let first = trades.partition_point(|incoming| incoming.trade.token.ledger() < lowest);
+            batches.push(TradeBatch {
+                kind,
+                cursor: cursor.take(),
+                trades: trades.split_off(first),
+                quarantine: std::mem::take(&mut quarantine),
+                covered: None, // only pages show which ledgers are complete: a stream may skip trades
+            });
+            kind = BatchKind::Repair;
+            if trades.is_empty() {
+                batches.reverse();
+                return batches;
+            }
         }
     }
 
@@ -231,6 +253,44 @@ mod tests {
             retention_days: 8,
         };
         Collector::new(None, PagingToken::before_ledger(100), intake)
+    }
+
+    impl Collector {
+        /// The batch of the stream.
+        fn batch(&self) -> TradeBatch {
+            self.batches().pop().unwrap()
+        }
+    }
+
+    #[test]
+    fn trades_far_below_the_others_are_in_narrow_batches_of_their_own() {
+        let mut collector = collector();
+        let intake = Intake { ceiling: 200_000, ..collector.intake };
+        collector.set_intake(intake);
+        assert_eq!(collector.batches().len(), 1, "a batch without trades moves the cursor");
+        let ledgers = [100_000, 100_000 - i64::from(BATCH_LEDGERS_MAX), 7, 100_001, 350, 99_801, 9, 8];
+        for ledger in ledgers {
+            collector.trade(received(ledger, 0, NOW), now());
+        }
+        collector.refused(RecordError { token: None, reason: "x".into(), raw: Bytes::new() });
+        let batches = collector.batches();
+        let of = |batch: &TradeBatch| {
+            let ledgers: Vec<u32> =
+                batch.trades.iter().map(|incoming| incoming.trade.token.ledger()).collect();
+            let cursor = batch.cursor.as_ref().map(|cursor| cursor.to.ledger());
+            (batch.kind, cursor, batch.quarantine.len(), ledgers)
+        };
+        assert_eq!(
+            batches.iter().map(of).collect::<Vec<_>>(),
+            [
+                (BatchKind::Repair, None, 0, vec![7, 8, 9]),
+                (BatchKind::Repair, None, 0, vec![350]),
+                (BatchKind::Repair, None, 0, vec![99_800]),
+                (BatchKind::Live, Some(100_001), 1, vec![99_801, 100_000, 100_001]),
+            ]
+        );
+        collector.committed();
+        assert_eq!(collector.batch().trades.len(), 0);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
         intake::Intake,
         network_check::{self, History, LEADING_LEDGERS_MAX},
         subjects,
+        trace::subject::Subject,
         worker::{TICK, WorkContext},
     },
     db::trades::LIVE_CURSOR,
@@ -244,12 +245,14 @@ impl<'a> Session<'a> {
             let leads = self.deps.writer.leadership.epoch().is_some();
             return if leads { Ok(()) } else { Err(SessionEnd::NotLeading) };
         }
-        let batch = collector.batch();
+        let batches = collector.batches();
         let mut collected = self.context.step(steps::COLLECT, None).began_at(collector.opened());
-        collected.set_subject(subjects::incoming(&batch));
+        collected.set_subject(batches.last().map_or_else(Subject::none, subjects::incoming));
         let cause = collected.done();
         self.confirm().await?;
-        self.deps.writer.write(&batch, &cause, self.context).await?;
+        for batch in &batches {
+            self.deps.writer.write(batch, &cause, self.context).await?;
+        }
         counter!("ticker_trades_passed_over_total").increment(collector.skipped());
         if collector.has_advanced() {
             self.has_advanced.set(true);
