@@ -85,7 +85,8 @@ impl Work for Clean {
             if let Err(error) = self.hourly.check(&self.database, epoch, &self.clock, &mut times).await {
                 outage::database_failed(&self.database, &error, "storing the choices of symbols");
             }
-            let count = self.hourly.count(&self.database, epoch, &self.clock, context.heartbeat());
+            let heartbeat = context.heartbeat();
+            let count = self.hourly.count(&self.database, epoch, &self.clock, &mut times, heartbeat);
             if let Err(error) = count.await {
                 outage::database_failed(&self.database, &error, "counting the accounts behind markets");
                 context.pause(AGAIN).await;

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
 
 use super::{
     Database, DbError,
@@ -18,7 +21,8 @@ use crate::domain::{
 };
 
 /// Limits of the count, which reads all trades of a day.
-const COUNT_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL work_mem = '64MB'";
+const COUNT_LIMITS: &str =
+    "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '3s'; SET LOCAL work_mem = '64MB'";
 
 impl Database {
     /// Counts the accounts behind the trades of the 24 hours up to `until`. Views show the count from `counts_from` on.
@@ -52,12 +56,17 @@ impl Database {
         Ok(count)
     }
 
-    /// Stores a count, and deletes all but it and the one before it.
+    /// Stores a count unless one up to the same time is stored, and deletes all but it and the one before it. Returns
+    /// the stored counts: another leader may have counted before, and every replica must show the same.
     ///
     /// # Errors
     ///
     /// [`DbError::LeaseLost`], or an error of the connection.
-    pub async fn record_market_accounts(&self, epoch: i64, count: &AccountCount) -> Result<(), DbError> {
+    pub async fn record_market_accounts(
+        &self,
+        epoch: i64,
+        count: &AccountCount,
+    ) -> Result<AccountCounts, DbError> {
         let (until, counts_from) = (count.until.to_utc(), count.counts_from.to_utc());
         let markets: Vec<MarketId> = count.markets.keys().copied().collect();
         let all = || count.markets.values();
@@ -77,8 +86,9 @@ impl Database {
         transaction.execute_typed(include_str!("sql/market_accounts/record.sql"), &params).await?;
         let newest: [(&(dyn ToSql + Sync), Type); 1] = [(&until, Type::TIMESTAMPTZ)];
         transaction.execute_typed(include_str!("sql/market_accounts/keep_two.sql"), &newest).await?;
+        let rows = transaction.query_typed(include_str!("sql/market_accounts/all.sql"), &[]).await?;
         fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
-        Ok(())
+        counts(&rows)
     }
 
     /// Returns the stored counts, or none if `known` is the newest of them. A stored count never changes.
@@ -98,23 +108,28 @@ impl Database {
                 return Ok(None);
             }
             let rows = client.query_typed(include_str!("sql/market_accounts/all.sql"), &[]).await?;
-            let mut counts = AccountCounts::default();
-            for row in rows {
-                let (until, counts_from): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
-                let until = UnixSeconds::from(until);
-                if counts.0.last().is_none_or(|last| last.until != until) {
-                    let counts_from = counts_from.into();
-                    counts.0.push(AccountCount { until, counts_from, markets: Default::default() });
-                }
-                if let Some(count) = counts.0.last_mut() {
-                    let accounts = accounts(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-                    count.markets.insert(row.try_get(2)?, accounts);
-                }
-            }
-            Ok(Some(counts))
+            Ok(Some(counts(&rows)?))
         })
         .await
     }
+}
+
+/// Returns the counts of rows, the newest first.
+fn counts(rows: &[Row]) -> Result<AccountCounts, DbError> {
+    let mut counts = AccountCounts::default();
+    for row in rows {
+        let (until, counts_from): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(0)?, row.try_get(1)?);
+        let until = UnixSeconds::from(until);
+        if counts.0.last().is_none_or(|last| last.until != until) {
+            let counts_from = counts_from.into();
+            counts.0.push(AccountCount { until, counts_from, markets: Default::default() });
+        }
+        if let Some(count) = counts.0.last_mut() {
+            let accounts = accounts(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+            count.markets.insert(row.try_get(2)?, accounts);
+        }
+    }
+    Ok(counts)
 }
 
 fn accounts(takers: i32, makers: i32, largest_pair: i16) -> MarketAccounts {

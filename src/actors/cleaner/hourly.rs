@@ -28,6 +28,12 @@ const _: () = assert!(NOTICE > 120, "two readings must fit into the notice");
 /// Interval at which the leader checks the choices.
 const CHECK: Duration = Duration::from_secs(3_600);
 
+/// Wait before a count is tried again that failed by itself, as one that runs into its time limit does. Each further
+/// failure doubles it: a count may take the database two minutes.
+const COUNT_AGAIN: Duration = Duration::from_secs(300);
+/// Longest wait before a count is tried again.
+const COUNT_AGAIN_MAX: Duration = Duration::from_secs(3_600);
+
 /// Reader and writer of the facts.
 #[derive(Clone)]
 pub struct Hourly {
@@ -37,16 +43,46 @@ pub struct Hourly {
     pub anchors: Arc<[Asset]>,
 }
 
-/// Times of the last reading and of the last check.
+/// Times of the last reading, of the last check and of the last count.
 #[derive(Default)]
 pub(super) struct Times {
     read_at: Option<Instant>,
     checked_at: Option<Instant>,
+    counting: Counting,
 }
 
 impl Times {
     fn is_due(last: Option<Instant>, interval: Duration) -> bool {
         last.is_none_or(|last| last.elapsed() >= interval)
+    }
+}
+
+/// Last count of accounts.
+#[derive(Default)]
+struct Counting {
+    /// End of the last count that succeeded. One without trades is not stored, and must not be repeated either.
+    counted: Option<UnixSeconds>,
+    /// Time of the last failure, and the wait after it; none after a success.
+    failed: Option<(Instant, Duration)>,
+}
+
+impl Counting {
+    fn is_due(&self, until: UnixSeconds, now: Instant) -> bool {
+        let waits = self.failed.is_some_and(|(at, wait)| now.saturating_duration_since(at) < wait);
+        self.counted != Some(until) && !waits
+    }
+
+    fn succeeded(&mut self, until: UnixSeconds) {
+        *self = Self { counted: Some(until), failed: None };
+    }
+
+    /// Notes a failure. One of the whole database, or of the lease, says nothing about the count, which may then be
+    /// tried again soon.
+    fn failed(&mut self, error: &DbError, now: Instant) {
+        if !error.is_outage() && !matches!(error, DbError::LeaseLost) {
+            let wait = self.failed.map_or(COUNT_AGAIN, |(_, wait)| wait.saturating_mul(2));
+            self.failed = Some((now, wait.min(COUNT_AGAIN_MAX)));
+        }
     }
 }
 
@@ -68,13 +104,14 @@ impl Hourly {
         Ok(())
     }
 
-    /// Counts the accounts of the 24 hours up to the last full hour whose ledgers are held, unless that is done. Waits
-    /// for the whole history. Calls `advance` around the count, which may take minutes.
+    /// Counts the accounts of the 24 hours up to the last full hour whose ledgers are held, unless that is done or
+    /// failed lately. Waits for the whole history. Calls `advance` around the count, which may take minutes.
     pub(super) async fn count(
         &self,
         database: &Database,
         epoch: i64,
         clock: &SharedClock,
+        times: &mut Times,
         advance: impl Fn(),
     ) -> Result<(), DbError> {
         let now = UnixSeconds::from(clock.now());
@@ -86,20 +123,33 @@ impl Hourly {
         let facts = self.published.vitals.hourly.load();
         // A count up to a moment in the future comes from a clock that was ahead. It is replaced.
         let is_done = facts.accounts.0.iter().any(|count| (until..=now).contains(&count.until));
-        if is_done || !self.has_whole_history() {
+        let is_due = times.counting.is_due(until, Instant::now());
+        if is_done || !is_due || !self.has_whole_history() {
             return Ok(());
         }
         advance();
-        let count = database.count_market_accounts(until, now.plus(NOTICE)).await?;
+        let counted = self.store_count(database, epoch, until, now.plus(NOTICE)).await;
         advance();
-        database.record_market_accounts(epoch, &count).await?;
+        match &counted {
+            Ok(()) => times.counting.succeeded(until),
+            Err(error) => times.counting.failed(error, Instant::now()),
+        }
+        counted
+    }
+
+    /// Counts, stores the count and publishes what is stored then: a leader before may have counted the same hour.
+    async fn store_count(
+        &self,
+        database: &Database,
+        epoch: i64,
+        until: UnixSeconds,
+        counts_from: UnixSeconds,
+    ) -> Result<(), DbError> {
+        let count = database.count_market_accounts(until, counts_from).await?;
+        let accounts = database.record_market_accounts(epoch, &count).await?;
         info!(markets = count.markets.len(), until = %until.to_rfc3339(), "accounts behind markets counted");
-        let mut accounts = facts.accounts.clone();
-        accounts.0.retain(|known| known.until < until);
-        accounts.0.insert(0, count);
-        accounts.0.truncate(2);
-        let facts = HourlyFacts { accounts, choices: facts.choices.clone() };
-        self.published.vitals.hourly.store(Arc::new(facts));
+        let choices = self.published.vitals.hourly.load().choices.clone();
+        self.published.vitals.hourly.store(Arc::new(HourlyFacts { accounts, choices }));
         Ok(())
     }
 
@@ -147,5 +197,31 @@ fn report(before: &Choices, after: &Choices) {
             since = %choice.since.to_rfc3339(),
             "symbol changed: another issuer had led for 7 days"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_fails_by_itself_is_tried_ever_more_seldom_and_that_of_an_hour_without_trades_once() {
+        let (mut counting, mut now) = (Counting::default(), Instant::now());
+        let until = UnixSeconds(HOUR);
+        let own = DbError::Corrupt("a count".to_owned());
+        for minutes in [5, 10, 20, 40, 60, 60] {
+            assert!(counting.is_due(until, now));
+            counting.failed(&own, now);
+            now += Duration::from_secs(60 * minutes);
+            assert!(!counting.is_due(until, now.checked_sub(Duration::from_secs(1)).unwrap()), "{minutes}");
+        }
+        counting.succeeded(until);
+        assert!(!counting.is_due(until, now) && counting.is_due(until.plus(HOUR), now));
+        for error in [DbError::Silent(READ), DbError::LeaseLost] {
+            counting.failed(&error, now);
+            assert!(counting.is_due(until.plus(HOUR), now), "{error}");
+        }
+        counting.failed(&own, now);
+        assert!(!counting.is_due(until.plus(HOUR), now.checked_add(Duration::from_secs(299)).unwrap()));
     }
 }

@@ -79,6 +79,12 @@ async fn accounts_are_counted_by_market_and_the_last_two_counts_are_kept() {
     scene.database.record_market_accounts(scene.epoch, &later(1)).await.unwrap();
     let kept = newer(None).await.unwrap().0;
     assert_eq!(kept.first(), Some(&later(1)), "counts of a clock that was ahead are gone");
+    // A leader that was killed counted the same hour, and an account traded in another market since.
+    let mut again = AccountCount { counts_from: later(1).counts_from.plus(40), ..later(1) };
+    again.markets.insert(1_000, accounts(1, 1, 0));
+    let stored = scene.database.record_market_accounts(scene.epoch, &again).await.unwrap();
+    assert_eq!((&stored.0, stored.0.first()), (&kept, Some(&later(1))), "all replicas show the first one");
+    assert_eq!(newer(None).await.unwrap(), stored);
     let error = scene.database.record_market_accounts(scene.epoch - 1, &later(3)).await.unwrap_err();
     assert!(matches!(error, stellar_ticker::db::DbError::LeaseLost), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use stellar_ticker::domain::market::QUOTE_ASSETS;
 
-use super::{PASSPHRASE, by, daemon, horizon, ok, text};
+use super::{PASSPHRASE, by, daemon, fresh_database, horizon, ok, text};
 use crate::support::{daemon::Daemon, network::block_on, reached, recomputation, wait_until};
 
 #[test]
@@ -103,5 +103,32 @@ fn counted_accounts_are_in_the_documents_and_a_pair_that_trades_with_itself_is_f
             planted.iter().any(|market| share(market) == Some(50.0) && is_flagged(market)),
             "{planted:#?}"
         );
+    });
+}
+
+/// A function of the database stands for a count that runs into its time limit.
+#[test]
+fn a_count_of_accounts_that_fails_is_not_repeated_at_once() {
+    let sim = horizon();
+    block_on(async {
+        let database = fresh_database().await;
+        let client = recomputation::connect(&database).await;
+        let failing = "CREATE FUNCTION public.round(numeric) RETURNS numeric LANGUAGE plpgsql AS
+                           $$ BEGIN RAISE query_canceled; END $$;
+                       DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog',
+                                                  current_database()); END $$";
+        client.batch_execute(failing).await.unwrap();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "1"]);
+        let attempts = || daemon.log().matches("counting the accounts behind markets").count();
+        wait_until("a count has failed", || attempts() > 0);
+        daemon.wait_for_publication();
+        // A failure of the whole database is followed by a pause of 5 s.
+        let published = || {
+            let as_of = daemon.status()["as_of"].as_str().unwrap().to_owned();
+            chrono::DateTime::parse_from_rfc3339(&as_of).unwrap().timestamp()
+        };
+        let begun = published();
+        wait_until("two such pauses have passed", || published() > begun + 11);
+        assert_eq!(attempts(), 1);
     });
 }
