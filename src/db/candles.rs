@@ -41,7 +41,7 @@ use crate::domain::{
 pub use audit::{CandleAudit, CandleDifference};
 pub(super) use read::LIMITS as READ_LIMITS;
 pub use read::{StoredCandles, StoredQuery};
-pub use volumes::VolumeQuery;
+pub use volumes::{VolumeQuery, VolumeSpan};
 
 /// Limits of a step. No write of trades waits for it. As for other writes, every statement uses an index.
 const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '3s'; \

@@ -17,6 +17,7 @@ mod retention;
 mod retire;
 mod rewound;
 mod self_audit;
+mod volumes;
 
 use std::time::Duration;
 

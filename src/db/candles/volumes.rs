@@ -27,12 +27,33 @@ pub struct VolumeQuery {
     pub asset: Asset,
     /// Assets that count as one dollar.
     pub anchors: Vec<Asset>,
+    /// Parts of the time, without overlaps.
+    pub spans: Vec<VolumeSpan>,
+}
+
+/// Part of the time, and the candles by which its volumes are summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeSpan {
     /// Length of a candle: an hour or a day.
     pub stored: Stored,
     /// First start of a candle.
     pub from: UnixSeconds,
     /// End of the starts, exclusive.
     pub to: UnixSeconds,
+}
+
+impl VolumeSpan {
+    /// Parts of a time that begins and ends with full hours, to be shown by the day: the whole days, and the hours
+    /// before and after them. An asset with thousands of markets has too many hours in a year.
+    #[must_use]
+    pub fn by_day(from: UnixSeconds, to: UnixSeconds) -> Vec<Self> {
+        let days = Stored::Day.buckets();
+        let first = days.next_start(from).min(to);
+        let end = days.start_of(to).max(first);
+        let hours = |from, to| Self { stored: Stored::Hour, from, to };
+        let spans = [hours(from, first), Self { stored: Stored::Day, from: first, to: end }, hours(end, to)];
+        spans.into_iter().filter(|span| span.from < span.to).collect()
+    }
 }
 
 /// Markets of an asset, as columns of a statement.
@@ -58,18 +79,21 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let columns = columns(&transaction, query).await?;
-        let (from, to) = (query.from.to_utc(), query.to.to_utc());
-        let params: [(&(dyn ToSql + Sync), Type); 6] = [
-            (&columns.ids, Type::INT4_ARRAY),
-            (&columns.kinds, Type::INT4_ARRAY),
-            (&columns.is_counter, Type::BOOL_ARRAY),
-            (&columns.valued_is_counter, Type::BOOL_ARRAY),
-            (&from, Type::TIMESTAMPTZ),
-            (&to, Type::TIMESTAMPTZ),
-        ];
-        let stored = if query.stored == Stored::Minute { Stored::Hour } else { query.stored };
-        let sql = of_table(include_str!("../sql/candles/volumes.sql"), stored);
-        let rows = transaction.query_typed(&sql, &params).await?;
+        let mut rows = Vec::new();
+        for span in &query.spans {
+            let (from, to) = (span.from.to_utc(), span.to.to_utc());
+            let params: [(&(dyn ToSql + Sync), Type); 6] = [
+                (&columns.ids, Type::INT4_ARRAY),
+                (&columns.kinds, Type::INT4_ARRAY),
+                (&columns.is_counter, Type::BOOL_ARRAY),
+                (&columns.valued_is_counter, Type::BOOL_ARRAY),
+                (&from, Type::TIMESTAMPTZ),
+                (&to, Type::TIMESTAMPTZ),
+            ];
+            let stored = if span.stored == Stored::Minute { Stored::Hour } else { span.stored };
+            let sql = of_table(include_str!("../sql/candles/volumes.sql"), stored);
+            rows.extend(transaction.query_typed(&sql, &params).await?);
+        }
         let complete = complete(&transaction).await?;
         transaction.commit().await?;
         let parts = rows
@@ -123,4 +147,30 @@ async fn columns(transaction: &Transaction<'_>, query: &VolumeQuery) -> Result<C
         columns.valued_is_counter.push(valued == market.counter());
     }
     Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instant::{DAY, HOUR};
+
+    #[test]
+    fn days_are_summed_by_the_day_and_only_the_ends_by_the_hour() {
+        let span = |stored, from, to| VolumeSpan { stored, from: UnixSeconds(from), to: UnixSeconds(to) };
+        let (hour, day) = (Stored::Hour, Stored::Day);
+        let by_day = |from, to| VolumeSpan::by_day(UnixSeconds(from), UnixSeconds(to));
+        assert_eq!(
+            by_day(13 * HOUR, 9 * DAY + HOUR),
+            [span(hour, 13 * HOUR, DAY), span(day, DAY, 9 * DAY), span(hour, 9 * DAY, 9 * DAY + HOUR)]
+        );
+        assert_eq!(by_day(DAY, 3 * DAY), [span(day, DAY, 3 * DAY)]);
+        assert_eq!(by_day(HOUR, 3 * HOUR), [span(hour, HOUR, 3 * HOUR)]);
+        assert_eq!(by_day(HOUR, DAY), [span(hour, HOUR, DAY)]);
+        assert_eq!(
+            by_day(HOUR, DAY + HOUR),
+            [span(hour, HOUR, DAY), span(hour, DAY, DAY + HOUR)],
+            "no whole day between them"
+        );
+        assert_eq!(by_day(5 * HOUR, HOUR), []);
+    }
 }

@@ -15,7 +15,7 @@ use super::{
     parameters::Parameters,
 };
 use crate::{
-    db::candles::VolumeQuery,
+    db::candles::{VolumeQuery, VolumeSpan},
     domain::{
         asset::Asset,
         candles::{Interval, Stored},
@@ -157,11 +157,15 @@ async fn parts(
     window: Window,
     reader: &CandleReader,
 ) -> Result<(Vec<VolumePart>, Vec<TimeSpan>), ApiError> {
-    let Window { from, to, stored, .. } = window;
+    let Window { from, to, stored, interval } = window;
     if from >= oldest_held(view) {
         return Ok((Vec::new(), Vec::new()));
     }
     let to = to.min(held_from(view, stored));
     let anchors = view.anchors().to_vec();
-    reader.volumes(VolumeQuery { asset, anchors, stored, from, to }).await
+    let spans = match interval {
+        Interval::Day => VolumeSpan::by_day(from, to),
+        _ => vec![VolumeSpan { stored, from, to }],
+    };
+    reader.volumes(VolumeQuery { asset, anchors, spans }).await
 }

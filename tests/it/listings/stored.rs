@@ -202,6 +202,15 @@ async fn volumes_equal(daemon: &Daemon, client: &tokio_postgres::Client, oldest:
         let tea = total(&format!("market={TEA}_XLM&interval={interval}"), "quote_volume");
         assert_eq!(tea, sum("c.code = 'TEA'", "base_amount").await, "a market without a trade in memory");
     }
+    // The ends of a window that does not begin at midnight are made of hours, its days are the same.
+    let days = |from: i64, to: i64| {
+        let path = format!("/api/v1/volume?asset=XLM&from={from}&to={to}&interval=1d");
+        list(&ok(daemon, &path).json(), "buckets")
+    };
+    let (whole, shifted) = (days(from, to), days(from + 5 * HOUR, to - 7 * HOUR));
+    assert_eq!((whole.len(), shifted.len()), (10, 10));
+    assert_eq!(whole[1..9], shifted[1..9]);
+    assert!(whole[0] != shifted[0] && whole[9] != shifted[9]);
     // The day's dollars of XLM are its worth at the day's price.
     let path = format!("/api/v1/volume?market={TEA}_XLM&from={from}&to={}&interval=1d", from + DAY);
     let day = list(&ok(daemon, &path).json(), "buckets")[0].clone();
