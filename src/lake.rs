@@ -71,9 +71,9 @@ const REREAD_MAX: Duration = Duration::from_secs(5);
 /// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Place of ledger metadata.
+/// Address of ledger metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum LakeAddress {
     /// Data lake: a `file://` directory, or an http or https base URL, without a trailing slash.
     Lake(String),
     /// Stellar RPC: an http or https URL.
@@ -83,8 +83,8 @@ pub enum Place {
 /// Settings of a lake.
 #[derive(Clone, Debug)]
 pub struct LakeSettings {
-    /// Where the ledgers are.
-    pub place: Place,
+    /// Address of the ledgers.
+    pub address: LakeAddress,
     /// Passphrase of the network whose ledgers it must hold.
     pub passphrase: String,
     /// PEM file of further CA certificates to trust.
@@ -142,7 +142,7 @@ impl Lake {
     /// [`LakeError::Setup`] if the URL or the certificates are not usable.
     pub fn new(settings: &LakeSettings) -> Result<Self, LakeError> {
         Ok(Self {
-            source: Rc::new(Source::new(&settings.place, settings.ca_file.as_deref())?),
+            source: Rc::new(Source::new(&settings.address, settings.ca_file.as_deref())?),
             passphrase: settings.passphrase.as_str().into(),
             verification: if settings.is_verified { Verification::Full } else { Verification::Off },
             parallel: settings.parallel.max(1),
@@ -427,7 +427,7 @@ mod tests {
     async fn a_lake_whose_layout_changes_is_read_by_its_new_manifest() {
         let directory = tempfile::tempdir().unwrap();
         let settings = LakeSettings {
-            place: Place::Lake(format!("file://{}", directory.path().display())),
+            address: LakeAddress::Lake(format!("file://{}", directory.path().display())),
             passphrase: "Here".into(),
             ca_file: None,
             parallel: 1,

@@ -21,7 +21,7 @@ use crate::{
     db::Database,
     domain::asset::Asset,
     horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
-    lake::{Lake, LakeSettings, Place},
+    lake::{Lake, LakeAddress, LakeSettings},
     published::{ListingSource, Published},
 };
 
@@ -98,16 +98,16 @@ impl Services {
     /// Creates a reader of ledger metadata for history and rereads; none without a source of it. Like the
     /// client, it belongs to the thread that makes it.
     pub(super) fn history_lake(&self, status: &Arc<ChildStatus>) -> Option<LakeReader> {
-        self.lake(history_place(&self.config)?, status)
+        self.lake(history_address(&self.config)?, status)
     }
 
     /// Creates a reader of ledger metadata for new trades; none if they come from Horizon.
     pub(super) fn live_lake(&self, status: &Arc<ChildStatus>) -> Option<LakeReader> {
-        self.lake(live_place(&self.config)?, status)
+        self.lake(live_address(&self.config)?, status)
     }
 
-    fn lake(&self, place: Place, status: &Arc<ChildStatus>) -> Option<LakeReader> {
-        let lake = usable(Lake::new(&lake_settings(&self.config, place)));
+    fn lake(&self, address: LakeAddress, status: &Arc<ChildStatus>) -> Option<LakeReader> {
+        let lake = usable(Lake::new(&lake_settings(&self.config, address)));
         let terms = (self.config.sources.lake_verify, self.lake_patience);
         let clock = Arc::clone(&self.clock);
         Some(LakeReader::new(lake, self.horizon(status), terms, Arc::clone(&self.published), clock))
@@ -159,11 +159,11 @@ pub fn horizon_settings(config: &Config) -> HorizonSettings {
     }
 }
 
-/// Returns the settings of a place of ledger metadata.
+/// Returns the settings to read ledger metadata from an address.
 #[must_use]
-pub fn lake_settings(config: &Config, place: Place) -> LakeSettings {
+pub fn lake_settings(config: &Config, address: LakeAddress) -> LakeSettings {
     LakeSettings {
-        place,
+        address,
         passphrase: config.network_passphrase.clone(),
         ca_file: config.ca_file.clone(),
         parallel: config.sources.lake_parallel,
@@ -171,25 +171,26 @@ pub fn lake_settings(config: &Config, place: Place) -> LakeSettings {
     }
 }
 
-/// Returns the place of ledger metadata for history, or if that comes from Horizon, for reading held ledgers again.
+/// Returns the address of ledger metadata for history, or if that comes from Horizon, for reading held ledgers again.
 #[must_use]
-pub fn history_place(config: &Config) -> Option<Place> {
+pub fn history_address(config: &Config) -> Option<LakeAddress> {
     let sources = &config.sources;
-    let (lake, rpc) = (sources.lake_url.clone().map(Place::Lake), sources.rpc_url.clone().map(Place::Rpc));
+    let (lake, rpc) =
+        (sources.lake_url.clone().map(LakeAddress::Lake), sources.rpc_url.clone().map(LakeAddress::Rpc));
     match sources.history {
         LedgerSource::Rpc => rpc,
         LedgerSource::Lake | LedgerSource::Horizon => lake.or(rpc),
     }
 }
 
-/// Returns the place of ledger metadata for new trades; none if they come from Horizon.
+/// Returns the address of ledger metadata for new trades; none if they come from Horizon.
 #[must_use]
-pub fn live_place(config: &Config) -> Option<Place> {
+pub fn live_address(config: &Config) -> Option<LakeAddress> {
     let sources = &config.sources;
     match sources.live {
         LedgerSource::Horizon => None,
-        LedgerSource::Lake => sources.lake_url.clone().map(Place::Lake),
-        LedgerSource::Rpc => sources.rpc_url.clone().map(Place::Rpc),
+        LedgerSource::Lake => sources.lake_url.clone().map(LakeAddress::Lake),
+        LedgerSource::Rpc => sources.rpc_url.clone().map(LakeAddress::Rpc),
     }
 }
 

@@ -6,10 +6,10 @@ use tracing::warn;
 
 use super::CommandError;
 use crate::{
-    actors::services::{Services, history_place, horizon_settings, lake_settings, live_place},
+    actors::services::{Services, history_address, horizon_settings, lake_settings, live_address},
     domain::shown_url::shown_url,
     horizon::HorizonClient,
-    lake::{Lake, LakeError, Place},
+    lake::{Lake, LakeAddress, LakeError},
 };
 
 /// Time limit for Horizon's root at start. An unreachable Horizon must not delay the start for long.
@@ -54,15 +54,15 @@ pub(super) async fn check_network(services: &Services) -> Result<(), CommandErro
 /// manifest, or its network, is read before anything else of it.
 pub(super) async fn check_lake(services: &Services) -> Result<(), CommandError> {
     let config = &services.config;
-    let (history, live) = (history_place(config), live_place(config));
+    let (history, live) = (history_address(config), live_address(config));
     let live = live.filter(|live| Some(live) != history.as_ref());
-    for place in history.into_iter().chain(live) {
-        let flag = match &place {
-            Place::Lake(_) => "--lake-url",
-            Place::Rpc(_) => "--rpc-url",
+    for address in history.into_iter().chain(live) {
+        let flag = match &address {
+            LakeAddress::Lake(_) => "--lake-url",
+            LakeAddress::Rpc(_) => "--rpc-url",
         };
         let refused = |error: &LakeError| CommandError::Configuration(format!("{flag}: {error}"));
-        let lake = Lake::new(&lake_settings(config, place)).map_err(|error| refused(&error))?;
+        let lake = Lake::new(&lake_settings(config, address)).map_err(|error| refused(&error))?;
         match tokio::time::timeout(NETWORK_CHECK_TIMEOUT, confirmed_manifest(&lake)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is_of_configuration() => return Err(refused(&error)),

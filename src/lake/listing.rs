@@ -12,7 +12,7 @@ const KEYS_ASKED: u32 = 3;
 ///
 /// The bucket is the first segment of the path (path style), or the host itself.
 pub(super) async fn newest(http: &HttpLake) -> Result<Option<u32>, LakeError> {
-    for Place { bucket, prefix } in places(http.url()) {
+    for BucketPrefix { bucket, prefix } in bucket_prefixes(http.url()) {
         let Some(partitions) = list(http, &bucket, &prefix).await? else { continue };
         let Some(first) = first_entry(&partitions, &prefix) else { continue };
         if !first.ends_with('/') {
@@ -30,26 +30,27 @@ pub(super) async fn newest(http: &HttpLake) -> Result<Option<u32>, LakeError> {
 
 /// Bucket and prefix of a lake.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct BucketPrefix {
     /// Base URL of the bucket.
     bucket: String,
     /// Prefix of the lake's keys, empty or with a slash at its end.
     prefix: String,
 }
 
-fn places(url: &str) -> Vec<Place> {
+/// Possible splits of a URL, the likely one first: the bucket is in the path, or it is the host.
+fn bucket_prefixes(url: &str) -> Vec<BucketPrefix> {
     let start = url.find("://").map_or(0, |scheme| scheme + 3);
     let host_end = url.get(start..).and_then(|rest| rest.find('/')).map_or(url.len(), |path| start + path);
     let (host, path) = url.split_at(host_end);
     let path = path.trim_matches('/');
     let as_prefix = |path: &str| if path.is_empty() { String::new() } else { format!("{path}/") };
-    let mut places = Vec::new();
+    let mut found = Vec::new();
     if !path.is_empty() {
         let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
-        places.push(Place { bucket: format!("{host}/{bucket}"), prefix: as_prefix(rest) });
+        found.push(BucketPrefix { bucket: format!("{host}/{bucket}"), prefix: as_prefix(rest) });
     }
-    places.push(Place { bucket: host.to_owned(), prefix: as_prefix(path) });
-    places
+    found.push(BucketPrefix { bucket: host.to_owned(), prefix: as_prefix(path) });
+    found
 }
 
 /// Listing of the first entries below a prefix. `None` if the answer is no listing.
@@ -97,12 +98,12 @@ mod tests {
 
     #[test]
     fn the_bucket_is_the_first_segment_or_the_host() {
-        let place = |bucket: &str, prefix: &str| Place { bucket: bucket.into(), prefix: prefix.into() };
-        assert_eq!(places("http://h:443"), [place("http://h:443", "")]);
-        assert_eq!(places("http://h/lake"), [place("http://h/lake", ""), place("http://h", "lake/")]);
+        let of = |bucket: &str, prefix: &str| BucketPrefix { bucket: bucket.into(), prefix: prefix.into() };
+        assert_eq!(bucket_prefixes("http://h:443"), [of("http://h:443", "")]);
+        assert_eq!(bucket_prefixes("http://h/lake"), [of("http://h/lake", ""), of("http://h", "lake/")]);
         assert_eq!(
-            places("http://h/bucket/v1/ledgers"),
-            [place("http://h/bucket", "v1/ledgers/"), place("http://h", "bucket/v1/ledgers/")]
+            bucket_prefixes("http://h/bucket/v1/ledgers"),
+            [of("http://h/bucket", "v1/ledgers/"), of("http://h", "bucket/v1/ledgers/")]
         );
     }
 

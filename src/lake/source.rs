@@ -1,4 +1,4 @@
-//! The place of ledger metadata: a directory, a server, or Stellar RPC.
+//! The source of ledger metadata: a directory, a server, or Stellar RPC.
 
 use std::{
     ops::RangeInclusive,
@@ -8,10 +8,10 @@ use std::{
 use bytes::Bytes;
 use ledger_metadata::Manifest;
 
-use super::{LakeError, Place, directory, http::HttpLake, listing, rpc::RpcClient};
+use super::{LakeAddress, LakeError, directory, http::HttpLake, listing, rpc::RpcClient};
 use crate::domain::shown_url::shown_url;
 
-/// Place of ledger metadata, and how to ask it.
+/// Source of ledger metadata, and the way to read it.
 pub(super) enum Source {
     /// Directory of this machine.
     Directory { path: PathBuf, shown: String },
@@ -22,10 +22,10 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn new(place: &Place, ca_file: Option<&Path>) -> Result<Self, LakeError> {
-        let url = match place {
-            Place::Lake(url) => url,
-            Place::Rpc(url) => {
+    pub(super) fn new(address: &LakeAddress, ca_file: Option<&Path>) -> Result<Self, LakeError> {
+        let url = match address {
+            LakeAddress::Lake(url) => url,
+            LakeAddress::Rpc(url) => {
                 return HttpLake::new(url, shown_url(url), ca_file).map(RpcClient::new).map(Self::Rpc);
             }
         };

@@ -149,12 +149,12 @@ impl<'a> Trades<'a> {
     fn add(&mut self, applied: &Applied) {
         self.transactions += 1;
         if let Ok(trades) = &mut self.trades {
-            let place = Place {
+            let position = TransactionPosition {
                 sequence: self.sequence,
                 closed_at: UnixSeconds(i64::saturating_from(self.close_time)),
                 transaction: self.transactions,
             };
-            if let Err(problem) = place.add_trades(applied, self.set, trades) {
+            if let Err(problem) = position.add_trades(applied, self.set, trades) {
                 self.trades = Err(problem);
             }
         }
@@ -175,15 +175,15 @@ impl<'a> Trades<'a> {
     }
 }
 
-/// Place of a transaction.
-struct Place {
+/// Position of a transaction in the order of application.
+struct TransactionPosition {
     sequence: u32,
     closed_at: UnixSeconds,
     /// Number in the order of application, from 1.
     transaction: usize,
 }
 
-impl Place {
+impl TransactionPosition {
     fn add_trades(
         &self,
         applied: &Applied,

@@ -8,7 +8,7 @@ use super::account::Account;
 use super::binaries::Binaries;
 use super::command::{Deadline, ServerLog, command_as, run};
 use super::error::PrivatePostgresError;
-use super::place::{Place, make_private_dir};
+use super::place::{ClusterPaths, make_private_dir};
 use super::{NAME, SUPERUSER};
 
 /// Returns the major version of a cluster, or None if it does not exist.
@@ -26,7 +26,7 @@ pub(super) fn major_version(cluster: &Path) -> Result<Option<String>, PrivatePos
 /// It is created as `pg.new` and renamed at the end. If the process is killed in between, the next start finds no
 /// incomplete cluster.
 pub(super) fn create(
-    place: &Place,
+    paths: &ClusterPaths,
     binaries: &Binaries,
     account: &Account,
     fsync: bool,
@@ -34,8 +34,8 @@ pub(super) fn create(
     deadline: &Deadline,
 ) -> Result<(), PrivatePostgresError> {
     account.must_have_a_name()?;
-    tracing::info!(directory = %place.cluster.display(), "creating a private PostgreSQL cluster for {}", account.name());
-    let unfinished = place.cluster.with_extension("new");
+    tracing::info!(directory = %paths.cluster.display(), "creating a private PostgreSQL cluster for {}", account.name());
+    let unfinished = paths.cluster.with_extension("new");
     remove_unfinished(&unfinished, deadline)?;
     make_private_dir(&unfinished, account)?;
 
@@ -52,7 +52,7 @@ pub(super) fn create(
     let sql = format!("CREATE ROLE {NAME} LOGIN;\n\nCREATE DATABASE {NAME} OWNER {NAME};\n\n");
     run("postgres in single-user mode", single, &sql, log, deadline)?;
 
-    fs::rename(&unfinished, &place.cluster)
+    fs::rename(&unfinished, &paths.cluster)
         .map_err(PrivatePostgresError::io(format!("rename {}", unfinished.display())))
 }
 

@@ -33,7 +33,7 @@ pub use child_process::bound_to_this_thread;
 use command::{Deadline, ServerLog};
 pub use error::PrivatePostgresError;
 pub use keeper::KeptPostgres;
-use place::Place;
+use place::ClusterPaths;
 use postmaster::Launch;
 
 /// Name of the daemon's role and of its database.
@@ -131,25 +131,25 @@ impl PrivatePostgres {
         }
         let data_dir = place::make_data_dir(data_dir)?;
         let account = Account::for_server(&data_dir)?;
-        let place = Place::choose(&data_dir, &account)?;
-        let major = cluster::major_version(&place.cluster)?;
+        let paths = ClusterPaths::choose(&data_dir, &account)?;
+        let major = cluster::major_version(&paths.cluster)?;
         let binaries = Binaries::find(options.bin_dir.as_deref(), &data_dir, major.as_deref())?;
-        let lock = match wait_for_lock_or_server(&place, options.if_running, &deadline)? {
+        let lock = match wait_for_lock_or_server(&paths, options.if_running, &deadline)? {
             Access::Lock(_) if join_only => return Err(not_running()),
             Access::Lock(lock) => lock,
             Access::Server(running) => {
-                return Ok(Self::running(running.socket_dir, running.port, &binaries, place.note, None));
+                return Ok(Self::running(running.socket_dir, running.port, &binaries, paths.note, None));
             }
         };
-        postmaster::stop_survivor(&place.cluster, &deadline)?;
-        let log = ServerLog::open(&place.log)?;
+        postmaster::stop_survivor(&paths.cluster, &deadline)?;
+        let log = ServerLog::open(&paths.log)?;
         // Checked again: another process may have created the cluster while this one waited for the lock.
-        if cluster::major_version(&place.cluster)?.is_none() {
-            cluster::create(&place, &binaries, &account, options.fsync, &log, &deadline)?;
+        if cluster::major_version(&paths.cluster)?.is_none() {
+            cluster::create(&paths, &binaries, &account, options.fsync, &log, &deadline)?;
         }
-        let socket_dir = place.make_socket_dir(&account)?;
+        let socket_dir = paths.make_socket_dir(&account)?;
         let launch = Launch {
-            cluster: &place.cluster,
+            cluster: &paths.cluster,
             socket_dir: &socket_dir,
             binaries: &binaries,
             account: &account,
@@ -158,7 +158,7 @@ impl PrivatePostgres {
             log: &log,
         };
         let owned = Owned { child: postmaster::start(launch, &deadline)?, _lock: lock };
-        Ok(Self::running(socket_dir, postmaster::PORT, &binaries, place.note, Some(owned)))
+        Ok(Self::running(socket_dir, postmaster::PORT, &binaries, paths.note, Some(owned)))
     }
 
     fn running(
@@ -241,24 +241,24 @@ enum Access {
 }
 
 fn wait_for_lock_or_server(
-    place: &Place,
+    paths: &ClusterPaths,
     if_running: IfRunning,
     deadline: &Deadline,
 ) -> Result<Access, PrivatePostgresError> {
     let mut is_logged = false;
     loop {
-        if let Some(lock) = place.try_lock()? {
+        if let Some(lock) = paths.try_lock()? {
             return Ok(Access::Lock(lock));
         }
         if if_running != IfRunning::WaitUntilGone
-            && let Some(running) = postmaster::ready_server(&place.cluster)
+            && let Some(running) = postmaster::ready_server(&paths.cluster)
         {
             tracing::info!(pid = running.pid, "joining the private PostgreSQL of another process");
             return Ok(Access::Server(running));
         }
         let in_use = || PrivatePostgresError::InUse {
-            data_dir: place.data_dir().to_owned(),
-            pid: place.lock_holder(),
+            data_dir: paths.data_dir().to_owned(),
+            pid: paths.lock_holder(),
         };
         // A joining command only waits until the other server is ready, so it logs nothing.
         if if_running == IfRunning::WaitUntilGone && !std::mem::replace(&mut is_logged, true) {

@@ -26,7 +26,7 @@ const SOCKET_PATH_MAX_BYTES: usize = 100;
 
 /// The paths of one data directory's private server.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ClusterPaths {
     /// `PGDATA`.
     pub(super) cluster: PathBuf,
     pub(super) log: PathBuf,
@@ -45,7 +45,7 @@ pub(super) fn holds_cluster(data_dir: &Path) -> bool {
     fs::symlink_metadata(data_dir.join("pg")).is_ok()
 }
 
-impl Place {
+impl ClusterPaths {
     /// Chooses `<data>/pg`, or a directory below [`FALLBACK_ROOT`] with a symlink if the server's user may not enter
     /// the data directory.
     pub(super) fn choose(data_dir: &Path, account: &Account) -> Result<Self, PrivatePostgresError> {
@@ -183,40 +183,40 @@ fn may_enter(dir: &Path, account: &Account) -> bool {
 mod tests {
     use super::*;
 
-    fn place_in(dir: &Path) -> (Place, Account) {
+    fn paths_in(dir: &Path) -> (ClusterPaths, Account) {
         fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
         let account = Account::for_server(dir).unwrap();
-        (Place::choose(dir, &account).unwrap(), account)
+        (ClusterPaths::choose(dir, &account).unwrap(), account)
     }
 
     #[test]
     fn gives_the_lock_to_one_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
-        let (place, _) = place_in(dir.path());
-        let held = place.try_lock().unwrap();
+        let (paths, _) = paths_in(dir.path());
+        let held = paths.try_lock().unwrap();
         assert!(held.is_some());
-        assert!(place.try_lock().unwrap().is_none());
-        assert_eq!(place.lock_holder(), Some(std::process::id()));
+        assert!(paths.try_lock().unwrap().is_none());
+        assert_eq!(paths.lock_holder(), Some(std::process::id()));
         drop(held);
-        assert!(place.try_lock().unwrap().is_some());
+        assert!(paths.try_lock().unwrap().is_some());
     }
 
     #[test]
     fn the_socket_directory_is_for_the_servers_user_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let (place, account) = place_in(dir.path());
-        let made = place.make_socket_dir(&account).unwrap();
+        let (paths, account) = paths_in(dir.path());
+        let made = paths.make_socket_dir(&account).unwrap();
         let found = fs::metadata(&made).unwrap();
         assert_eq!((found.mode() & 0o777, found.uid()), (0o700, account.uid.as_raw()));
-        assert_eq!(place.make_socket_dir(&account).unwrap(), made);
+        assert_eq!(paths.make_socket_dir(&account).unwrap(), made);
     }
 
     #[test]
     fn refuses_a_socket_directory_that_is_a_symlink() {
         let dir = tempfile::tempdir().unwrap();
-        let (place, account) = place_in(dir.path());
+        let (paths, account) = paths_in(dir.path());
         symlink("/tmp", dir.path().join("pg-socket")).unwrap();
-        let refused = place.make_socket_dir(&account);
+        let refused = paths.make_socket_dir(&account);
         assert!(matches!(refused, Err(PrivatePostgresError::WrongOwner { .. })), "{refused:?}");
     }
 }

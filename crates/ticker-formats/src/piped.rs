@@ -26,8 +26,8 @@ pub(super) fn piped<S: Write + Send>(
     render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<S> {
     scope(|scope| {
-        let place = Place::Here { sink, pieces: 0 };
-        let mut pipe = Pipe { scope, piece: Vec::with_capacity(PIECE), place };
+        let state = SinkState::Here { sink, pieces: 0 };
+        let mut pipe = Pipe { scope, piece: Vec::with_capacity(PIECE), state };
         let rendered = render(&mut pipe);
         // A renderer that could not write knows less of the reason than the sink.
         let sink = pipe.finish()?;
@@ -39,11 +39,11 @@ pub(super) fn piped<S: Write + Send>(
 struct Pipe<'scope, 'env, S> {
     scope: &'scope Scope<'scope, 'env>,
     piece: Vec<u8>,
-    place: Place<'scope, S>,
+    state: SinkState<'scope, S>,
 }
 
 /// Where the sink is.
-enum Place<'scope, S> {
+enum SinkState<'scope, S> {
     /// On the renderer's thread.
     Here { sink: S, pieces: usize },
     /// On a thread of its own.
@@ -60,33 +60,33 @@ struct Thread<'scope, S> {
 impl<'scope, S: Write + Send + 'scope> Pipe<'scope, '_, S> {
     /// Passes the gathered piece on.
     fn pass(&mut self) -> io::Result<()> {
-        match mem::replace(&mut self.place, Place::Failed(broken())) {
-            Place::Here { mut sink, pieces } => {
+        match mem::replace(&mut self.state, SinkState::Failed(broken())) {
+            SinkState::Here { mut sink, pieces } => {
                 if let Err(error) = sink.write_all(&self.piece) {
-                    self.place = Place::Failed(error);
+                    self.state = SinkState::Failed(error);
                     return Err(broken());
                 }
                 self.piece.clear();
                 let pieces = pieces + 1;
-                self.place =
-                    if pieces == PIECES_HERE { self.moved(sink) } else { Place::Here { sink, pieces } };
+                self.state =
+                    if pieces == PIECES_HERE { self.moved(sink) } else { SinkState::Here { sink, pieces } };
                 Ok(())
             }
-            Place::There(thread) => {
+            SinkState::There(thread) => {
                 let piece = mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
                 let sent = thread.pieces.send(piece);
-                self.place = Place::There(thread);
+                self.state = SinkState::There(thread);
                 sent.map_err(|_| broken())
             }
-            Place::Failed(error) => {
-                self.place = Place::Failed(error);
+            SinkState::Failed(error) => {
+                self.state = SinkState::Failed(error);
                 Err(broken())
             }
         }
     }
 
     /// Gives the sink a thread of its own. Where the system has none to give, the sink stays here.
-    fn moved(&self, sink: S) -> Place<'scope, S> {
+    fn moved(&self, sink: S) -> SinkState<'scope, S> {
         let (sinks, own) = sync_channel(1);
         let (pieces, waiting) = sync_channel(WAITING_MAX);
         let spawned = Builder::new()
@@ -94,24 +94,24 @@ impl<'scope, S: Write + Send + 'scope> Pipe<'scope, '_, S> {
             .spawn_scoped(self.scope, move || write_all(own.recv().map_err(|_| broken())?, &waiting));
         match spawned {
             Ok(handle) => match sinks.send(sink) {
-                Ok(()) => Place::There(Thread { pieces, handle }),
-                Err(unsent) => Place::Here { sink: unsent.0, pieces: PIECES_HERE },
+                Ok(()) => SinkState::There(Thread { pieces, handle }),
+                Err(unsent) => SinkState::Here { sink: unsent.0, pieces: PIECES_HERE },
             },
-            Err(_) => Place::Here { sink, pieces: PIECES_HERE },
+            Err(_) => SinkState::Here { sink, pieces: PIECES_HERE },
         }
     }
 
     /// Passes the rest on, and returns the sink.
     fn finish(mut self) -> io::Result<S> {
-        // If the sink fails here, its place says why.
+        // If the sink fails here, its state says why.
         let _ = self.pass();
-        match self.place {
-            Place::Here { sink, .. } => Ok(sink),
-            Place::There(Thread { pieces, handle }) => {
+        match self.state {
+            SinkState::Here { sink, .. } => Ok(sink),
+            SinkState::There(Thread { pieces, handle }) => {
                 drop(pieces);
                 handle.join().unwrap_or_else(|_| Err(broken()))
             }
-            Place::Failed(error) => Err(error),
+            SinkState::Failed(error) => Err(error),
         }
     }
 }

@@ -10,37 +10,38 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, LakeVerify, LedgerSource},
     horizon::{HorizonClient, rate_limiter::RateLimiter},
-    lake::{Content, Lake, LakeError, Place, VerifiedLedger},
+    lake::{Content, Lake, LakeAddress, LakeError, VerifiedLedger},
 };
 
 /// Time limit for the whole check.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Age in seconds of the newest ledger above which new trades from the lake come late.
 const LAG_S_MAX: i64 = 60;
-/// Names of the checks of a place: manifest, age, newest ledger and its hash at Horizon.
+/// Names of the checks of a lake or RPC: manifest, age, newest ledger and its hash at Horizon.
 type Names = [&'static str; 4];
 const OF_LAKE: Names = ["lake", "lake_lag", "lake_ledger", "lake_anchor"];
 const OF_RPC: Names = ["rpc", "rpc_lag", "rpc_ledger", "rpc_anchor"];
-const PLACE: &str = "correct --lake-url (the place of the file .config.json) or --rpc-url, see docs/lake.md";
+const ADDRESS: &str =
+    "correct --lake-url (the directory of the file .config.json) or --rpc-url, see docs/lake.md";
 const REACH: &str = "look at the URL (--lake-url or --rpc-url), DNS, firewall and proxy";
 
 /// Returns no finding without a lake or RPC.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let sources = &config.sources;
-    let lake = sources.lake_url.clone().map(|url| (OF_LAKE, Place::Lake(url)));
-    let rpc = sources.rpc_url.clone().map(|url| (OF_RPC, Place::Rpc(url)));
+    let lake = sources.lake_url.clone().map(|url| (OF_LAKE, LakeAddress::Lake(url)));
+    let rpc = sources.rpc_url.clone().map(|url| (OF_RPC, LakeAddress::Rpc(url)));
     let mut findings = Vec::new();
-    for (names, place) in lake.into_iter().chain(rpc) {
-        findings.extend(check_place(config, names, place).await);
+    for (names, address) in lake.into_iter().chain(rpc) {
+        findings.extend(check_address(config, names, address).await);
     }
     findings
 }
 
-async fn check_place(config: &Config, names: Names, place: Place) -> Vec<Finding> {
+async fn check_address(config: &Config, names: Names, address: LakeAddress) -> Vec<Finding> {
     let [name, ..] = names;
-    let lake = match Lake::new(&lake_settings(config, place)) {
+    let lake = match Lake::new(&lake_settings(config, address)) {
         Ok(lake) => lake,
-        Err(error) => return unreadable(names, Finding::failure(name, error.to_string(), PLACE)),
+        Err(error) => return unreadable(names, Finding::failure(name, error.to_string(), ADDRESS)),
     };
     let looked = tokio::time::timeout(PATIENCE, look(config, names, &lake)).await;
     looked.unwrap_or_else(|_| {
@@ -81,7 +82,7 @@ fn unreadable(names: Names, first: Finding) -> Vec<Finding> {
 }
 
 fn failed(name: &'static str, error: &LakeError) -> Finding {
-    Finding::failure(name, error.to_string(), if error.is_of_configuration() { PLACE } else { REACH })
+    Finding::failure(name, error.to_string(), if error.is_of_configuration() { ADDRESS } else { REACH })
 }
 
 /// Returns the newest ledger of the lake, verified.

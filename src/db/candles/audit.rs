@@ -57,8 +57,8 @@ pub struct CandleDifference {
 /// Limits of a read of the audit. Rows that cannot be read must not hold a pass up.
 const AUDIT_LIMITS: &str = "SET LOCAL statement_timeout = '20s'; SET LOCAL lock_timeout = '1s'";
 
-/// Place of a candle in its table.
-type Place = (CandleMarketId, UnixSeconds);
+/// Key of a candle in its table.
+type CandleKey = (CandleMarketId, UnixSeconds);
 /// Raw trades by market and minute.
 type RawHour = BTreeMap<(MarketId, UnixSeconds), Vec<RawTrade>>;
 
@@ -111,7 +111,7 @@ impl Database {
         let known = raw.keys().chain(&waiting).map(|(market, _)| *market);
         let known: Vec<MarketId> = known.collect::<BTreeSet<_>>().into_iter().collect();
         let ids = candle_ids(&transaction, &known).await?;
-        let mut excluded: [HashSet<Place>; 3] = Default::default();
+        let mut excluded: [HashSet<CandleKey>; 3] = Default::default();
         // A market without a number has no candle. A negative number stands for it.
         let id_of = |market: MarketId| ids.get(&market).copied().unwrap_or(market.saturating_neg());
         for (market, minute) in &waiting {
@@ -136,7 +136,7 @@ impl Database {
         let rows = all_between(&transaction, Stored::Hour, hour, HOUR).await?;
         audit.compare(Stored::Hour, &hours, &rows, not_hours, CandleSums::difference);
         let day = Stored::Day.buckets().start_of(hour);
-        let mut sums: BTreeMap<Place, TradeStats> = BTreeMap::new();
+        let mut sums: BTreeMap<CandleKey, TradeStats> = BTreeMap::new();
         let mut hours_of_day: Vec<_> =
             all_between(&transaction, Stored::Hour, day, DAY).await?.into_iter().collect();
         hours_of_day.sort_by_key(|((_, start), _)| *start);
@@ -196,20 +196,20 @@ impl CandleAudit {
     fn compare<T>(
         &mut self,
         stored: Stored,
-        expected: &BTreeMap<Place, T>,
-        rows: &BTreeMap<Place, TradeStats>,
-        excluded: &HashSet<Place>,
+        expected: &BTreeMap<CandleKey, T>,
+        rows: &BTreeMap<CandleKey, TradeStats>,
+        excluded: &HashSet<CandleKey>,
         difference: impl Fn(&T, &TradeStats) -> Option<&'static str>,
     ) {
-        let places: BTreeSet<&Place> = expected.keys().chain(rows.keys()).collect();
-        for place in places.into_iter().filter(|place| !excluded.contains(place)) {
+        let keys: BTreeSet<&CandleKey> = expected.keys().chain(rows.keys()).collect();
+        for key in keys.into_iter().filter(|key| !excluded.contains(key)) {
             self.compared = self.compared.saturating_add(1);
-            let figure = match (expected.get(place), rows.get(place)) {
+            let figure = match (expected.get(key), rows.get(key)) {
                 (Some(expected), Some(row)) => difference(expected, row),
                 (Some(_), None) => Some("missing"),
                 (None, _) => Some("without trades"),
             };
-            let (market, start) = *place;
+            let (market, start) = *key;
             let found = figure.map(|figure| CandleDifference { stored, market, start, figure });
             self.differences.extend(found);
         }
@@ -246,7 +246,7 @@ async fn all_between(
     stored: Stored,
     from: UnixSeconds,
     seconds: i64,
-) -> Result<BTreeMap<Place, TradeStats>, DbError> {
+) -> Result<BTreeMap<CandleKey, TradeStats>, DbError> {
     let sql = of_table(include_str!("../sql/candles/all_between.sql"), stored);
     let (from, to) = (from.to_utc(), from.plus(seconds).to_utc());
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];

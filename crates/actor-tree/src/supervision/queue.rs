@@ -61,18 +61,18 @@ impl Queue {
     /// Waits for a slot, first come, first served. The ticket goes into the envelope; the caller half stays with the
     /// sender. Returns none if the semaphore is closed, which nothing does today.
     pub(crate) async fn enter(self: &Arc<Self>, number: u64, sent: Instant) -> Option<(Ticket, Caller)> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
-        // Counted only with a slot in hand, so the depth never exceeds the capacity.
+        let permit = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        // Counted only with a permit in hand, so the depth never exceeds the capacity.
         let depth = self.depth.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         self.high_water.fetch_max(depth, Ordering::Relaxed);
         self.waiting().insert(number, sent);
-        let place = Arc::new(Place {
+        let slot = Arc::new(QueueSlot {
             queue: Arc::clone(self),
             number,
             is_counted: AtomicBool::new(true),
-            slot: Mutex::new(Some(slot)),
+            permit: Mutex::new(Some(permit)),
         });
-        Some((Ticket(Arc::clone(&place)), Caller(place)))
+        Some((Ticket(Arc::clone(&slot)), Caller(slot)))
     }
 
     /// Returns the current numbers.
@@ -99,18 +99,18 @@ fn seconds_since(sent: Instant, now: Instant) -> f64 {
     now.saturating_duration_since(sent).as_secs_f64()
 }
 
-/// Place of a message in the queue, shared by its envelope and its sender.
+/// Slot of a message in the queue, shared by its envelope and its sender.
 #[derive(Debug)]
-struct Place {
+struct QueueSlot {
     queue: Arc<Queue>,
     /// Number of the message.
     number: u64,
     /// True while the message counts in `depth`.
     is_counted: AtomicBool,
-    slot: Mutex<Option<OwnedSemaphorePermit>>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-impl Place {
+impl QueueSlot {
     /// Ends the counting. Returns true if the message counted until now.
     fn discount(&self) -> bool {
         let is_first = self.is_counted.swap(false, Ordering::Relaxed);
@@ -121,20 +121,20 @@ impl Place {
         is_first
     }
 
-    fn free_slot(&self) {
-        drop(self.slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+    fn free(&self) {
+        drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-/// Envelope's half of a place. Frees the slot when handling begins, or when the envelope is dropped.
+/// Envelope's half of a slot. Frees the slot when handling begins, or when the envelope is dropped.
 #[derive(Debug)]
-pub(crate) struct Ticket(Arc<Place>);
+pub(crate) struct Ticket(Arc<QueueSlot>);
 
 impl Ticket {
     /// Frees the slot now. Returns true if the message was still waited for; a second call returns false.
     pub(crate) fn leave(&self) -> bool {
         let was_waiting = self.0.discount();
-        self.0.free_slot();
+        self.0.free();
         was_waiting
     }
 }
@@ -145,9 +145,9 @@ impl Drop for Ticket {
     }
 }
 
-/// Sender's half of a place. When dropped, the message no longer counts as waited for, but it keeps its slot.
+/// Sender's half of a slot. When dropped, the message no longer counts as waited for, but it keeps its slot.
 #[derive(Debug)]
-pub(crate) struct Caller(Arc<Place>);
+pub(crate) struct Caller(Arc<QueueSlot>);
 
 impl Caller {
     /// Gives up waiting. Returns true if handling had not begun.
