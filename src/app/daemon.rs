@@ -46,7 +46,7 @@ use crate::{
         BacklogReader, BookReader, CANDLE_CONNECTIONS, CandleReader, FetchFresh, PublicState, StreamSlots,
         Views,
         admin::{self, AdminState},
-        server::{self, Listener, Visitors},
+        server::{self, ConnectionPolicy, Listener},
     },
     instruments::Exposition,
     published::Published,
@@ -198,12 +198,12 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         set_log: Arc::new(change_log),
         provoke: test_hooks::provoke(&status),
     };
-    let visitors = Visitors {
+    let policy = ConnectionPolicy {
         connections_per_address: config.connections_per_address,
         // nginx has limits of its own, and all connections come from its one address.
         is_behind_nginx: config.nginx.is_some(),
     };
-    let public = server::start_public(public, public_state, visitors).map_err(not_served)?;
+    let public = server::start_public(public, public_state, policy).map_err(not_served)?;
     let admin = server::start_admin(admin, admin_state).map_err(not_served)?;
     if let Some(nginx) = &nginx {
         nginx.open(public.address())?;

@@ -61,8 +61,8 @@ mod tests {
             backlogs: crate::http::BacklogReader::new(None),
             is_alive: Arc::new(|| true),
         };
-        let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };
-        server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, visitors).unwrap()
+        let policy = server::ConnectionPolicy { connections_per_address: None, is_behind_nginx: false };
+        server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, policy).unwrap()
     }
 
     #[actix_web::test]

@@ -56,9 +56,9 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time that requests in progress get when the listener stops.
 const SHUTDOWN_SECONDS: u64 = 1;
 
-/// Kind of clients that connect to the public listener.
+/// Limits on connections to the public listener.
 #[derive(Clone, Copy, Debug)]
-pub struct Visitors {
+pub struct ConnectionPolicy {
     /// Largest number of connections of one address; `None` for no limit.
     pub connections_per_address: Option<usize>,
     /// True if clients connect through an nginx on this machine. Loopback addresses then have no limit.
@@ -90,11 +90,15 @@ impl Listener {
 /// # Errors
 ///
 /// The error of the operating system if the socket cannot be used.
-pub fn start_public(socket: TcpListener, state: PublicState, visitors: Visitors) -> io::Result<Listener> {
+pub fn start_public(
+    socket: TcpListener,
+    state: PublicState,
+    policy: ConnectionPolicy,
+) -> io::Result<Listener> {
     let limits = ConnectionLimits {
         all: public_connections(descriptors()),
-        per_address: visitors.connections_per_address,
-        limits_loopback: !visitors.is_behind_nginx,
+        per_address: policy.connections_per_address,
+        limits_loopback: !policy.is_behind_nginx,
     };
     let (state, graphql) = (web::Data::new(state), web::Data::new(GraphQl::default()));
     let sending = web::Data::new(Sending::default());

@@ -1,4 +1,4 @@
-//! Pages for people. Made on the server: they work without script.
+//! HTML pages. The server renders them, so they work without script.
 
 mod responses;
 mod static_files;
@@ -38,7 +38,7 @@ const LICENCES: &str = "/licences";
 const LEVELS: usize = 200;
 /// Most characters of a search.
 const WORDS_MAX: usize = 200;
-/// Most pages of a list. There are fewer.
+/// Highest page number. No list has as many pages.
 const PAGES_MAX: i64 = 1_000_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -222,9 +222,9 @@ mod tests {
             backlogs: BacklogReader::new(None),
             is_alive: Arc::new(|| true),
         };
-        let visitors = server::Visitors { connections_per_address: None, is_behind_nginx: false };
+        let policy = server::ConnectionPolicy { connections_per_address: None, is_behind_nginx: false };
         let listener =
-            server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, visitors).unwrap();
+            server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, policy).unwrap();
         let client = awc::Client::default();
         for path in ["/", "/m/XLM_A", "/a/XLM"] {
             let address = format!("http://{}{path}", listener.address());
