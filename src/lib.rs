@@ -1,6 +1,6 @@
 //! The Stellar ticker: market data of Stellar's built-in exchange.
 //!
-//! `ARCHITECTURE.md` describes the rooms and the allowed imports. `tests/architecture.rs` enforces them.
+//! `ARCHITECTURE.md` describes the layers and the allowed imports. `tests/architecture.rs` enforces them.
 
 pub mod actors;
 pub mod app;

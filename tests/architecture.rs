@@ -20,7 +20,7 @@ use std::{
 };
 
 use modules::{Files, Modules};
-use rules::Rooms;
+use rules::Layers;
 
 /// No file may be longer.
 const LINES_MAX: usize = 500;
@@ -30,8 +30,8 @@ const COLUMNS_MAX: usize = 120;
 /// Directory of the actors.
 const ACTORS: &str = "src/actors";
 
-/// Each room and the place of its files. ARCHITECTURE.md says which room imports which.
-const ROOMS: Rooms<'static> = Rooms(&[
+/// Each layer and the place of its files. ARCHITECTURE.md says which layer imports which.
+const LAYERS: Layers<'static> = Layers(&[
     ("actor_tree", "crates/actor-tree/src"),
     ("actors", ACTORS),
     ("app", "src/app"),
@@ -66,10 +66,10 @@ const ROOMS: Rooms<'static> = Rooms(&[
     ("trouble", "src/trouble.rs"),
 ]);
 
-/// Rooms that may hold SQL.
-const SQL_ROOMS: [&str; 2] = ["db", "private_postgres"];
+/// Layers that may hold SQL.
+const SQL_LAYERS: [&str; 2] = ["db", "private_postgres"];
 
-/// Names that the pure rooms must not use: runtimes, clocks, environment, files, sockets, processes and threads.
+/// Names that the pure layers must not use: runtimes, clocks, environment, files, sockets, processes and threads.
 const IMPURE: [&str; 25] = [
     "actix",
     "actix_rt",
@@ -101,17 +101,17 @@ const IMPURE: [&str; 25] = [
 /// The system's wall clock. Only the clock reads it, so that a test can set the time (ADR 20).
 const WALL_CLOCK: [&str; 3] = ["chrono::Utc::now", "chrono::offset::Utc::now", "std::time::SystemTime::now"];
 
-/// Names that a room must not use.
-fn forbidden_in(room: &str) -> Vec<&'static str> {
-    let mut names = match room {
+/// Names that a layer must not use.
+fn forbidden_in(layer: &str) -> Vec<&'static str> {
+    let mut names = match layer {
         "domain" => IMPURE.to_vec(),
         "http" => vec!["actix"], // an actor's address
         _ => Vec::new(),
     };
-    if !["clock", "sim"].contains(&room) {
+    if !["clock", "sim"].contains(&layer) {
         names.extend(WALL_CLOCK);
     }
-    if room != "db" {
+    if layer != "db" {
         names.extend([
             "deadpool_postgres",
             "refinery",
@@ -196,28 +196,31 @@ fn assert_none(what: &str, faults: &[String]) {
 }
 
 #[test]
-fn every_file_belongs_to_a_module_and_a_room() {
+fn every_file_belongs_to_a_module_and_a_layer() {
     let modules = all();
     let known = |file: &String| modules.values().any(|module| module.file == *file);
     let unused: Vec<String> = sources().into_keys().filter(|file| !known(file)).collect();
     assert_none("no module declares these files", &unused);
     let homeless: Vec<String> =
-        rules::without_room(&modules, &ROOMS).into_iter().map(str::to_owned).collect();
-    assert_none("files of no room: add the room to this test and to ARCHITECTURE.md", &homeless);
+        rules::without_layer(&modules, &LAYERS).into_iter().map(str::to_owned).collect();
+    assert_none("files of no layer: add the layer to this test and to ARCHITECTURE.md", &homeless);
     assert_none(
-        "rooms that only this test or only ARCHITECTURE.md lists",
-        &rules::unlisted_rooms(&page(), &ROOMS),
+        "layers that only this test or only ARCHITECTURE.md lists",
+        &rules::unlisted_layers(&page(), &LAYERS),
     );
 }
 
 #[test]
-fn rooms_import_each_other_exactly_as_the_architecture_lists() {
-    assert_none("imports between rooms", &rules::wrong_edges(&all(), &ROOMS, &rules::listed_edges(&page())));
+fn layers_import_each_other_exactly_as_the_architecture_lists() {
+    assert_none(
+        "imports between layers",
+        &rules::wrong_edges(&all(), &LAYERS, &rules::listed_edges(&page())),
+    );
 }
 
 #[test]
-fn no_rooms_import_each_other_in_a_circle() {
-    assert_eq!(rules::circles_of_rooms(&rules::listed_edges(&page())), Vec::<Vec<String>>::new());
+fn no_layers_import_each_other_in_a_circle() {
+    assert_eq!(rules::circles_of_layers(&rules::listed_edges(&page())), Vec::<Vec<String>>::new());
 }
 
 #[test]
@@ -228,8 +231,8 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn pure_rooms_use_no_runtime_no_clock_and_no_environment() {
-    assert_none("forbidden names", &rules::forbidden_names(&all(), &ROOMS, forbidden_in));
+fn pure_layers_use_no_runtime_no_clock_and_no_environment() {
+    assert_none("forbidden names", &rules::forbidden_names(&all(), &LAYERS, forbidden_in));
 }
 
 #[test]
@@ -241,8 +244,8 @@ fn actors_import_no_other_actor() {
 }
 
 #[test]
-fn sql_lives_only_in_its_rooms() {
-    assert_none("SQL elsewhere", &rules::stray_sql(&all(), &ROOMS, &SQL_ROOMS));
+fn sql_lives_only_in_its_layers() {
+    assert_none("SQL elsewhere", &rules::stray_sql(&all(), &LAYERS, &SQL_LAYERS));
 }
 
 /// All files of code, of tests and of benches.

@@ -278,8 +278,9 @@ fn violations(path: &str, text: &str) -> Vec<Violation> {
 fn has_prose(path: &str) -> bool {
     let is_script = ["ticker", "nginx.conf", "Dockerfile", "tests/clients/run"].contains(&path);
     let is_text = [".md", ".rs"].iter().any(|ending| path.ends_with(ending));
-    let is_in_room = [".ci/", "deploy/", "tests/image/"].iter().any(|room| path.starts_with(room));
-    path != ITSELF && (is_script || is_text || is_in_room)
+    let is_of_scripts =
+        [".ci/", "deploy/", "tests/image/"].iter().any(|directory| path.starts_with(directory));
+    path != ITSELF && (is_script || is_text || is_of_scripts)
 }
 
 /// Files below a directory, by their paths from the root of the repository, where tests run.

@@ -1,4 +1,4 @@
-//! The connection pool, and the [`Database`] that the other files of this room extend.
+//! The connection pool, and the [`Database`] that the other files of this layer extend.
 
 use std::{
     path::PathBuf,

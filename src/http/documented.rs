@@ -131,7 +131,7 @@ fn vitals() -> Vitals {
     vitals
 }
 
-/// Returns the classes of requests. The names are copied from the budget, which this room may not import.
+/// Returns the classes of requests. The names are copied from the budget, which this layer may not import.
 fn classes() -> Vec<(&'static str, u64)> {
     ["live", "first_assets", "history", "assets", "books", "audit", "asked_books"]
         .map(|class| (class, 1))

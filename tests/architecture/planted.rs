@@ -2,10 +2,10 @@
 
 use super::{
     modules::{self, Files, Modules},
-    rules::{self, Edges, Rooms},
+    rules::{self, Edges, Layers},
 };
 
-const ROOMS: Rooms<'static> = Rooms(&[
+const LAYERS: Layers<'static> = Layers(&[
     ("actors", "src/actors"),
     ("db", "src/db"),
     ("domain", "src/domain"),
@@ -54,7 +54,7 @@ fn listed() -> Edges {
 }
 
 fn wrong_edges(more: &[(&str, &str)]) -> Vec<String> {
-    rules::wrong_edges(&planted(more), &ROOMS, &listed())
+    rules::wrong_edges(&planted(more), &LAYERS, &listed())
 }
 
 /// Each text alone in `file` must break the rule, once at least.
@@ -67,16 +67,16 @@ fn each_breaks(file: &str, forms: &[&str], rule: impl Fn(&Modules) -> Vec<String
 #[test]
 fn the_small_workspace_breaks_no_rule() {
     let modules = planted(&[]);
-    assert_eq!(rules::wrong_edges(&modules, &ROOMS, &listed()), Vec::<String>::new());
+    assert_eq!(rules::wrong_edges(&modules, &LAYERS, &listed()), Vec::<String>::new());
     assert_eq!(
         rules::actors(&modules, "src/actors").into_iter().collect::<Vec<_>>(),
         ["aggregator", "auditor"]
     );
     assert_eq!(rules::actors_that_import_actors(&modules, "src/actors"), Vec::<String>::new());
-    assert_eq!(rules::stray_sql(&modules, &ROOMS, &["db"]), Vec::<String>::new());
+    assert_eq!(rules::stray_sql(&modules, &LAYERS, &["db"]), Vec::<String>::new());
     assert_eq!(rules::circles_of_files(&modules), Vec::<Vec<String>>::new());
-    assert_eq!(rules::circles_of_rooms(&listed()), Vec::<Vec<String>>::new());
-    assert_eq!(rules::forbidden_names(&modules, &ROOMS, super::forbidden_in), Vec::<String>::new());
+    assert_eq!(rules::circles_of_layers(&listed()), Vec::<Vec<String>>::new());
+    assert_eq!(rules::forbidden_names(&modules, &LAYERS, super::forbidden_in), Vec::<String>::new());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_actor_in_a_text_or_a_comment_is_no_import() {
 }
 
 #[test]
-fn a_room_that_reaches_another_is_found_in_every_form() {
+fn a_layer_that_reaches_another_is_found_in_every_form() {
     for (file, form, edge) in [
         ("src/domain/amount.rs", "use super::super::db;", "domain imports db"),
         ("src/domain/amount.rs", "use super::super::{db::pool::Database as D};", "domain imports db"),
@@ -145,7 +145,7 @@ fn a_room_that_reaches_another_is_found_in_every_form() {
 }
 
 #[test]
-fn a_room_that_is_reached_through_a_passed_on_name_is_found() {
+fn a_layer_that_is_reached_through_a_passed_on_name_is_found() {
     let faults = wrong_edges(&[
         ("src/db/mod.rs", "pub use crate::actors::port::Port;"),
         ("src/http/server.rs", "use crate::db::Port;"),
@@ -163,31 +163,31 @@ fn a_room_that_is_reached_through_a_passed_on_name_is_found() {
 fn an_edge_that_is_listed_and_does_not_exist_is_found() {
     let mut listed = listed();
     listed.insert(("http".to_owned(), "domain".to_owned()));
-    let faults = rules::wrong_edges(&planted(&[]), &ROOMS, &listed);
+    let faults = rules::wrong_edges(&planted(&[]), &LAYERS, &listed);
     assert_eq!(faults, ["http does not import domain, which ARCHITECTURE.md lists"]);
 }
 
 #[test]
-fn a_room_or_a_file_that_nobody_listed_is_found() {
+fn a_layer_or_a_file_that_nobody_listed_is_found() {
     let page = "\n## Allowed imports\n\n```\ndomain <-\ncellar <- domain\n```\n";
     assert_eq!(
-        rules::unlisted_rooms(page, &Rooms(&[("domain", "src/domain"), ("db", "src/db")])),
+        rules::unlisted_layers(page, &Layers(&[("domain", "src/domain"), ("db", "src/db")])),
         ["cellar", "db"]
     );
-    let few = Rooms(&[("domain", "src/domain"), ("http", "src/http")]);
-    assert!(rules::without_room(&planted(&[]), &few).contains("src/db/pool.rs"));
+    let few = Layers(&[("domain", "src/domain"), ("http", "src/http")]);
+    assert!(rules::without_layer(&planted(&[]), &few).contains("src/db/pool.rs"));
 }
 
 #[test]
-fn a_circle_between_rooms_is_found() {
+fn a_circle_between_layers_is_found() {
     let mut listed = listed();
     listed.insert(("domain".to_owned(), "actors".to_owned()));
-    assert_eq!(rules::circles_of_rooms(&listed), [["actors", "db", "domain"]]);
+    assert_eq!(rules::circles_of_layers(&listed), [["actors", "db", "domain"]]);
 }
 
 #[test]
-fn an_impure_name_in_a_pure_room_is_found_in_every_form() {
-    let rule = |modules: &Modules| rules::forbidden_names(modules, &ROOMS, super::forbidden_in);
+fn an_impure_name_in_a_pure_layer_is_found_in_every_form() {
+    let rule = |modules: &Modules| rules::forbidden_names(modules, &LAYERS, super::forbidden_in);
     let forms = [
         "use std::{env, fs};",
         "use std::{fmt, fs::File};",
@@ -228,8 +228,8 @@ fn an_impure_name_in_a_pure_room_is_found_in_every_form() {
 }
 
 #[test]
-fn sql_outside_its_rooms_is_found_in_every_form() {
-    let rule = |modules: &Modules| rules::stray_sql(modules, &ROOMS, &["db"]);
+fn sql_outside_its_layers_is_found_in_every_form() {
+    let rule = |modules: &Modules| rules::stray_sql(modules, &LAYERS, &["db"]);
     let forms = [
         "const Q: &str = \"SELECT code FROM assets\";",
         "const Q: &str = \"select code\\n  from assets\";",

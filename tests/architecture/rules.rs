@@ -8,22 +8,22 @@ use super::{
     names::{Target, resolve},
 };
 
-/// The room of each file: the longest directory, or the file, that its path begins with.
-pub(crate) struct Rooms<'a>(pub(crate) &'a [(&'a str, &'a str)]);
+/// The layer of each file: the longest directory, or the file, that its path begins with.
+pub(crate) struct Layers<'a>(pub(crate) &'a [(&'a str, &'a str)]);
 
-impl Rooms<'_> {
-    /// The room of a file. A room `src/app` takes in `src/app.rs` too.
+impl Layers<'_> {
+    /// The layer of a file. A layer `src/app` takes in `src/app.rs` too.
     pub(crate) fn of(&self, file: &str) -> Option<&str> {
         let is_in = |place: &str| {
             file.strip_prefix(place)
                 .is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
         };
-        let rooms = self.0.iter().filter(|(_, place)| is_in(place));
-        rooms.max_by_key(|(_, place)| place.len()).map(|(room, _)| *room)
+        let layers = self.0.iter().filter(|(_, place)| is_in(place));
+        layers.max_by_key(|(_, place)| place.len()).map(|(layer, _)| *layer)
     }
 }
 
-/// Pairs of rooms: the first imports the second.
+/// Pairs of layers: the first imports the second.
 pub(crate) type Edges = BTreeSet<(String, String)>;
 
 /// Every name in the modules, with its target.
@@ -48,11 +48,11 @@ fn place(module: &Module, mention: &Mention) -> String {
     format!("{}:{}: {}", module.file, mention.line, mention.segments.join("::"))
 }
 
-/// Imports between rooms, each with the first place that needs it.
-pub(crate) fn edges(modules: &Modules, rooms: &Rooms<'_>) -> BTreeMap<(String, String), String> {
+/// Imports between layers, each with the first place that needs it.
+pub(crate) fn edges(modules: &Modules, layers: &Layers<'_>) -> BTreeMap<(String, String), String> {
     let mut found = BTreeMap::new();
     for (module, mention, target, _) in imports(modules) {
-        let (from, to) = (rooms.of(&module.file), rooms.of(&target.file));
+        let (from, to) = (layers.of(&module.file), layers.of(&target.file));
         if let (Some(from), Some(to)) = (from, to)
             && from != to
         {
@@ -63,8 +63,8 @@ pub(crate) fn edges(modules: &Modules, rooms: &Rooms<'_>) -> BTreeMap<(String, S
 }
 
 /// Edges that the list forbids, and those that it lists for nothing.
-pub(crate) fn wrong_edges(modules: &Modules, rooms: &Rooms<'_>, listed: &Edges) -> Vec<String> {
-    let found = edges(modules, rooms);
+pub(crate) fn wrong_edges(modules: &Modules, layers: &Layers<'_>, listed: &Edges) -> Vec<String> {
+    let found = edges(modules, layers);
     let forbidden = found
         .iter()
         .filter(|(edge, _)| !listed.contains(*edge))
@@ -76,22 +76,22 @@ pub(crate) fn wrong_edges(modules: &Modules, rooms: &Rooms<'_>, listed: &Edges) 
     forbidden.chain(unused).collect()
 }
 
-/// Files that belong to no room. The crates' roots are of none.
-pub(crate) fn without_room<'a>(modules: &'a Modules, rooms: &Rooms<'_>) -> BTreeSet<&'a str> {
+/// Files that belong to no layer. The crates' roots are of none.
+pub(crate) fn without_layer<'a>(modules: &'a Modules, layers: &Layers<'_>) -> BTreeSet<&'a str> {
     let files = modules.values().map(|module| module.file.as_str());
-    files.filter(|file| rooms.of(file).is_none() && *file != "src/lib.rs").collect()
+    files.filter(|file| layers.of(file).is_none() && *file != "src/lib.rs").collect()
 }
 
-/// Names of foreign crates that a room must not use.
+/// Names of foreign crates that a layer must not use.
 pub(crate) fn forbidden_names(
     modules: &Modules,
-    rooms: &Rooms<'_>,
+    layers: &Layers<'_>,
     forbidden: impl Fn(&str) -> Vec<&'static str>,
 ) -> Vec<String> {
     let mut faults = Vec::new();
     for (module, mention, target) in resolved(modules) {
-        let (Some(room), Target::Foreign(path)) = (rooms.of(&module.file), target) else { continue };
-        if forbidden(room).iter().any(|name| covers(&path, name)) {
+        let (Some(layer), Target::Foreign(path)) = (layers.of(&module.file), target) else { continue };
+        if forbidden(layer).iter().any(|name| covers(&path, name)) {
             faults.push(place(module, mention));
         }
     }
@@ -141,10 +141,11 @@ pub(crate) fn actors_that_import_actors(modules: &Modules, directory: &str) -> V
     faults
 }
 
-/// Texts that are SQL, and SQL files that are included, outside the rooms that may hold them.
-pub(crate) fn stray_sql(modules: &Modules, rooms: &Rooms<'_>, may_hold: &[&str]) -> Vec<String> {
-    let outside =
-        modules.values().filter(|module| rooms.of(&module.file).is_none_or(|room| !may_hold.contains(&room)));
+/// Texts that are SQL, and SQL files that are included, outside the layers that may hold them.
+pub(crate) fn stray_sql(modules: &Modules, layers: &Layers<'_>, may_hold: &[&str]) -> Vec<String> {
+    let outside = modules
+        .values()
+        .filter(|module| layers.of(&module.file).is_none_or(|layer| !may_hold.contains(&layer)));
     outside
         .flat_map(|module| module.texts.iter().map(move |text| (module, text)))
         .filter(|(_, text)| is_sql(&text.value))
@@ -199,8 +200,8 @@ pub(crate) fn file_graph(modules: &Modules) -> Graph {
     graph
 }
 
-/// Circles between rooms in the list of edges.
-pub(crate) fn circles_of_rooms(listed: &Edges) -> Vec<Vec<String>> {
+/// Circles between layers in the list of edges.
+pub(crate) fn circles_of_layers(listed: &Edges) -> Vec<Vec<String>> {
     let mut graph = Graph::new();
     for (from, to) in listed {
         graph.entry(from.clone()).or_default().insert(to.clone());
@@ -208,27 +209,27 @@ pub(crate) fn circles_of_rooms(listed: &Edges) -> Vec<Vec<String>> {
     circles::circles(&graph)
 }
 
-/// The edges that the section "Allowed imports" of ARCHITECTURE.md lists: lines `room <- room, room` in its first
+/// The edges that the section "Allowed imports" of ARCHITECTURE.md lists: lines `layer <- layer, layer` in its first
 /// block of code. An em dash or nothing behind the arrow means none.
 pub(crate) fn listed_edges(page: &str) -> Edges {
     let (_, section) = page.split_once("\n## Allowed imports\n").expect("ARCHITECTURE.md has the section");
     let block = section.split("```").nth(1).expect("the section has a block");
     let mut edges = Edges::new();
     for line in block.lines().filter(|line| !line.trim().is_empty()) {
-        let (room, imported) = line.split_once("<-").unwrap_or_else(|| panic!("no arrow in {line:?}"));
+        let (layer, imported) = line.split_once("<-").unwrap_or_else(|| panic!("no arrow in {line:?}"));
         for name in imported.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            edges.insert((room.trim().to_owned(), name.to_owned()));
+            edges.insert((layer.trim().to_owned(), name.to_owned()));
         }
     }
     edges
 }
 
-/// Rooms that the list names and the table does not, or the other way round.
-pub(crate) fn unlisted_rooms(page: &str, rooms: &Rooms<'_>) -> Vec<String> {
+/// Layers that the list names and the table does not, or the other way round.
+pub(crate) fn unlisted_layers(page: &str, layers: &Layers<'_>) -> Vec<String> {
     let (_, section) = page.split_once("\n## Allowed imports\n").expect("ARCHITECTURE.md has the section");
     let block = section.split("```").nth(1).expect("the section has a block");
     let listed: BTreeSet<&str> =
-        block.lines().filter_map(|line| line.split_once("<-")).map(|(room, _)| room.trim()).collect();
-    let known: BTreeSet<&str> = rooms.0.iter().map(|(room, _)| *room).collect();
-    listed.symmetric_difference(&known).map(|room| (*room).to_owned()).collect()
+        block.lines().filter_map(|line| line.split_once("<-")).map(|(layer, _)| layer.trim()).collect();
+    let known: BTreeSet<&str> = layers.0.iter().map(|(layer, _)| *layer).collect();
+    listed.symmetric_difference(&known).map(|layer| (*layer).to_owned()).collect()
 }

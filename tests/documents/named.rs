@@ -29,7 +29,7 @@ const NO_TEXTS: [&str; 17] = [
 fn source() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = String::new();
-    ["src", "crates"].iter().for_each(|room| sources(&root.join(room), &mut found));
+    ["src", "crates"].iter().for_each(|name| sources(&root.join(name), &mut found));
     let mut lines = found.split("\\\n");
     let first = lines.next().unwrap_or_default().to_owned();
     lines.fold(first, |text, line| text + line.trim_start())
@@ -75,18 +75,18 @@ fn a_text_that_no_log_has_is_found() {
 /// `src`; with a leading `/`, or without such a heading, below the root.
 fn missing_paths(document: &str) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut room, mut missing) = (root.to_owned(), Vec::new());
+    let (mut base, mut missing) = (root.to_owned(), Vec::new());
     for line in prose(document) {
         if line.starts_with('#') {
             let directory = line.split('`').nth(1).filter(|name| name.ends_with('/'));
-            room = root.join(directory.unwrap_or_default());
+            base = root.join(directory.unwrap_or_default());
         }
         let cell = line.strip_prefix('|').and_then(|row| row.split('|').next()).unwrap_or_default();
         let paths = cell.split('`').skip(1).step_by(2);
         for path in paths.filter(|path| path.ends_with('/') || path.ends_with(".rs")) {
             let exists = match path.strip_prefix('/') {
                 Some(path) => root.join(path).exists(),
-                None => room.join(path).exists() || room.join("src").join(path).exists(),
+                None => base.join(path).exists() || base.join("src").join(path).exists(),
             };
             if !exists {
                 missing.push(path.to_owned());

@@ -224,7 +224,7 @@ async fn an_issuers_row_is_that_of_the_assets_issuer_whatever_the_file_calls_its
 }
 
 #[tokio::test]
-async fn readers_hear_only_of_what_really_changed() {
+async fn readers_receive_only_real_changes() {
     let scene = Scene::new().await;
     scene.record(&[standing(1, URL)]).await;
     let again = scene.record(&[standing(1, URL)]).await;
