@@ -349,7 +349,7 @@ impl Backfill {
         database.clear_unproven(epoch, unproven, doubted).await?;
         warn!(
             from,
-            "no hash of Horizon was ever seen for ledgers of a lake from here on, reading them again"
+            "ledgers of a lake that is no longer read were never confirmed by Horizon, reading them again"
         );
         Ok(Some(doubted.unwrap_or(LedgerRange { from, to: from, from_time, to_time: from_time })))
     }

@@ -43,7 +43,7 @@ pub struct Ascent {
     chain_from: Option<(u32, UnixSeconds)>,
     /// Last ledger of that chain whose hash Horizon had, and its close time.
     vouched: Option<(u32, UnixSeconds)>,
-    /// Lowest ledger of the chains before this one that Horizon does not vouch for, and its close time.
+    /// Lowest ledger of earlier chains that Horizon has not confirmed, and its close time.
     left_unvouched: Option<(u32, UnixSeconds)>,
     /// Ledger of that chain whose hash Horizon did not have, or did not give, when it was asked.
     pending: Option<Pending>,
@@ -91,7 +91,7 @@ pub enum Step {
     /// A hash of Horizon says something about ledgers that are stored. [`Ascent::settled`] is
     /// called once it is acted upon.
     Doubted(Doubt),
-    /// Ledgers that are passed over, because the lake lacks them and has later ones.
+    /// Ledgers that are passed over, because they are missing in the lake and later ones exist.
     Hole {
         /// First ledger.
         from: u32,
@@ -154,10 +154,13 @@ impl Ascent {
         } else if reader.lake.has_ledger(self.next).await.unwrap_or(true) {
             // It came meanwhile, or it exists and cannot be read: then it is passed over after some attempts.
         } else if held >= self.next && reader.lake.has_ledger(held.saturating_add(1)).await? {
-            // Horizon's pages gave what the lake lacks. A lake that is only late keeps its place, which it will reach.
+            // The missing ledgers came from Horizon's pages. If the lake is only late, `next` stays where it is.
             self.pass_over(held);
         } else if newest > self.next {
-            warn!(next = self.next, newest, "the lake lacks the next ledgers, going on at its end");
+            warn!(
+                next = self.next,
+                newest, "the next ledgers are missing in the lake, continuing at its newest one"
+            );
             self.pass_over(newest.saturating_sub(1));
         }
         Ok(())
@@ -316,7 +319,7 @@ impl Ascent {
         self.vouch(here);
     }
 
-    /// Doubts the chain below a ledger as far as Horizon does not vouch for it, and chains that ended below
+    /// Doubts the ledgers of the chain below a ledger that Horizon has not confirmed, and chains that ended below
     /// it. The next ledger begins another chain.
     fn contradict(&mut self, below: (u32, UnixSeconds)) {
         self.cut();
@@ -324,7 +327,7 @@ impl Ascent {
         self.doubt_below(below, taken, true);
     }
 
-    /// First ledger of the chain above the last one that Horizon vouches for.
+    /// First ledger of the chain above the last one that Horizon confirmed.
     fn unvouched(&self) -> Option<(u32, UnixSeconds)> {
         self.vouched.map(|(ledger, at)| (ledger.saturating_add(1), at)).or(self.chain_from)
     }

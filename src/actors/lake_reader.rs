@@ -288,8 +288,9 @@ impl LakeReader {
         QuarantineEntry { source: SOURCE, token: None, reason, raw: Bytes::from(raw) }
     }
 
-    /// Runs `store`, which stores ledgers. If no hash of Horizon leads to some of them, the database names those
-    /// before, for a kill in between, and afterwards, since a doubt that was settled meanwhile has deleted the row.
+    /// Runs `store`, which stores ledgers. Ledgers that Horizon has not confirmed are first noted in the database, so
+    /// that a kill in between loses nothing. They are noted again afterwards, because the row may have been deleted
+    /// meanwhile.
     pub async fn store<T, E: From<WriteError>>(
         &self,
         writer: &TradeWriter,
@@ -334,7 +335,7 @@ impl LakeReader {
             Some(LedgerRange { from, to, .. }) => {
                 info!(
                     from,
-                    to, "no hash of Horizon vouches for these ledgers of the lake, reading them again"
+                    to, "Horizon has confirmed none of these ledgers of the lake, reading them again"
                 );
             }
             None => {}

@@ -77,7 +77,7 @@ fn configuration(faults: Option<&String>, surroundings: &Result<Vec<String>, Str
         (Some(faults), _) | (None, Err(faults)) => Finding::failure(
             NAME,
             faults.trim(),
-            "correct it; `stellar-ticker config show` tells where values come from",
+            "correct it; `stellar-ticker config show` shows the source of each value",
         ),
         (None, Ok(_)) => Finding::ok(NAME, "valid, and the files that it names can be read"),
     }

@@ -141,7 +141,8 @@ fn demo() -> Command {
     let demo = command(
         "demo",
         "Run the daemon on a simulated Horizon inside the process: no network needed. Its data is in \
-         <data-dir>/demo. Only flags set its database and its output directory",
+         <data-dir>/demo. Only flags set its database, output directory, request budget and sources of \
+         trades",
         "stellar-ticker demo --trades-per-second 50 --history-hours 48",
     );
     let settings = SETTINGS.iter().filter(|setting| setting.in_demo != InDemo::Fixed);

@@ -272,7 +272,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CANDLE_RETENTION_DAYS"],
         fallback: Fallback::Value("365"),
         value_name: "DAYS",
-        help: "Days to keep candles of hours and days, by default --retention-days if that is more; candles of minutes are kept for 30 days",
+        help: "Days to keep hourly and daily candles; the default is --retention-days if that is more. Minute candles are kept for 30 days",
         allowed: "a whole number of days from --retention-days to 36500",
         kind: Kind::Count,
         ..STORAGE
@@ -300,7 +300,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CLEAN_SCHEDULE"],
         fallback: Fallback::Value("0 * * * *"),
         value_name: "CRON",
-        help: "Schedule of deleting trades past retention; also runs at start",
+        help: "When to delete trades older than the retention; also at start",
         allowed: CRON,
         ..SCHEDULES
     },

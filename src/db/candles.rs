@@ -361,7 +361,7 @@ async fn name_markets(
     transaction.execute_typed(include_str!("sql/candles/name_markets.sql"), &params).await?;
     let ids = candle_ids(transaction, &markets).await?;
     for market in markets.iter().filter(|market| !ids.contains_key(market)) {
-        tracing::warn!(market, "a market has trades but no row, they are in no candle");
+        tracing::warn!(market, "market without a row in `markets`, its trades are left out of the candles");
     }
     Ok(ids)
 }

@@ -18,7 +18,7 @@ pub struct LedgerError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerContentError {
     /// The header does not have the hash that the object claims.
-    #[error("its header does not have its hash")]
+    #[error("the hash of its header is not the one that the ledger states")]
     HeaderHash,
     /// The results are not those of the header.
     #[error("its results do not have the hash that its header names")]
@@ -39,7 +39,7 @@ pub enum LedgerContentError {
     #[error("trade {0}: the metadata has no price for the offer it took")]
     NoOffer(PagingToken),
     /// The price does not explain the amounts.
-    #[error("trade {0} has a price that does not explain its amounts")]
+    #[error("trade {0}: price times amount is not the other amount")]
     Price(PagingToken),
     /// More trades than a ledger of the network can have.
     #[error("it has more than {TRADES_MAX} trades")]

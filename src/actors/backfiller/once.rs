@@ -127,7 +127,7 @@ impl Backfill {
         if is_recent || once.has_read_pages.get() {
             return Ok(true);
         }
-        warn!("the lake lacks the newest ledgers, reading them from Horizon");
+        warn!("the newest ledgers are missing in the lake, reading them from Horizon");
         once.lacks_only_newest.set(is_tail_read && !held.is_empty());
         self.read_tail(context, upstream).await?;
         once.has_read_pages.set(true);

@@ -197,7 +197,7 @@ fn rights(checked: Result<(), DbError>) -> Finding {
     }
 }
 
-/// Trades of a day need its partition. Writers make it with the first trade of the day.
+/// Trades of a day need its partition. The leading daemon makes those of today and of the next two days.
 fn days(known: Result<Vec<NaiveDate>, DbError>, now: DateTime<Utc>) -> Finding {
     const NAME: &str = "partitions";
     let known = match known {
@@ -205,9 +205,9 @@ fn days(known: Result<Vec<NaiveDate>, DbError>, now: DateTime<Utc>) -> Finding {
         Err(error) => return Finding::failure(NAME, error.to_string(), "read the log of the database"),
     };
     let Some(newest) = known.last() else {
-        return Finding::ok(NAME, "none yet: the first trade of each day makes its partition");
+        return Finding::ok(NAME, "none yet: the daemon that leads makes them");
     };
-    // Right after midnight no trade of the new day may have come yet.
+    // A daemon that has just started to lead may not have made them yet.
     let expected = (now - TimeDelta::hours(1)).date_naive();
     let detail = format!("{} daily partitions, up to {newest}", known.len());
     if *newest >= expected {
@@ -215,7 +215,7 @@ fn days(known: Result<Vec<NaiveDate>, DbError>, now: DateTime<Utc>) -> Finding {
     }
     Finding::warning(
         NAME,
-        format!("{detail}: nothing was stored since"),
+        format!("{detail}: no leading daemon has made later ones"),
         "start a daemon that ingests, and check `leader` and `stream` in /readyz",
     )
 }
@@ -241,10 +241,10 @@ async fn pooler(config: &Config, database: &Database) -> Finding {
         Err(error) => Err(error),
     };
     match is_direct {
-        Ok(true) => Finding::ok(NAME, "transaction mode, and --database-direct-url leads past it"),
+        Ok(true) => Finding::ok(NAME, "pooler in transaction mode; --database-direct-url bypasses it"),
         Ok(false) => Finding::failure(
             NAME,
-            "--database-direct-url leads to a pooler in transaction mode too",
+            "--database-direct-url also goes through a pooler in transaction mode",
             "give it the server's own address",
         ),
         Err(error) => Finding::failure(NAME, format!("--database-direct-url: {error}"), REACH),

@@ -89,7 +89,7 @@ fn network(wanted: &str, served: &str) -> Finding {
 fn lag(closed_at: Option<UnixSeconds>, now: DateTime<Utc>) -> Finding {
     const NAME: &str = "horizon_lag";
     let Some(closed_at) = closed_at else {
-        return Finding::skipped(NAME, "Horizon does not tell its newest ledger");
+        return Finding::skipped(NAME, "Horizon does not name its newest ledger");
     };
     let age_s = now.timestamp().saturating_sub(closed_at.0);
     let detail = format!("its newest ledger closed {age_s} s ago");

@@ -123,12 +123,12 @@ pub(super) const METRICS: &[Metric] = &[
     Metric::counter("ticker_lake_retries_total", "Requests to the lake that failed and were repeated."),
     Metric::counter(
         "ticker_lake_refused_ledgers_total",
-        "Ledgers of the lake that were not believed: for their content, or because they break the chain.",
+        "Ledgers of the lake that were refused, for their content or a break of the chain.",
     )
     .by(REFUSAL),
     Metric::counter(
         "ticker_lake_missing_ledgers_total",
-        "Ledgers that the lake lacks and that are left to Horizon.",
+        "Ledgers that are missing in the lake and are requested from Horizon instead.",
     ),
     Metric::counter("ticker_toml_fetches_total", "Fetches of stellar.toml files, by outcome.").by(FILE),
 ];

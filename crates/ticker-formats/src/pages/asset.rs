@@ -200,7 +200,7 @@ fn checks(asset: &AssetView<'_>) -> Vec<Check> {
         },
         Check {
             is_ok: Some(listed.is_controlled_by_domain),
-            text: "The domain vouches for the asset",
+            text: "The home domain confirms the asset",
             detail: if organisation.is_empty() {
                 "the file names no other site".to_owned()
             } else {

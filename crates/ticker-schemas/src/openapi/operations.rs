@@ -29,7 +29,7 @@ const TICKER_ID: Parameter = Parameter {
     ..in_query("ticker_id", Values::Text("stellar-market"), "Two assets with _ between them, in any spelling")
 };
 const DEPTH: Parameter =
-    in_query("depth", Number(0, 10_000), "Levels of both sides together. 0, and none, mean all");
+    in_query("depth", Number(0, 10_000), "Levels of both sides together. 0 or absent: all");
 
 const fn in_query(name: &'static str, values: Values, description: &'static str) -> Parameter {
     Parameter { name, is_in_path: false, is_required: false, values, description }
@@ -83,7 +83,7 @@ const CCXT_BOOK: &[Parameter] =
 const HISTORICAL: &[Parameter] = &[
     TICKER_ID,
     in_query("type", Words(&["buy", "sell"]), "Side of the taker"),
-    in_query("limit", SECONDS, "Maximum number of trades of each side. 0, and none, mean all"),
+    in_query("limit", SECONDS, "Most trades of each side. 0 or absent: all"),
     in_query("start_time", SECONDS, "First close time, in seconds since 1970. Default: 24 hours ago"),
     in_query("end_time", SECONDS, "Last close time, in seconds since 1970"),
 ];
@@ -93,7 +93,7 @@ const OF_MARKETS: &[Parameter] = &[
     in_query("quote", Values::Text("stellar-asset"), "Quote asset"),
     in_query("code", Values::Text("text"), "Code of either side"),
     in_query("issuer", Values::Text("text"), "Issuer of either side"),
-    in_query("verified", Words(&["true", "false"]), "true: home domains vouch for both assets"),
+    in_query("verified", Words(&["true", "false"]), "true: only markets whose two assets are verified"),
     in_query("min_volume_usd", SECONDS, "Least volume of 24 hours, in whole dollars"),
     in_query("sort", Words(&["name", "volume", "trades", "change"]), "Order. Default: name"),
     in_query("limit", Number(1, 1_000), "Markets of a page. Default: 100"),
@@ -131,9 +131,9 @@ const OF_AGGREGATIONS: &[Parameter] = &[
 const OF_HISTORY: &[Parameter] = &[
     in_query("symbol", Values::Text("stellar-market"), "Id of a market"),
     in_query("resolution", Values::Text("text"), "1, 5, 15, 60, 240, 1D or 1W"),
-    in_query("from", Values::Text("text"), "First second"),
-    in_query("to", Values::Text("text"), "Second after the last"),
-    in_query("countback", Values::Text("text"), "Number of bars that end before to. It wins over from"),
+    in_query("from", Values::Text("text"), "Start of the range, in seconds since 1970"),
+    in_query("to", Values::Text("text"), "End of the range, exclusive, in seconds since 1970"),
+    in_query("countback", Values::Text("text"), "Number of bars before `to`. If given, `from` is ignored"),
     in_query("currencyCode", Values::Text("text"), "Ignored"),
     in_query("unitId", Values::Text("text"), "Ignored"),
 ];
@@ -471,10 +471,15 @@ pub const OPERATIONS: &[Operation] = &[
     plain("/api/v1/status", TICKER, "Freshness, coverage and health of the data", Json("status")),
     plain("/api/v1/books", TICKER, "Ages of all order books", Object),
     plain("/livez", TICKER, "200 while the supervisor runs", Object),
-    plain("/readyz", TICKER, "200 unless the ticker should get no requests", Object),
+    plain(
+        "/readyz",
+        TICKER,
+        "503 before the first publication, if the newest is too old, and while draining; else 200",
+        Object,
+    ),
     with(
         plain("/api/v1/board/names", PAGES, "Names of all markets, for the list", OfView("board-names")),
-        &[in_query("from", Number(0, 2_147_483_647), "First id of a market")],
+        &[in_query("from", Number(0, 2_147_483_647), "Lowest number of a market to include")],
         &[400, 406, 503],
     ),
     with(
