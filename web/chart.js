@@ -91,7 +91,7 @@ export class Chart {
 
   draw() {
     const [up, down] = [color("--up-fill"), color("--down-fill")];
-    // The library wants times that ascend. When clocks go back, local times come twice: the later candles follow by seconds.
+    // The library needs ascending times. When clocks go back, local times repeat: the later candles then follow by seconds.
     this.times = [];
     for (const candle of this.candles) this.times.push(Math.max(this.time(candle), (this.times.at(-1) ?? -Infinity) + 1));
     this.series.setData(this.candles.map((candle, place) => ({ ...candle, time: this.times[place] })));

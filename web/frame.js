@@ -37,7 +37,7 @@ function tick() {
 function writeAges(root) {
   for (const place of root.querySelectorAll("[data-at]")) {
     const text = age(now() - Number(place.dataset.at));
-    // A text that stays the same stays selected.
+    // Rewriting an unchanged text would clear the reader's selection.
     if (place.textContent !== text && !isInUse(place)) place.textContent = text;
   }
 }
@@ -122,7 +122,7 @@ async function refresh() {
   }
 }
 
-// Before the first publication: shows the progress, and then the page. An answer of a proxy is neither.
+// Before the first publication: updates the progress, and reloads once the page exists. Ignores error pages of a proxy.
 async function wait() {
   try {
     const { response, root } = await page(location.href);

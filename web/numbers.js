@@ -1,5 +1,5 @@
 // Numbers as the server prints them (crates/ticker-formats/src/shown.rs). tests/golden/numbers.json holds both to it.
-// By hand, since toLocaleString with options is too slow for a list.
+// Code of our own, since toLocaleString with options is too slow for a list.
 
 // Text of a value that is not known.
 export const NONE = "–";

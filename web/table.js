@@ -11,7 +11,7 @@ const OVERSCAN_MIN = 3;
 const ROWS_MAX = 60;
 
 export class Table {
-  // `rowOf` gives what a market's row shows, `elapsed` the seconds since the figures.
+  // `rowOf` returns the content of a market's row, `elapsed` the seconds since the figures.
   constructor(box, rowOf, elapsed) {
     this.box = box;
     this.table = box.querySelector("table");
@@ -103,7 +103,7 @@ export class Table {
     }
     row.setAttribute("aria-rowindex", String(place + 2));
     row.style.transform = `translateY(${place * ROW_PX}px)`;
-    // In the order of the list, for whoever reads or tabs through it. A row with the focus is not moved.
+    // In the order of the list, for screen readers and the tab key. A row with the focus is not moved.
     const before = this.rows.get(this.numbers[place - 1]);
     const isInPlace = row.parentNode === this.body && (before ? before.nextSibling === row : row === this.body.firstChild);
     if (isInPlace || (row.isConnected && row.contains(document.activeElement))) return;

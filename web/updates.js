@@ -5,7 +5,7 @@ import { follow } from "./stream.js";
 const INTERVAL_MS = 10_000;
 // Wait before figures are read again that do not reach the events yet: the server cuts them every 10 seconds.
 const AGAIN_MS = 3_000;
-// Events that wait at most. Beyond them figures are read again instead.
+// Most events that wait. With more, figures are read again instead.
 const WAITING_MAX = 120;
 // Failures in a row after which the page says that no updates arrive.
 const FAILURES_MAX = 3;

@@ -1,4 +1,4 @@
-//! The lease as this process knows it, shared by all writers. Whoever holds it may write.
+//! The lease as this process knows it, shared by all writers. Only the holder may write.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 

@@ -158,8 +158,8 @@ impl TradeWriter {
         Vitals::report(&self.published.vitals.unwritable, false, failing(kind), self.clock.now());
     }
 
-    /// Ends the report of a failure. Only the stream ends its own: it tries a batch that failed until it is stored,
-    /// which batches of other kinds may be meanwhile.
+    /// Clears the reported failure. Only a stored batch of the stream clears a failure of the stream: batches of other
+    /// kinds may succeed while the stream still retries.
     fn note_success(&self, kind: BatchKind) {
         let unwritable = &self.published.vitals.unwritable;
         let is_of_stream =

@@ -40,7 +40,7 @@ impl Whole {
         if count == 0 {
             return (sign == 0).then_some(Self(0));
         }
-        // PostgreSQL leaves out zeros at the end, and the weight tells how many.
+        // PostgreSQL leaves out zeros at the end. Their number follows from the weight.
         let zeros = weight.checked_add(1)?.checked_sub(count)?;
         let mut number = 0_i128;
         let base = i128::saturating_from(BASE);

@@ -95,7 +95,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(paths);
 }
 
-/// A path that GET and HEAD read.
+/// Route that answers GET and HEAD.
 fn read<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,
@@ -109,7 +109,7 @@ where
         .default_service(web::to(other))
 }
 
-/// A path with one method.
+/// Route that answers one method.
 fn only(path: &str, method: &'static str, route: Route) -> Resource {
     let refuse = move || async move {
         let mut refused =

@@ -22,7 +22,7 @@ const KEPT: usize = 120;
 const INTERVAL: Duration = Duration::from_millis(900);
 /// Part of the time that goes into making events: 1/10 of a core.
 const SHARE: u32 = 10;
-/// Time without events after which they begin again from the figures that `/api/v1/board/figures` has now.
+/// If no event was made for this long, a new reader restarts the events from the current `/api/v1/board/figures`.
 const IDLE_MAX: Duration = Duration::from_secs(15);
 
 /// The last events of the board. Readers make them: the first one that finds an event due.
@@ -88,15 +88,15 @@ impl BoardFeed {
         (is_due && made.moment != Some(moment)).then_some(turn)
     }
 
-    /// Returns true if the events must begin at the board that readers of figures get: there are none, or a new reader
-    /// comes after a time without any.
+    /// Returns true if the events must restart from the board that `/api/v1/board/figures` serves: there are none yet,
+    /// or a new reader connects after a pause of more than [`IDLE_MAX`].
     pub(super) fn needs_base(&self, is_new: bool) -> bool {
         let made = self.made();
         let is_idle = || made.times.is_none_or(|(made_at, _)| made_at.elapsed() > IDLE_MAX);
         made.followed.is_none() || (is_new && is_idle())
     }
 
-    /// Begins at this board. Readers that have earlier events read all figures again.
+    /// Restarts the events from this board. Readers that have earlier events read all figures again.
     pub(super) fn begin(&self, base: &ListingView, board: &Board) {
         let mut made = self.made();
         made.followed = Some(FollowedBoard::of(base.as_of(), board));

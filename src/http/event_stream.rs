@@ -20,7 +20,7 @@ pub(super) fn answer(request: &HttpRequest, events: impl Stream<Item = Bytes> + 
     }
     let mut response = builder.streaming(events.map(Ok::<_, actix_web::Error>));
     if request.version() < Version::HTTP_11 {
-        // Such a reader knows no chunks: the end of the connection ends the events.
+        // HTTP/1.0 has no chunked bodies: the end of the connection ends the events.
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -88,7 +88,7 @@ impl Weights {
 }
 
 /// Returns the coding that `Accept-Encoding` prefers, or none if it refuses all. Of equal ones the smallest body wins.
-/// Brotli is only considered if `has_brotli`, because large files get it late.
+/// Brotli is only considered if `has_brotli`, because large files are compressed with it later.
 pub(super) fn coding(accept: Option<&str>, has_brotli: bool) -> Option<Coding> {
     let Some(accept) = accept else { return Some(Coding::Identity) };
     let weights = Weights::of(accept);

@@ -9,7 +9,7 @@ const HOST_MAX: usize = 260;
 
 /// Scheme and host that the reader asked for, such as `https://ticker.example`.
 ///
-/// Other headers do not count. Anybody may send `X-Forwarded-Host` or `Forwarded`, and a cache in front would give the
+/// Other headers do not count. Anybody may send `X-Forwarded-Host` or `Forwarded`, and a cache in front would send the
 /// answer to other readers as well.
 pub(super) fn origin(request: &HttpRequest) -> String {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());

@@ -8,7 +8,7 @@ use std::{
 
 use crate::domain::{listener::reachable, plain_text::shown};
 
-/// Reason for which the daemon does not count as alive.
+/// Reason why the daemon does not count as alive.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// No connection, or no answer in time.

@@ -89,8 +89,8 @@ pub(super) fn readiness(
     (failing, json!({"status": status, "checks": checks}))
 }
 
-/// Returns false without a fresh publication, and its check. The check also fails if its data are stale, although its
-/// clock moves on: that alone is no 503, because the data are still the newest there are.
+/// Returns false without a fresh publication, and its check. The check also fails if the publication is new but its
+/// data are stale. That alone is not a 503, because they are still the newest data available.
 fn publication(
     vitals: &Vitals,
     newest: Option<&Publication>,

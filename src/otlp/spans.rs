@@ -1,7 +1,7 @@
 //! Records as spans of OpenTelemetry. Pure.
 //!
-//! A message is a span of the kind `CONSUMER`, from its sending to its end; the event `handling begins` tells its wait
-//! apart. A sender that stopped waiting is a span of the kind `PRODUCER`, beside that of the message, which may be
+//! A message is a span of the kind `CONSUMER`, from its sending to its end; the event `handling begins` ends
+//! its wait. A sender that stopped waiting is a span of the kind `PRODUCER`, beside that of the message, which may be
 //! handled later. A step is a span of the kind `INTERNAL`. Names follow OpenTelemetry's conventions for messaging.
 
 use actor_tree::trace::{

@@ -31,7 +31,7 @@ pub enum BodyError {
     TooLarge(usize),
 }
 
-/// Text of an error of awc. Its own shows Rust's form of what lies beneath.
+/// Text of an error of awc. awc's own text contains Rust debug output.
 #[must_use]
 pub fn payload_text(error: &PayloadError) -> String {
     match error {

@@ -1,4 +1,4 @@
-//! Record of the messages of a process: who sent what to whom, for which cause, and how long each part took.
+//! Record of the messages of a process: sender, receiver, cause, and the time that each part took.
 //!
 //! A message is recorded when its handling ends, a [`step`] of work when it ends. [`recorder`] keeps the newest records
 //! in memory. Bodies are never recorded, only the numbers that [`subject`] allows.

@@ -1,4 +1,4 @@
-//! Transactions as a ledger applied them: results, and the entry changes that tell prices. All versions of
+//! Transactions as a ledger applied them: results, and the entry changes that show prices. All versions of
 //! `TransactionMeta` look alike.
 
 use stellar_xdr::{self as xdr, Error::Invalid, Error::LengthExceedsMax, TransactionResultCode as Code};
@@ -16,8 +16,8 @@ pub(crate) struct Applied {
     pub(crate) hash: xdr::Hash,
     /// Results of the operations, or `None` if the transaction failed.
     results: Option<Vec<xdr::OperationResult>>,
-    /// Changes of offers by each operation. Those of operations without claims are left out: nothing there, like in a
-    /// version 0, which is older than any ledger that is served today and which Horizon refuses.
+    /// Changes of offers by each operation. Empty for an operation without claims, and for metadata of version 0, which
+    /// no ledger served today has and Horizon refuses.
     changes: Vec<Vec<OfferChange>>,
 }
 

@@ -9,7 +9,7 @@ use crate::key::AccountKey;
 pub(crate) struct OfferChange {
     seller: AccountKey,
     id: i64,
-    /// Price before the change, if this change tells it: `(numerator, denominator)`.
+    /// Price before the change, if this change shows it: `(numerator, denominator)`.
     before: Option<(i64, i64)>,
     /// True for an update or a removal.
     is_taken: bool,
@@ -44,7 +44,7 @@ impl OfferChange {
 /// Price of an offer before an operation, counter per base as the maker sells: `(numerator, denominator)`, unreduced.
 ///
 /// The offer is the entry before its last update or removal among the operation's changes of offers. `None` means that
-/// the metadata does not tell the price.
+/// the metadata does not show the price.
 pub(crate) fn before(changes: &[OfferChange], maker: AccountKey, offer_id: i64) -> Option<(i64, i64)> {
     let is_maker = |change: &OfferChange| change.id == offer_id && change.seller == maker;
     changes.windows(2).rev().find_map(|pair| {

@@ -24,7 +24,7 @@ pub struct Changes {
     pub is_whole: bool,
     /// Markets whose statistics or book changed, or that lost their last trade. In order.
     pub markets: Vec<MarketId>,
-    /// Trades of the last ten minutes that the earlier snapshot lacks, in the order of their tokens.
+    /// Trades of the last ten minutes that are not in the earlier snapshot, in the order of their tokens.
     pub trades: Vec<(MarketId, WindowTrade)>,
 }
 

@@ -76,7 +76,7 @@ impl IssuerFile {
         self.currencies.iter().find(|currency| currency.code == code && currency.issuer == issuer)
     }
 
-    /// Returns true if the domain of the file at `toml_url` vouches for the asset.
+    /// Returns true if the domain of the file at `toml_url` confirms the asset.
     ///
     /// The file must be served by https and list the asset. If the file names a page of the organisation, that must be
     /// served by https on the same host or below it.

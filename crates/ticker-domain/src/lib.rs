@@ -1,4 +1,4 @@
-//! Pure domain: money, assets, markets, trades, windows, and the files rendered from them.
+//! Pure domain: amounts, prices, assets, markets, trades, windows and snapshots of them.
 //!
 //! Nothing in here does I/O, reads a clock or panics, whatever the input.
 

@@ -19,7 +19,7 @@ pub struct ListedAsset {
     pub auth_revocable: bool,
     /// Supply held by authorised accounts, in stroops.
     pub amount: Total,
-    /// True if the domain of the stellar.toml vouches for the asset.
+    /// True if the domain of the stellar.toml confirms the asset. See `IssuerFile::controls`.
     pub is_controlled_by_domain: bool,
     /// Code, issuer, and the description from the stellar.toml.
     pub currency: Currency,

@@ -112,7 +112,7 @@ impl QuotedStats {
         let clean_prices = stats.clean.prices.as_ref().map(|prices| QuotedPrices::of(prices, is_flipped));
         let (weighed_base, weighed_quote) =
             if stats.clean.trade_count > 0 { clean } else { (base_volume, quote_volume) };
-        // Whoever buys the market's base sells its counter.
+        // In a flipped market, a trade that buys the market's base sells the base of the new outputs.
         let buy_volume = if is_flipped { base_volume.saturating_sub(bought) } else { bought };
         Self {
             prices: clean_prices.or(raw_prices),

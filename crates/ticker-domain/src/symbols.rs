@@ -1,7 +1,7 @@
 //! Issuers that stand for a code, in outputs whose keys are codes.
 //!
 //! A code says nothing: anybody may issue it. The assets of [`QUOTE_ASSETS`] stand for theirs. For any other code it is
-//! the issuer whose home domain vouches for the asset and that has the most volume in 7 days, in dollars: against
+//! the issuer whose home domain confirms the asset and that has the most volume in 7 days, in dollars: against
 //! anchors and XLM, since most assets have no market against an anchor.
 
 use std::collections::BTreeMap;
@@ -106,8 +106,8 @@ fn listed() -> impl Iterator<Item = Asset> {
     QUOTE_ASSETS.iter().filter_map(|name| name.parse().ok()).chain([Asset::Native])
 }
 
-/// Assets that may stand for their codes, in no particular order: those that their home domains vouch for and enough
-/// accounts hold. Codes of the fixed list have none, nor has `native`.
+/// Assets that may stand for their codes, in no particular order: those that traded in the last 7 days, that their home
+/// domains confirm, and that enough accounts hold. Codes of the fixed list have none, nor has `native`.
 #[must_use]
 pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<String, Vec<Candidate>> {
     let directory = snapshot.directory();

@@ -142,7 +142,7 @@ impl UsdPrices {
         xlm::price(snapshot, native, anchors)
     }
 
-    /// Price of an asset, or `None` if there is no honest way to the dollar.
+    /// Price of an asset, or `None` if no rule gives one.
     #[must_use]
     pub fn price(&self, asset: AssetId) -> Option<&UsdPrice> {
         self.by_asset.get(&asset)

@@ -9,7 +9,7 @@ pub enum QuoteKind {
     Dollar,
     /// XLM, worth what it traded at against the dollars of the window.
     Xlm,
-    /// Any other asset: there is no honest way.
+    /// Any other asset: no rule gives its worth in dollars.
     Other,
 }
 
@@ -63,7 +63,7 @@ pub struct VolumeSums {
     dollars: i128,
     /// Volume in XLM.
     xlm: i128,
-    /// True if some volume has no honest way to the dollar.
+    /// True if some volume is in an asset without a price in dollars.
     has_other: bool,
 }
 
@@ -80,8 +80,8 @@ impl VolumeSums {
         }
     }
 
-    /// Worth in stroops of a dollar, rounded down once. `xlm` is dollars per XLM in the window. `None` if some part has
-    /// no honest way.
+    /// Worth in stroops of a dollar, rounded down once. `xlm` is dollars per XLM in the window. `None` if some part is
+    /// in an asset without a price in dollars.
     #[must_use]
     pub fn usd(&self, xlm: Option<Rate>) -> Option<i128> {
         let of_xlm = if self.xlm > 0 { xlm?.worth(self.xlm) } else { 0 };

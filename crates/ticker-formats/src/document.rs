@@ -34,7 +34,7 @@ pub struct Document {
 pub enum Plain {
     /// Its bytes.
     Kept(Bytes),
-    /// It is decompressed for each reader who wants it.
+    /// Not kept: decompressed for each client that accepts no compression.
     Compressed {
         /// Number of its bytes.
         len: usize,
@@ -42,7 +42,7 @@ pub enum Plain {
 }
 
 impl Document {
-    /// Compresses by gzip: for a reader who waits for a document that others may never ask for. Takes milliseconds per
+    /// Compresses by gzip only: a reader waits, and others may never request this document. Takes milliseconds per
     /// megabyte.
     ///
     /// # Errors

@@ -207,7 +207,7 @@ impl LakeRead<'_> {
             return Ok(());
         }
         if sequence > stretch.to {
-            // Held already. It says which hash the ledger below must have, but nothing vouches for it again.
+            // Held already. Its link to the ledger below is not used, because its own hash was not compared again.
             return Ok(());
         }
         if self.reader.checks_chain() {

@@ -99,7 +99,7 @@ fn shown(records: &[RecordView], prints_json: bool, paints: bool) -> String {
     text
 }
 
-/// One record: time, indented name, from whom to whom, times, outcome if it is not `done`, subject.
+/// One record: time, indented name, sender and receiver, times, outcome if it is not `done`, subject.
 fn line(record: &RecordView, depth: usize, paints: bool) -> String {
     let name = format!("{}{}", "  ".repeat(depth), record.name());
     let way = if record.message.is_some() {

@@ -1,6 +1,6 @@
-//! The picture of `/actors`: who runs under the supervisor, and who sends what to whom.
+//! The picture of `/actors`: the actors under the supervisor, and the messages between them.
 //!
-//! The places are fixed by hand, as the wiring is. An actor without a place stands in a row below.
+//! Positions of actors are written by hand, like the wiring. An actor without one stands in a row below.
 
 use actor_tree::trace::flow::FlowView;
 
@@ -40,7 +40,7 @@ const OUTSIDE: [(&str, &str, usize, usize); 4] = [
     ("admin", "the operator", 2, 3),
     ("http", "reads what is published", 3, 2),
 ];
-/// Ways that are no messages.
+/// Connections that are not messages between actors.
 const READS: [(&str, &str); 6] = [
     ("Horizon", "stream_ingester"),
     ("Horizon", "backfiller"),

@@ -172,7 +172,7 @@ pub(super) async fn trace(request: HttpRequest, state: web::Data<AdminState>) ->
         Ok(given) => given,
         Err(reason) => return problem(StatusCode::BAD_REQUEST, &reason),
     };
-    // Empty fields of the form are no question.
+    // The form sends empty fields too. They select nothing.
     let asked: Vec<&(String, String)> = given.iter().filter(|(_, value)| !value.is_empty()).collect();
     let answer = match answer(&asked, &state).await {
         Ok(answer) => answer,

@@ -96,7 +96,7 @@ pub(super) fn pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, Stri
         .map_err(|error| error.to_string())
 }
 
-/// Reads the question, and the ids of the market that it names.
+/// Reads the query, and the ids of the market that it names.
 async fn question(
     pairs: &[&(String, String)],
     state: &AdminState,
@@ -140,7 +140,7 @@ struct Reader {
 impl Reader {
     /// Waits for the next event. Returns none at the end of the process.
     async fn next(&mut self) -> Option<Bytes> {
-        // Records that are not wanted do not put the sign of life off.
+        // Records outside the filter do not delay the sign of life.
         let heartbeat_at = tokio::time::Instant::now() + HEARTBEAT;
         loop {
             let moment = self.recorder.moment();

@@ -1,5 +1,5 @@
-//! Reading of order books: the stored one while it is fresh, else one that is read at Horizon for this reader. Bounded,
-//! with deadlines, so that no other answer waits for it.
+//! Order books for readers: the stored one while it is fresh, else one that is requested from Horizon. Limits and
+//! deadlines keep other answers from waiting for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,9 +33,9 @@ pub type FetchFresh = Arc<dyn Fn(MarketId) -> LocalBoxFuture<'static, Option<Tim
 /// Reader of the levels of books.
 #[derive(Clone)]
 pub struct BookReader {
-    /// None where there is no database: in tests of other answers.
+    /// None in tests without a database.
     database: Option<Database>,
-    /// None in the same tests.
+    /// None in tests without a Horizon.
     fetch: Option<FetchFresh>,
     clock: SharedClock,
     turns: Arc<Semaphore>,

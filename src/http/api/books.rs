@@ -23,7 +23,7 @@ use crate::{
     published::Document,
 };
 
-/// Most levels on each side: what Horizon gives.
+/// Most levels on each side, as many as Horizon returns.
 const SIDE_MAX: i64 = 200;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {

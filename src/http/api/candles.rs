@@ -28,7 +28,7 @@ use crate::{
 
 const CANDLES: &str = "/api/v1/markets/{name}/candles";
 const AGGREGATIONS: &str = "/trade_aggregations";
-/// Candles of an answer, unless the reader says otherwise.
+/// Default number of candles in an answer.
 const CANDLES_WANTED: i64 = 100;
 /// Most candles of an answer.
 const CANDLES_MAX: i64 = 1_000;
@@ -186,7 +186,7 @@ fn aggregation_query(request: &HttpRequest, parameters: &Parameters) -> Result<A
     let limit = parameters.number("limit", 1, RECORDS_MAX)?.unwrap_or(RECORDS_WANTED);
     let order = parameters.word("order", &["asc", "desc"])?.unwrap_or("asc");
     let buckets = Buckets { seconds: resolution / 1_000, offset: offset / 1_000 };
-    // Horizon takes 0 for a time that is not given.
+    // Horizon treats 0 as an absent time.
     let time = |name: &str| Ok(parameters.number(name, 0, i64::MAX)?.filter(|millis| *millis != 0));
     let (start_time, end_time) = (time("start_time")?, time("end_time")?);
     if end_time.is_some_and(|end| end < offset) {

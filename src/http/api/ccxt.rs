@@ -27,11 +27,11 @@ const TICKER: Twins = ["/api/v1/ccxt/ticker", "/api/v1/contract/ccxt/ticker"];
 const ORDERBOOK: Twins = ["/api/v1/ccxt/orderbook", "/api/v1/contract/ccxt/orderbook"];
 const TRADES: Twins = ["/api/v1/ccxt/trades", "/api/v1/contract/ccxt/trades"];
 const OHLCV: Twins = ["/api/v1/ccxt/ohlcv", "/api/v1/contract/ccxt/ohlcv"];
-/// Entries of an answer, unless the reader says otherwise.
+/// Default number of entries in an answer.
 const LIMIT: i64 = 100;
 /// Most entries of an answer.
 const LIMIT_MAX: i64 = 1_000;
-/// Most levels on each side of a book: what Horizon gives.
+/// Most levels on each side of a book, as many as Horizon returns.
 const LEVELS_MAX: i64 = 200;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {

@@ -1,4 +1,4 @@
-//! Reasons for which the API gives no document.
+//! Errors of the API: reasons why a request gets no document.
 
 use actix_web::{HttpResponse, http::StatusCode};
 
@@ -25,7 +25,7 @@ pub(in crate::http) enum ApiError {
     /// Order book that no poll has read yet.
     #[error("the order book of this market has not been read yet; try again later")]
     BookNotRead,
-    /// The database does not answer a question for candles.
+    /// The database does not answer a query for candles.
     #[error("stored candles cannot be read now; try again in a second")]
     History,
     /// Failure of the compressor.

@@ -25,7 +25,7 @@ use crate::{
 
 /// Most assets in one question for prices.
 const PRICES_MAX: usize = 200;
-/// Trades of an answer, unless the reader says otherwise.
+/// Default number of trades in an answer.
 const TRADES: i64 = 100;
 /// Most trades of an answer.
 const TRADES_MAX: i64 = 10_000;

@@ -1,4 +1,4 @@
-//! The question that `/api/v1/markets` answers: selection, order, fields and page.
+//! Query of `/api/v1/markets`: selection, order, fields and page.
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{conversions::SaturatingFrom, instant::UnixSeconds, span::Span};
 
-/// Markets of a page, unless the reader says otherwise.
+/// Default number of markets on a page.
 const PAGE: i64 = 100;
 /// Most markets of a page.
 const PAGE_MAX: i64 = 1_000;

@@ -48,8 +48,8 @@ impl Parameters {
         Ok(Self(pairs))
     }
 
-    /// Reads the first value of each of these parameters, and ignores all others and all faults: links to a page get
-    /// parameters from whoever passes them on.
+    /// Reads the first value of each of these parameters, and ignores all others and all faults: sites that pass a link
+    /// on may append parameters of their own.
     pub(super) fn relaxed(request: &HttpRequest, known: &[&str]) -> Self {
         let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
         let pairs = query.map(web::Query::into_inner).unwrap_or_default();

@@ -32,7 +32,7 @@ const SYMBOLS: &str = "/udf/symbols";
 const SEARCH: &str = "/udf/search";
 const HISTORY: &str = "/udf/history";
 const TIME: &str = "/udf/time";
-/// Results of a search, unless the reader says otherwise.
+/// Default number of results of a search.
 const FOUND: i64 = 30;
 /// Most results of a search, and most bars of an answer.
 const FOUND_MAX: i64 = 100;
@@ -132,7 +132,7 @@ fn history_query(view: &ListingView, parameters: &Parameters) -> Result<HistoryQ
     })
 }
 
-/// Reads the candles that memory does not hold, if the question reaches back so far. Returns the question with the
+/// Reads the candles that memory does not hold, if the query reaches back that far. Returns the query with the
 /// start of the first bar that is held then.
 async fn stored(
     view: &PinnedView,
@@ -149,7 +149,7 @@ async fn stored(
             usize::saturating_from((seconds / buckets.seconds + 1).min(BARS_MAX))
         }
     };
-    // Without a bar in the question's time, the answer names the bar before it.
+    // If the queried time has no bar, the answer names the last one before it.
     let enough = query.countback.unwrap_or(1);
     let is_in_memory = (query.countback.is_some() || query.from >= query.held)
         && bars_in_memory(view, key, market, query).await? >= enough;

@@ -1,4 +1,4 @@
-//! Views: moments that documents are made of, each with its rendered documents.
+//! Views: pinned publications, each with the documents that were rendered from it.
 
 use std::{
     collections::VecDeque,
@@ -28,14 +28,14 @@ const PINNED_S: i64 = 10;
 const VIEWS_KEPT: usize = 2;
 /// Time without a reader after which views and their documents are dropped.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Limits on the answers of a view to questions, and on its documents of all markets, of which the program has a fixed
-/// number. At most three views exist, so all of them take at most some 300 MB.
+/// Limits on a view's answers to requests with names or parameters, and (`WHOLE`) on its documents of all markets,
+/// whose number is fixed. At most three views exist, so all caches together take at most some 300 MB.
 const ANSWERS: Limits = Limits { answers: 512, bytes: 32 << 20, last: LastAnswer::Kept };
 const WHOLE: Limits = Limits { answers: 64, bytes: 64 << 20, last: LastAnswer::Kept };
-/// Answers to questions that are made at the same time. The others wait.
+/// Answers to requests with names or parameters that are made at the same time. Further requests wait.
 const ANSWERS_AT_ONCE: usize = 4;
 /// Documents of all markets that are made at the same time. There are few of them, so they do
-/// not wait behind questions.
+/// not wait behind other answers.
 const WHOLE_AT_ONCE: usize = 2;
 /// Views that are made at the same time. Every answer needs one, so they wait behind nothing else.
 const VIEWS_AT_ONCE: usize = 1;
@@ -87,7 +87,7 @@ impl Kept {
 /// View that is made once, however many readers wait for it.
 #[derive(Clone, Debug)]
 struct Slot {
-    /// Moment of the view, so that whoever fills the slot makes the same view of it.
+    /// Moment of the view. Every request that could fill the slot makes the same view of it.
     listing: Arc<LazyListing>,
     view: Arc<OnceCell<Arc<PinnedView>>>,
 }
@@ -98,7 +98,7 @@ pub(super) struct PinnedView {
     pub(super) listing: Arc<ListingView>,
     /// Documents of all markets by their path.
     whole: AnswerCache<&'static str, Document>,
-    /// Answers to questions with names or parameters.
+    /// Answers to requests with names or parameters.
     answers: AnswerCache<String, Document>,
     turns: Turns,
     publication: Arc<LazyListing>,
@@ -120,7 +120,7 @@ impl Views {
         }
     }
 
-    /// Events of the board, which readers of the live stream make of the views.
+    /// Events of the board. Readers of the live stream make them from the views.
     pub(super) const fn board_feed(&self) -> &Arc<BoardFeed> {
         &self.board_feed
     }
@@ -139,7 +139,7 @@ impl Views {
         self.filled(slot).await
     }
 
-    /// Publication of the pinned view that a reader gets from now on, or an earlier one than it gets.
+    /// Publication of the pinned view. Later requests get this view or a newer one.
     pub(super) fn pinned_moment(&self, newest: &Publication) -> (i64, UnixSeconds) {
         let kept = self.kept();
         kept.recent(newest)
@@ -294,7 +294,7 @@ impl PinnedView {
 }
 
 /// Waits for a turn to compute, for a reader who asked at `asked_at`. The turn is held until the
-/// computation ends, which no reader can stop.
+/// computation ends. A disconnect does not end it.
 async fn turn(turns: &Arc<Semaphore>, asked_at: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
     let patience = TURN_MAX.saturating_sub(asked_at.elapsed());
     match tokio::time::timeout(patience, Arc::clone(turns).acquire_owned()).await {

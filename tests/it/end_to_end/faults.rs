@@ -155,7 +155,7 @@ fn another_network_on_existing_connections_is_reported_and_its_trades_are_not_st
         (1..5).for_each(emit);
         wait_for_trades(&client, 4).await;
         sim.switch_network("Another Network");
-        wait_until("it tells of another network", || {
+        wait_until("the check names another network", || {
             stream(&daemon)["detail"].as_str().unwrap().contains("another network")
         });
         (5..13).for_each(emit);

@@ -24,7 +24,7 @@ const KEEP: &str = "
         RETURN NULL; END $$;
     CREATE TRIGGER keep_trade AFTER INSERT ON trades FOR EACH ROW EXECUTE FUNCTION keep_trade()";
 
-/// Writes trades as the leader would, whoever leads. Returns the batch.
+/// Writes trades with the epoch of the current leader. Returns the batch.
 async fn write(replicas: &Replicas, database: &Database, trades: Vec<Trade>) -> i64 {
     let begun = Instant::now();
     loop {

@@ -196,7 +196,7 @@ pub(crate) struct Life {
 pub enum Decision {
     /// Restart the child after this delay.
     RestartAfter(Duration),
-    /// Too many restarts: end the process, so that whoever runs it starts a new one.
+    /// Too many restarts: end the process, so that systemd or the container runtime starts a new one.
     Escalate(ExceededLimit),
 }
 

@@ -1,4 +1,4 @@
-//! The recorder: keeps the newest records, counts the flow, and passes records on to whoever listens.
+//! The recorder: keeps the newest records, counts messages by sender and receiver, and passes records on to listeners.
 
 use std::{
     sync::{
@@ -136,7 +136,7 @@ impl Recorder {
         self.listeners.subscribe()
     }
 
-    /// Returns who sends what to whom.
+    /// Returns the counts and rates of messages, by sender, receiver and type.
     #[must_use]
     pub fn flow_view(&self) -> Vec<FlowView> {
         let since_start = self.uptime();

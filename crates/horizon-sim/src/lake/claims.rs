@@ -1,4 +1,4 @@
-//! Claims of a trade, and the entry changes that tell its price.
+//! Claims of a trade, and the entry changes that show its price.
 
 use stellar_xdr as xdr;
 
@@ -112,7 +112,7 @@ impl<'a> MakerView<'a> {
                 offer_id,
             }))
         } else {
-            // The price afterwards is another: only the entry before the trade tells it.
+            // The price afterwards differs: only the entry before the trade has the right one.
             let price = xdr::Price { n: 1, d: 3 };
             let after = xdr::OfferEntry { price, ..offer };
             xdr::LedgerEntryChange::Updated(entry(ledger, xdr::LedgerEntryData::Offer(after)))

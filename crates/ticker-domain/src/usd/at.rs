@@ -75,12 +75,12 @@ struct PastXlm {
     method: &'static str,
     volume: i128,
     age_s: i64,
-    /// Places of the anchors that had lost the dollar. Hours do not tell.
+    /// Indexes of the anchors that had lost the dollar. Empty if only hourly candles are stored: they cannot show it.
     depegged: Vec<usize>,
 }
 
 impl PastMarkets<'_> {
-    /// Price of an asset in dollars, and dollars per XLM. `None` where there is no honest way.
+    /// Price of an asset in dollars, and dollars per XLM. `None` if no rule gives one.
     #[must_use]
     pub fn price(&self, asset: &Asset) -> (Option<PastPrice>, Option<Rate>) {
         let xlm = self.xlm();

@@ -84,7 +84,7 @@ pub struct BoardQuery {
     pub quote: String,
     /// Least volume of 24 hours in dollars.
     pub volume: u32,
-    /// True for markets of which the home domains vouch for both assets.
+    /// True for markets whose two assets are confirmed by their home domains.
     pub is_verified: bool,
     /// True for markets without a warning.
     pub is_clean: bool,

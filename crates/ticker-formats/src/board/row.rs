@@ -24,9 +24,9 @@ pub enum Flag {
     Lookalike,
     /// An asset claims an anchor that its home domain does not confirm.
     UnverifiedAnchor,
-    /// The home domain vouches for the base. No warning.
+    /// The home domain confirms the base. No warning.
     BaseVerified,
-    /// The home domain vouches for the quote. No warning.
+    /// The home domain confirms the quote. No warning.
     QuoteVerified,
     /// Two accounts made most of the volume with each other.
     Concentrated,

@@ -61,7 +61,7 @@ impl<'a> AssetView<'a> {
         self.listed.is_some()
     }
 
-    /// True for XLM, and for an asset that its home domain vouches for.
+    /// True for XLM, and for an asset that its home domain confirms.
     #[must_use]
     pub fn is_verified(&self) -> bool {
         matches!(self.asset, Asset::Native)

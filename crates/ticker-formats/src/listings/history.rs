@@ -1,4 +1,4 @@
-//! Statistics of a market by buckets of time: out of memory for the last 7 days, out of stored candles before.
+//! Statistics of a market by buckets of time: from memory for the last 7 days, from stored candles before.
 
 use std::collections::BTreeMap;
 

@@ -75,7 +75,8 @@ struct CoinMarketCapBook<'a> {
 }
 
 impl QuotedLevels {
-    /// Levels of a market's book. In a flipped market, whoever sells the base of the book buys that of new outputs.
+    /// Levels of a market's book. In a flipped market, an offer that sells the base of the book buys the base of
+    /// new outputs.
     #[must_use]
     pub fn of(market: &MarketView<'_>, book: &OrderBook, fetched_at: UnixSeconds) -> Self {
         let (mut bids, mut asks): (Vec<_>, Vec<_>) = if market.is_flipped() {

@@ -20,7 +20,7 @@ use super::{
 /// Reason of a null price.
 const NO_WAY: &str = "no market with enough volume in the 24 hours before leads to a dollar";
 
-/// Moment of interest, and the candles that tell of it.
+/// Moment of interest, and the candles that its prices are computed from.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// Second that the reader asks for.

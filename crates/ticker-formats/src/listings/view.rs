@@ -1,4 +1,4 @@
-//! One moment, from which all documents of the API are rendered.
+//! View of one publication, from which all documents of the API are rendered.
 
 use std::sync::Arc;
 

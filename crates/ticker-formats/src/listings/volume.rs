@@ -56,7 +56,7 @@ struct Bucket {
     complete: bool,
 }
 
-/// Volumes and candles of the time before memory, out of the database.
+/// Volumes and candles from the database, of the time before the trades in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     /// Candles of XLM against each anchor.

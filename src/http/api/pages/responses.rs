@@ -1,4 +1,4 @@
-//! Answers with pages: the headers, and errors as pages for those who prefer HTML.
+//! Answers with pages: the headers, and errors as pages for clients that prefer HTML.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -36,7 +36,7 @@ const VARY: &str = "Accept, Accept-Encoding";
 const RETRY_AFTER: &str = "5";
 
 /// Answers GET and HEAD with the page that `make` makes of the view that is `wanted`, and counts the request under
-/// `path`. An error, and the time before the first publication, are pages as well for those who prefer HTML.
+/// `path`. An error, and the time before the first publication, are pages as well for clients that prefer HTML.
 pub(super) async fn answer_page(
     request: HttpRequest,
     state: web::Data<PublicState>,

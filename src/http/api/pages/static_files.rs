@@ -1,4 +1,4 @@
-//! Files that pages load: the style sheet, scripts, the icon. Embedded from `web/`, built by nothing.
+//! Files that pages load: the style sheet, scripts, the icon. Embedded from `web/` without a build step.
 
 use std::{io, sync::LazyLock};
 

@@ -1,4 +1,4 @@
-//! State of the ticker, as pages show it, out of the vitals.
+//! State of the ticker as pages show it, from the vitals.
 
 use ticker_formats::pages::{AuditState, BackfillState, BudgetState, TickerState};
 

@@ -40,7 +40,7 @@ const SHARED_FOR: Duration = Duration::from_secs(10);
 /// Reader of backlogs. One read at a time, so that no other answer waits for it.
 #[derive(Clone)]
 pub struct BacklogReader {
-    /// `None` where there is no database: in tests of other answers.
+    /// `None` in tests without a database.
     database: Option<Database>,
     shared: Arc<Mutex<Shared>>,
 }
@@ -152,7 +152,7 @@ impl Backlog {
         }
     }
 
-    /// True if it has all that a reader missed who has seen `seen`, and the changes after it are kept.
+    /// True if it has all events after `seen`, and `published` still has the changes after its own end.
     fn serves(&self, seen: EventId, published: &Published) -> bool {
         let is_continued = || published.recent.resume_after(self.id.seq, self.id.as_of) == Some(self.place);
         self.read_at.elapsed() < SHARED_FOR && self.mark(seen.seq).is_some() && is_continued()

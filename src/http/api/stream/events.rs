@@ -20,7 +20,7 @@ pub(super) const DROPPED: &str = "event: dropped\ndata: {\"reason\":\"you read t
 /// Last event when the process drains.
 pub(super) const END: &str = "event: end\ndata: {\"reason\":\"the ticker stops\"}\n\n";
 
-/// Says that the reader must read the documents again, and why: changes that it lacks are gone.
+/// Event for a reader whose missed changes are gone: it must read the documents again. Has the reason.
 pub(super) fn reset(of: EventId, why: ResumeError) -> String {
     // The reasons have no characters that JSON escapes.
     event(of, "reset", &format!(",\"reason\":\"{why}\""))

@@ -36,7 +36,7 @@ impl Outgoing {
         Self { events: Events::Lines(lines), at: 0, end: Some(id), ends_always: false }
     }
 
-    /// Everything that a reader missed who has everything up to the batch `seen`.
+    /// All events after batch `seen`, for a reader that has everything up to it.
     pub(super) fn backlog(backlog: Arc<Backlog>, seen: i64) -> Self {
         let end = Some(backlog.id);
         Self { events: Events::Backlog(backlog, seen), at: 0, end, ends_always: true }
