@@ -471,12 +471,7 @@ pub const OPERATIONS: &[Operation] = &[
     plain("/api/v1/status", TICKER, "Freshness, coverage and health of the data", Json("status")),
     plain("/api/v1/books", TICKER, "Ages of all order books", Object),
     plain("/livez", TICKER, "200 while the supervisor runs", Object),
-    plain(
-        "/readyz",
-        TICKER,
-        "503 before the first publication, if the newest is too old, and while draining; else 200",
-        Object,
-    ),
+    plain("/readyz", TICKER, "503 without a fresh publication, and while draining; else 200", Object),
     with(
         plain("/api/v1/board/names", PAGES, "Names of all markets, for the list", OfView("board-names")),
         &[in_query("from", Number(0, 2_147_483_647), "Lowest number of a market to include")],
