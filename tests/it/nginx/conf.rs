@@ -55,6 +55,30 @@ fn two_replicas_take_the_readers_address_from_their_balancer() {
     assert!(compose.contains("volumes: *trusted"), "the other replica");
 }
 
+/// The blocks `map …` of a configuration, without comments and indentation.
+fn maps(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    text.split("\nmap ").skip(1).map(|map| map.split("\n}").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_balancer_refuses_and_asks_as_the_nginx_of_a_replica_does() {
+    let (inner, balancer) = (conf(), deployed("nginx-ha.conf"));
+    let known = maps(&inner);
+    for map in maps(&balancer) {
+        assert!(known.contains(&map), "nginx.conf has another map, or none: {map}");
+    }
+    for title in ["$status $title {", "$http_host $host_asked {", "$status:$sent_http_retry_after"] {
+        assert!(maps(&balancer).iter().any(|map| map.starts_with(title)), "{title}");
+    }
+    for line in
+        ["large_client_header_buffers 2 32k;", "client_max_body_size 64k;", "error_page 494 =431 /-/problem;"]
+    {
+        assert!(inner.contains(line) && balancer.contains(line), "{line}");
+    }
+}
+
 /// The documentation lists each limiting directive as the configuration has it, and the other way round.
 #[test]
 fn the_limits_are_those_that_are_documented() {

@@ -59,3 +59,26 @@ fn one_replica_answers_not_modified_for_an_etag_of_the_other() {
         });
     });
 }
+
+#[test]
+fn a_reader_behind_a_balancer_gets_every_page_of_the_list() {
+    block_on(async {
+        let replicas = Replicas::start(network(70, FaultPlan::none()), &[]).await;
+        let nginx = Nginx::balance([replicas.both[0].public, replicas.both[1].public]);
+        // Each replica pins its view at another moment, so a cursor of one is unknown to the other.
+        let moment = |place: usize| replicas.both[place].get("/api/v1/markets").json()["as_of"].clone();
+        let first = moment(0);
+        wait_until("the other publishes a later moment", || replicas.both[1].status()["as_of"] != first);
+        assert_ne!(moment(1), first);
+        let (mut path, mut pages) = ("/api/v1/markets?limit=5".to_owned(), 0);
+        loop {
+            let page = nginx.get(&path);
+            assert_eq!(page.status, 200, "page {pages}: {}", String::from_utf8_lossy(&page.body));
+            pages += 1;
+            let page = page.json();
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            path = format!("/api/v1/markets?limit=5&cursor={cursor}");
+        }
+        assert!(pages > 2, "{pages} pages");
+    });
+}

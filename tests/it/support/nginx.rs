@@ -100,6 +100,15 @@ impl Nginx {
 
     /// The balancer's configuration, in front of two daemons.
     pub(crate) fn balance(replicas: [SocketAddr; 2]) -> Self {
+        Self::balancer(replicas, 200)
+    }
+
+    /// The same before the first replica listens.
+    pub(crate) fn balance_before(replicas: [SocketAddr; 2]) -> Self {
+        Self::balancer(replicas, 502)
+    }
+
+    fn balancer(replicas: [SocketAddr; 2], status: u16) -> Self {
         let directory = open_tempdir();
         let address = free_address();
         let mut conf = deployed("nginx-ha.conf");
@@ -117,7 +126,7 @@ impl Nginx {
             conf = conf.replace(name, here);
         }
         fs::write(directory.path().join("nginx.conf"), conf).unwrap();
-        Self::run(directory, address, "/livez", 200)
+        Self::run(directory, address, "/livez", status)
     }
 
     fn run(directory: TempDir, address: SocketAddr, probe: &str, status: u16) -> Self {
