@@ -5,6 +5,7 @@
 
 mod master;
 pub mod place;
+mod workers;
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 

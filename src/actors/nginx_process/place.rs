@@ -18,6 +18,7 @@ use nix::{
 };
 use tokio::sync::watch;
 
+use super::workers;
 use crate::{domain::listener::reachable, process::bound_to_this_thread};
 
 /// Directories to look for nginx besides `PATH`, which leaves them out for users other than root.
@@ -57,6 +58,22 @@ pub enum NginxError {
         file: PathBuf,
         /// Output of nginx.
         output: String,
+    },
+    /// nginx's workers may not enter a directory that they need.
+    #[error(
+        "nginx's workers run as {user}, who may not enter {closed}, so they cannot use {dir}: choose another directory with {flag}, or run the daemon as a user of its own",
+        closed = .closed.display(),
+        dir = .dir.display()
+    )]
+    Closed {
+        /// Name of the workers' user.
+        user: String,
+        /// Directory that stops them.
+        closed: PathBuf,
+        /// Directory that they need.
+        dir: PathBuf,
+        /// Flag of the setting that chose it.
+        flag: &'static str,
     },
     /// Another process uses this prefix.
     #[error("another daemon runs nginx in {0}: give each daemon a data directory of its own")]
@@ -149,12 +166,20 @@ impl NginxPlace {
         self.write("upstream.conf", &format!("server {};\n", reachable(daemon)))
     }
 
-    /// Lets nginx test its configuration.
+    /// Lets nginx test its configuration, and tests whether its workers can use their directories.
     ///
     /// # Errors
     ///
-    /// [`NginxError::Refused`] with nginx's output, or the test could not run.
+    /// [`NginxError::Refused`] with nginx's output, [`NginxError::Closed`], or the test could not run.
     pub async fn test(&self) -> Result<(), NginxError> {
+        self.test_configuration().await?;
+        let (prefix, output_dir) = (self.prefix.clone(), self.settings.output_dir.clone());
+        crate::blocking::run(move || test_directories(&prefix, &output_dir)).await.unwrap_or_else(|_| {
+            Err(NginxError::io("test nginx's directories")(io::Error::other("it panicked")))
+        })
+    }
+
+    async fn test_configuration(&self) -> Result<(), NginxError> {
         let mut command = Command::new(&self.program);
         self.complete(&mut command).arg("-t").stdin(Stdio::null()).stderr(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
@@ -227,6 +252,19 @@ impl NginxPlace {
         let path = self.prefix.join(name);
         fs::write(&path, text).map_err(NginxError::io(format!("write {}", path.display())))
     }
+}
+
+/// nginx's own test runs as root and does not see what its workers may not enter. They would answer 503 for every file.
+fn test_directories(prefix: &Path, output_dir: &Path) -> Result<(), NginxError> {
+    let Some(user) = workers::other_user(prefix) else { return Ok(()) };
+    let output_dir =
+        std::path::absolute(output_dir).map_err(NginxError::io(format!("find {}", output_dir.display())))?;
+    for (dir, flag) in [(prefix, "--data-dir"), (&output_dir, "--output-dir")] {
+        if let Some(closed) = workers::closed_to(&user, dir) {
+            return Err(NginxError::Closed { user: user.name, closed, dir: dir.to_owned(), flag });
+        }
+    }
+    Ok(())
 }
 
 fn find_program() -> Option<PathBuf> {

@@ -54,6 +54,11 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             error.to_string(),
             "install nginx (`./ticker need nginx`), or leave --nginx out",
         ),
+        Err(error @ NginxError::Closed { .. }) => Finding::failure(
+            NAME,
+            error.to_string(),
+            "choose directories that this user may enter with --data-dir and --output-dir, or run the daemon as a user of its own",
+        ),
         Err(error) => Finding::failure(
             NAME,
             error.to_string(),
@@ -62,14 +67,15 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     }]
 }
 
-/// Makes a directory for this user only, in the data directory or, if that is missing, in the nearest one above it.
-/// Fails if something has its name already, since another user may have made that. Returns the parent with the error.
+/// Makes a directory that others can only pass through, as nginx's workers do. It is in the data directory or, if that
+/// is missing, in the nearest one above it. Fails if something has its name already, since another user may have made
+/// that. Returns the parent with the error.
 fn own_directory(data_dir: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
     let data_dir = std::path::absolute(data_dir).map_err(|error| (data_dir.to_owned(), error))?;
     let existing = data_dir.ancestors().find(|path| path.exists()).unwrap_or(&data_dir);
     let (process, number) = (std::process::id(), rand::random::<u64>());
     let place = existing.join(format!(".stellar-ticker-doctor-nginx-{process}-{number:016x}"));
-    match fs::DirBuilder::new().mode(0o700).create(&place) {
+    match fs::DirBuilder::new().mode(0o711).create(&place) {
         Ok(()) => Ok(place),
         Err(error) => Err((existing.to_owned(), error)),
     }

@@ -1,6 +1,6 @@
 //! Broken set-ups of the machine: configuration, addresses, directories, limits, nginx.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, os::unix::fs::DirBuilderExt};
 
 use super::*;
 use crate::support::{
@@ -116,5 +116,25 @@ fn an_nginx_conf_that_nginx_refuses() {
 
         setup.data_dir = conf.join("data");
         setup.run().assert("nginx", "failure", "no directory can be made");
+    });
+}
+
+#[test]
+fn a_data_directory_that_nginxs_workers_may_not_enter() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return not_tested("nginx's workers run as another user for root alone");
+    }
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let conf = crate::support::nginx::conf_file();
+        let listen = free_address().to_string();
+        setup.more = ["--nginx", conf.to_str().unwrap(), "--nginx-bind", &listen].map(str::to_owned).to_vec();
+        let closed = setup._directory.path().join("closed");
+        fs::DirBuilder::new().mode(0o700).create(&closed).unwrap();
+        setup.data_dir = closed.join("data");
+        let found = setup.run();
+        found.assert("nginx", "failure", closed.to_str().unwrap());
+        let remedy = found.check("nginx")["remedy"].as_str().unwrap().to_owned();
+        assert!(remedy.contains("--data-dir"), "{remedy}");
     });
 }

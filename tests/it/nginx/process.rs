@@ -4,13 +4,14 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, Uid},
 };
 use serde_json::Value;
 use stellar_ticker::{
@@ -24,6 +25,7 @@ use crate::support::{
     daemon::{Daemon, request, run},
     network::{PASSPHRASE, block_on, network},
     nginx::{assert_well_formed, conf_file, conf_with, free_address},
+    not_tested,
     postgres::{fresh_database, open_tempdir},
     processes::children,
     wait_until,
@@ -263,6 +265,41 @@ fn a_configuration_that_nginx_rejects_is_reported_in_nginxs_words() {
     let (code, _, said) = serve("/nowhere/nginx.conf");
     assert_eq!(code, 78, "{said}");
     assert!(said.contains("/nowhere/nginx.conf"), "{said}");
+}
+
+#[test]
+fn directories_that_nginxs_workers_may_not_enter_are_refused_at_start() {
+    if !Uid::effective().is_root() {
+        return not_tested("nginx's workers run as another user for root alone");
+    }
+    let directory = open_tempdir();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (closed, open) = (path("closed"), path("open"));
+    fs::DirBuilder::new().mode(0o700).create(&closed).unwrap();
+    let (closed_data, closed_www) = (format!("{closed}/data"), format!("{closed}/www"));
+    let shipped = conf_file();
+    let bind = free_address().to_string();
+    let serve_by = |conf: &Path, more: &[&str]| {
+        let database = ["--database-url", "postgres://nobody@127.0.0.1:1/x", "--startup-timeout", "1s"];
+        let nginx = ["serve", "--nginx", conf.to_str().unwrap(), "--nginx-bind", &bind];
+        let ports = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
+        let (code, _, said) = run(&[&nginx[..], &database, &ports, more].concat());
+        (code, said)
+    };
+    let serve = |more: &[&str]| serve_by(&shipped, more);
+    let (code, said) = serve(&["--data-dir", &closed_data]);
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("nobody") && said.contains(&closed) && said.contains("--data-dir"), "{said}");
+    let (code, said) = serve(&["--data-dir", &open, "--output-dir", &closed_www]);
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("nobody") && said.contains(&closed_www) && said.contains("--output-dir"), "{said}");
+    let (code, said) = serve(&["--data-dir", &open]);
+    assert_eq!(code, 69, "only the database is missing: {said}");
+    // A configuration whose workers are root may use any directory.
+    let own = directory.path().join("nginx.conf");
+    fs::write(&own, format!("user root;\n{}", crate::support::nginx::conf())).unwrap();
+    let (code, said) = serve_by(&own, &["--data-dir", &closed_data]);
+    assert_eq!(code, 69, "{said}");
 }
 
 #[test]
