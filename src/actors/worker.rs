@@ -128,7 +128,8 @@ impl WorkContext {
         self.step(name, cause.as_ref()).with_links(links)
     }
 
-    /// Waits for the given time, or until the drain begins. Reports progress meanwhile.
+    /// Waits for the given time, or until the drain begins. Reports progress meanwhile. During the drain it returns
+    /// at once, after other tasks of the thread had their turn.
     pub async fn pause(&self, wait: Duration) {
         self.wait(wait, false).await;
     }
@@ -139,6 +140,10 @@ impl WorkContext {
     }
 
     async fn wait(&self, wait: Duration, wakes: bool) {
+        if self.is_draining() {
+            // Nothing is waited for any more. Work that goes on all the same must let its thread serve the drain.
+            return tokio::task::yield_now().await;
+        }
         let mut left = wait;
         while !left.is_zero() && !self.is_draining() {
             let step = left.min(TICK);
@@ -223,9 +228,11 @@ impl<W: Work> Actor for Worker<W> {
                     std::future::pending::<()>().await;
                 }
             };
+            // The drain first: work that is not polled again begins nothing new.
             tokio::select! {
-                () = work.run(context.clone()) => {}
+                biased;
                 () = drained => {}
+                () = work.run(context.clone()) => {}
             }
             context.end();
         };
@@ -270,6 +277,54 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::{actors::trace::recorder::Recorder, clock::SystemClock};
+
+    /// Work without an end, which waits for nothing but pauses.
+    #[derive(Clone)]
+    struct Idle<const FINISHES: bool>(Arc<ChildStatus>);
+
+    impl<const FINISHES: bool> Work for Idle<FINISHES> {
+        const FINISHES_ON_DRAIN: bool = FINISHES;
+
+        async fn run(self, context: WorkContext) {
+            // As work does that finishes on a drain: it goes on for a while, here without an end.
+            loop {
+                context.pause(TICK).await;
+                context.pause_until_woken(TICK).await;
+            }
+        }
+
+        fn status(&self) -> &Arc<ChildStatus> {
+            &self.0
+        }
+    }
+
+    fn idle<const FINISHES: bool>() -> actix::Addr<Worker<Idle<FINISHES>>> {
+        let clock = SystemClock::shared();
+        let recorder = Recorder::off(Arc::clone(&clock));
+        Worker::new(Idle(ChildStatus::new("idle", 1, clock, recorder))).start()
+    }
+
+    /// Most of the time limit of a drain, so that a busy machine does not matter.
+    const DRAIN: Duration = Duration::from_secs(20);
+
+    #[actix_rt::test]
+    async fn work_that_only_pauses_ends_with_the_drain() {
+        for _ in 0..50 {
+            let begun = std::time::Instant::now();
+            idle::<false>().send(Drain { within: DRAIN }).await.unwrap();
+            assert!(begun.elapsed() < DRAIN / 2, "{:?}", begun.elapsed());
+        }
+    }
+
+    #[actix_rt::test]
+    async fn work_that_pauses_after_the_drain_began_leaves_its_thread_free() {
+        let worker = idle::<true>();
+        let drained = worker.send(Drain { within: Duration::from_millis(1) });
+        // Its own time limit ends it, which only a free thread notices.
+        drained.await.unwrap();
+        worker.send(Ping).await.unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_ends_when_the_drain_begins() {

@@ -80,8 +80,9 @@ pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, CommandErr
             actix_rt::spawn(progress_bar::draw(Arc::clone(&services.published)));
         }
         let newest = tokio::select! {
-            filled = backfill.fill_once(context) => filled?,
+            biased;
             () = context.draining(), if and_stream => return Ok(Done::Stopped),
+            filled = backfill.fill_once(context) => filled?,
         };
         info!(newest, "history is complete, as far as its source has it");
         if !and_stream {
@@ -91,8 +92,9 @@ pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, CommandErr
         // On a signal, the stream commits what it has collected and ends. History may be dropped at any await.
         let history = async {
             tokio::select! {
-                () = backfill.run(context.clone()) => {}
+                biased;
                 () = context.draining() => {}
+                () = backfill.run(context.clone()) => {}
             }
         };
         tokio::join!(stream.run(context.clone()), history);

@@ -264,3 +264,19 @@ fn a_terminal_that_is_closed_drains_the_daemon() {
         wait_until("the daemon is drained", || logged("the terminal was closed") && logged("\"drained\""));
     });
 }
+
+/// An idle actor of a leader only pauses, so the drain must end its pauses and its work alike.
+#[test]
+fn every_actor_drains_in_time() {
+    const STOPS: u64 = 4;
+    for stop in 0..STOPS {
+        let sim = network(320 + stop, FaultPlan::none());
+        let database = block_on(fresh_database());
+        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        // Its last task before it is idle.
+        wait_until("the cleaner has counted", || daemon.log().contains("accounts behind markets counted"));
+        assert_eq!(daemon.terminate().code(), Some(0));
+        wait_until("the log is whole", || daemon.log().contains("\"drained\""));
+        assert!(!daemon.log().contains("did not drain"), "stop {stop}: {}", daemon.log());
+    }
+}
