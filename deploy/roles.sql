@@ -10,7 +10,7 @@
 --                 daemon then migrates at start).
 -- ticker_rw       for the daemon: reads and writes rows. It creates and drops daily partitions of trades through two
 --                 functions that run as their owner. It cannot change the schema otherwise.
--- ticker_ro       for people and dashboards: reads, at most 30 s a statement.
+-- ticker_ro       for people, dashboards and backups (pg_dump): reads, at most 30 s a statement.
 --
 -- Running this file again changes nothing. If the tables already belong to one role, first run
 -- REASSIGN OWNED BY that_role TO ticker_migrate, then this file.
@@ -40,6 +40,7 @@ GRANT USAGE ON SCHEMA public TO ticker_rw, ticker_ro;
 -- Existing objects.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ticker_rw, ticker_ro;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ticker_rw;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO ticker_rw, ticker_ro; -- for pg_dump
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO ticker_rw;
 DO $$
 DECLARE
@@ -61,4 +62,5 @@ ALTER DEFAULT PRIVILEGES FOR ROLE ticker_migrate IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ticker_rw;
 ALTER DEFAULT PRIVILEGES FOR ROLE ticker_migrate IN SCHEMA public GRANT SELECT ON TABLES TO ticker_ro;
 ALTER DEFAULT PRIVILEGES FOR ROLE ticker_migrate IN SCHEMA public GRANT USAGE ON SEQUENCES TO ticker_rw;
+ALTER DEFAULT PRIVILEGES FOR ROLE ticker_migrate IN SCHEMA public GRANT SELECT ON SEQUENCES TO ticker_rw, ticker_ro;
 ALTER DEFAULT PRIVILEGES FOR ROLE ticker_migrate IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO ticker_rw;

@@ -1,9 +1,11 @@
 //! The roles of `deploy/roles.sql`: what each may, and that the daemon needs no more.
 
+use std::process::Command;
+
 use stellar_ticker::sim::FaultPlan;
 
 use crate::support::{
-    daemon::{Daemon, run},
+    daemon::{Daemon, output_of, run},
     network::{PASSPHRASE, block_on, network},
     postgres::{execute, fresh_database, open_tempdir, superuser},
     progress::{number, wait_for_pairs, wait_for_trades},
@@ -65,6 +67,29 @@ fn the_daemon_needs_no_more_than_rows() {
             "as ticker_rw: {days} days made and one dropped, {} trades",
             number(&owner, "SELECT count(*) FROM trades").await
         );
+    });
+}
+
+#[test]
+fn the_roles_of_the_daemon_and_of_readers_may_back_up_the_database() {
+    block_on(async {
+        let url = with_roles().await;
+        let sequence = |name: &str| format!("CREATE SEQUENCE {name}");
+        let owner = async || recomputation::connect(&url("ticker_migrate")).await;
+        // One that was there before the roles were granted their rights, and others since.
+        execute(&url("postgres"), &sequence("earlier")).await;
+        execute(&url("postgres"), "ALTER SEQUENCE earlier OWNER TO ticker_migrate").await;
+        execute(&url("postgres"), ROLES).await;
+        assert_eq!(run(&["migrate", "--database-url", &url("ticker_migrate")]).0, 0);
+        owner().await.batch_execute(&sequence("later")).await.unwrap();
+        let directory = open_tempdir();
+        for role in ["ticker_rw", "ticker_ro"] {
+            let file = directory.path().join(role);
+            let mut dump = Command::new("pg_dump");
+            let dump = output_of(dump.arg("--format=custom").arg("--file").arg(&file).arg(url(role)));
+            assert!(dump.status.success(), "{role}: {}", String::from_utf8_lossy(&dump.stderr));
+            assert!(std::fs::metadata(file).unwrap().len() > 0, "{role}");
+        }
     });
 }
 
