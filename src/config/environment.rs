@@ -64,13 +64,16 @@ pub(super) fn unknown_variables(environment: &Environment) -> Vec<Fault> {
 }
 
 /// Returns true for variables that Kubernetes or Docker set for a service or a linked container named `ticker…`:
-/// `TICKER_SERVICE_HOST`, `TICKER_PORT=tcp://…`, `TICKER_PORT_8000_TCP_ADDR`.
+/// `TICKER_SERVICE_HOST`, `TICKER_PORT=tcp://…`, `TICKER_PORT_8000_TCP_ADDR`, `TICKER_NAME=/web/ticker`,
+/// `TICKER_ENV_LANG`.
 fn is_of_service(name: &str, value: &str) -> bool {
     let of_a_port = |protocol: &str| name.contains("_PORT_") && name.contains(protocol);
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || ["_TCP", "_UDP", "_SCTP"].into_iter().any(of_a_port)
         || name.ends_with("_PORT") && value.contains("://")
+        || name.ends_with("_NAME") && value.starts_with('/')
+        || name.contains("_ENV_")
 }
 
 /// Returns the variable that was probably meant.

@@ -40,6 +40,10 @@ fn variables_that_others_set_are_no_fault() {
         ("TICKER_PORT_8000_TCP", "tcp://10.0.0.1:8000"),
         ("TICKER_PORT_8000_TCP_ADDR", "10.0.0.1"),
         ("TICKER_ADMIN_PORT_9090_TCP_PROTO", "tcp"),
+        ("TICKER_NAME", "/web/ticker"),
+        ("TICKER_ENV_POSTGRES_VERSION", "17.2"),
+        ("TICKER_DB_NAME", "/web/ticker_db"),
+        ("TICKER_DB_ENV_LANG", "C"),
         ("TICKER_XYZZY", ""),
         ("OTHER_BIND", "x"),
     ] {
