@@ -79,9 +79,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         (true, true) => Form::Coloured,
     };
     // tracing-subscriber would report an error of writing to stderr on stderr. That would panic, and abort the process
-    // if it happened in the panic hook. So it must not report such errors. tracing-subscriber would report an error of
-    // writing to stderr on stderr. That would panic, and abort the process if it happened in the panic hook. So it must
-    // not report such errors.
+    // if it happened in the panic hook. So it must not report such errors.
     let layer =
         fmt::layer().with_writer(PlainStderr { form, is_over_bar: terminal }).log_internal_errors(false);
     let layer = if text { layer.with_ansi(colours).boxed() } else { layer.json().with_ansi(false).boxed() };
