@@ -44,12 +44,9 @@ impl<Io: AsyncRead + Unpin> UntilClose<Io> {
             let mut read = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
             // The end marker may be split between reads: search the last bytes again.
-            let from = head.len().saturating_sub(HEAD_END.len());
+            let from = head.len().saturating_sub(HEAD_END_BYTES_MAX);
             head.extend_from_slice(read.filled());
-            let end = head
-                .get(from..)
-                .and_then(|new| new.windows(HEAD_END.len()).position(|window| window == HEAD_END));
-            if let Some(end) = end {
+            if let Some(end) = head.get(from..).and_then(end_of_head) {
                 let end = from.saturating_add(end);
                 if head.get(..end).is_some_and(ends_with_connection) {
                     head.iter_mut().skip(MINOR_VERSION_AT).take(1).for_each(|minor| *minor = b'0');
@@ -63,10 +60,20 @@ impl<Io: AsyncRead + Unpin> UntilClose<Io> {
     }
 }
 
-const HEAD_END: &[u8] = b"\r\n\r\n";
+/// Length of the longest end marker, before its last byte.
+const HEAD_END_BYTES_MAX: usize = 2;
 const HTTP_1_1: &[u8] = b"HTTP/1.1 ";
 /// Index of the minor version in [`HTTP_1_1`].
 const MINOR_VERSION_AT: usize = 7;
+
+/// Returns the place of the empty line that ends a head. Like awc's parser, it takes lines that end with LF alone.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let is_end = |place: &usize| {
+        let rest = bytes.get(*place..).unwrap_or_default();
+        rest.starts_with(b"\n\n") || rest.starts_with(b"\n\r\n")
+    };
+    (0..bytes.len()).find(is_end)
+}
 
 /// Returns true if the body after this head ends with the connection.
 fn ends_with_connection(head: &[u8]) -> bool {
@@ -137,6 +144,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> ActixStream for UntilClose<Io> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -187,6 +196,26 @@ mod tests {
         }
         for piece in [1, 3, 1_000] {
             assert_eq!(passed_on(&[without], piece).await, [without.replacen("1.1", "1.0", 1)]);
+        }
+    }
+
+    /// httparse, which awc uses, takes lines that end with LF alone.
+    #[tokio::test]
+    async fn a_head_with_bare_line_feeds_ends_although_the_connection_stays_open() {
+        for end in ["\n\n", "\n\r\n", "\r\n\n"] {
+            for (head, length) in [("Content-Length: 4", true), ("A: b", false)] {
+                let answer = format!("HTTP/1.1 200 OK\n{head}{end}body");
+                let (near, mut far) = tokio::io::duplex(1_000);
+                far.write_all(answer.as_bytes()).await.unwrap();
+                let mut client = UntilClose::new(near);
+                let mut read = vec![0; answer.len()];
+                let reading =
+                    tokio::time::timeout(Duration::from_secs(20), client.read_exact(&mut read)).await;
+                reading.expect("the head is passed on at once").unwrap();
+                let expected = if length { answer.clone() } else { answer.replacen("1.1", "1.0", 1) };
+                assert_eq!(String::from_utf8(read).unwrap(), expected);
+                drop(far);
+            }
         }
     }
 
