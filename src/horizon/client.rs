@@ -16,7 +16,7 @@ use metrics::counter;
 use crate::{
     domain::{
         asset::Asset, conversions::SaturatingFrom, cursor::PagingToken, orderbook::OrderBook,
-        shown_url::shown_url,
+        plain_text::stripped, shown_url::shown_url,
     },
     outbound::{
         TcpDialler,
@@ -54,6 +54,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Number of times that the silence limit for live trades may double. It doubles after each silent answer, so that a
 /// slow Horizon is still usable.
 const DOUBLINGS_MAX: u32 = 2;
+/// Most characters of a header in an error.
+const HEADER_CHARS_MAX: usize = 200;
 /// Largest page, compressed or not, in bytes. A page of 200 trades takes about 400 KB.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -251,11 +253,18 @@ impl HorizonClient {
         let headers = [(header::ACCEPT, "text/event-stream"), (header::ACCEPT_ENCODING, "identity")];
         let opened = async {
             let response = self.send(&path, headers).await?;
-            let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-                return Ok(response);
+            let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            if !text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream")) {
+                return Err(HorizonError::Unreadable("not an event stream".into()));
             }
-            Err(HorizonError::Unreadable("not an event stream".into()))
+            // A proxy that compresses although it must not would look like a stream without records.
+            match text(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+                Some(coding) => Err(HorizonError::Unreadable(format!(
+                    "the stream is compressed: {} (does a proxy in front of Horizon compress it?)",
+                    shortened(coding)
+                ))),
+                None => Ok(response),
+            }
         };
         let response = self.record_outcome("stream", self.record_silence(opened.await))?;
         Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.limiter.clone()))
@@ -409,6 +418,9 @@ where
             retry_after: text(header::RETRY_AFTER).and_then(|text| parse_retry_after(&text)),
         });
     }
+    if let (301 | 302 | 303 | 307 | 308, Some(location)) = (status, text(header::LOCATION)) {
+        return Err(HorizonError::Redirect { status, location: shortened(&shown_url(&location)) });
+    }
     // Only a problem document of Horizon makes the status a statement about data.
     let content_type = text(header::CONTENT_TYPE);
     let body = body(response, silence_max, problem::BYTES_MAX).await.unwrap_or_default();
@@ -416,6 +428,11 @@ where
         Some(problem) => HorizonError::Problem { status, kind: problem.kind, title: problem.title },
         None => HorizonError::Status { status },
     })
+}
+
+/// Text of a header for a log line: printable and short.
+fn shortened(text: &str) -> String {
+    stripped(text).chars().take(HEADER_CHARS_MAX).collect()
 }
 
 /// Root of a Horizon, and what its headers say.

@@ -36,6 +36,14 @@ pub enum HorizonError {
         /// HTTP status.
         status: u16,
     },
+    /// Redirect. It is not followed, since it might lead to another network.
+    #[error("Horizon's address redirects to {location} ({status}): set --horizon-url to that")]
+    Redirect {
+        /// HTTP status.
+        status: u16,
+        /// Address without secrets, fit for a log line.
+        location: String,
+    },
     /// Stream that ended with `event: error`.
     #[error("Horizon ended the stream: {0}")]
     Stream(String),
@@ -84,7 +92,7 @@ impl HorizonError {
             Self::Silent(_) => "silent",
             Self::RateLimited { .. } => "rate_limited",
             Self::Problem { .. } => "problem",
-            Self::Status { .. } => "status",
+            Self::Status { .. } | Self::Redirect { .. } => "status",
             Self::Stream(_) => "stream_error",
             Self::TooLarge(_) => "too_large",
             Self::Unreadable(_) => "unreadable",

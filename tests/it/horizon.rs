@@ -366,3 +366,29 @@ fn a_stream_ends_normally_at_its_limit_and_goes_on_without_a_gap() {
         assert!(connections > 1 && streamed.is_sorted());
     });
 }
+
+#[test]
+fn a_compressed_stream_is_an_error_and_no_stream_without_records() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for coding in ["gzip", "Identity"] {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut read = [0; 4_096];
+            let _ = connection.read(&mut read);
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream";
+            let _ = write!(
+                connection,
+                "{head}\r\nContent-Encoding: {coding}\r\n\r\nevent: open\ndata: \"hello\"\n\n"
+            );
+        }
+    });
+    System::new().block_on(async {
+        let settings = HorizonSettings { url, ca_file: None, stream_idle_timeout: Duration::from_secs(5) };
+        let client = HorizonClient::new(settings, RateLimiter::new(0)).unwrap();
+        let refused = client.stream_trades(PagingToken::FIRST).await.err().unwrap().to_string();
+        assert!(refused.contains("the stream is compressed: gzip"), "{refused}");
+        let mut plain = client.stream_trades(PagingToken::FIRST).await.unwrap();
+        assert!(matches!(plain.next().await, Ok(StreamItem::Open)));
+    });
+}

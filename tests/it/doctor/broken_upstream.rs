@@ -76,3 +76,18 @@ fn a_budget_above_the_limit_of_horizon() {
         assert!(budget["detail"].as_str().unwrap().contains("its limit on a burst (101)"), "{budget}");
     });
 }
+
+#[test]
+fn a_horizon_that_redirects_is_reported_with_the_place_it_leads_to() {
+    block_on(async {
+        let setup = Setup::new().await;
+        for status in [301, 302, 307, 308] {
+            let location = "Location: https://user:secret@horizon.example/\r\n";
+            setup._horizon.set("/", status, location, &serde_json::json!({}));
+            let found = setup.run();
+            found.assert("horizon", "failure", "redirects to https://");
+            let detail = found.check("horizon")["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains("horizon.example") && !detail.contains("secret"), "{detail}");
+        }
+    });
+}
