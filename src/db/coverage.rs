@@ -20,8 +20,11 @@ impl Database {
     ///
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn coverage(&self) -> Result<Vec<LedgerRange>, DbError> {
-        let rows = self.client().await?.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
-        merged(&rows)
+        self.bounded(async {
+            let rows = self.client().await?.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?;
+            merged(&rows)
+        })
+        .await
     }
 
     /// Removes ledgers from the coverage, because Horizon has trades there that are not stored.

@@ -26,8 +26,12 @@ impl Database {
     ///
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn cursor(&self, name: &str) -> Result<Option<PagingToken>, DbError> {
-        let client = self.client().await?;
-        let row = client.query_typed_opt(include_str!("sql/cursor/get.sql"), &[(&name, Type::TEXT)]).await?;
+        let row = self
+            .bounded(async {
+                let sql = include_str!("sql/cursor/get.sql");
+                Ok(self.client().await?.query_typed_opt(sql, &[(&name, Type::TEXT)]).await?)
+            })
+            .await?;
         let token: Option<String> = row.map(|row| row.try_get(0)).transpose()?.flatten();
         let parse =
             |text: String| text.parse().map_err(|error| DbError::Corrupt(format!("cursor {name}: {error}")));

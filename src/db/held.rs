@@ -126,9 +126,12 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn newest_held(&self, count: i64) -> Result<Vec<(u32, UnixSeconds)>, DbError> {
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let transaction = client.build_transaction().read_only(true).start().await?;
+        transaction.batch_execute(LIMITS).await?;
         let sql = include_str!("sql/trades/newest.sql");
-        let rows = client.query_typed(sql, &[(&count, Type::INT8)]).await?;
+        let rows = transaction.query_typed(sql, &[(&count, Type::INT8)]).await?;
+        transaction.commit().await?;
         rows.iter()
             .map(|row| columns::identity(row).map(|(token, closed_at)| (token.ledger(), closed_at)))
             .collect()

@@ -14,6 +14,7 @@ mod graphql;
 mod history;
 mod hostile;
 mod lives;
+mod locked_trades;
 mod lookups;
 mod minutes;
 mod panics;
