@@ -6,8 +6,9 @@
 use super::model::TradeId;
 use super::num::{below, hash3, unit};
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Endpoint that a fault applies to.
@@ -76,7 +77,7 @@ pub enum Fault {
         /// Index, from 0.
         index: usize,
     },
-    /// Page or stream of another server behind the same proxy, which has not ingested the newest ledgers yet.
+    /// Page, stream or root of another server behind the same proxy, which has not ingested the newest ledgers yet.
     Behind {
         /// Number of ledgers that it lacks.
         ledgers: u32,
@@ -128,6 +129,10 @@ struct Plan {
     queues: Mutex<HashMap<Endpoint, VecDeque<Fault>>>,
     random: Option<Random>,
     hidden: Mutex<Option<Hidden>>,
+    /// Ledgers that the server lacks, though it has older ones.
+    hole: Mutex<Option<RangeInclusive<u32>>>,
+    /// Ledgers whose trades no descending page can hold.
+    broken: Mutex<Option<RangeInclusive<u32>>>,
 }
 
 /// Trades that the server hides. Pages without them are well formed and may be empty.
@@ -174,9 +179,30 @@ impl FaultPlan {
         *self.hidden() = Some(Hidden { below: TradeId::MAX, descending_only: false, until });
     }
 
+    /// Hides these ledgers and their trades, like a server that loads the ledgers before them first.
+    pub fn hide_between(&self, ledgers: RangeInclusive<u32>) {
+        *lock(&self.0.hole) = Some(ledgers);
+    }
+
+    /// Makes each descending page fail that would hold a trade of these ledgers.
+    pub fn break_pages(&self, ledgers: RangeInclusive<u32>) {
+        *lock(&self.0.broken) = Some(ledgers);
+    }
+
     /// Ends the hiding of trades.
     pub fn show(&self) {
         *self.hidden() = None;
+        *lock(&self.0.hole) = None;
+    }
+
+    /// Ledgers that the server lacks now.
+    pub(crate) fn hole(&self) -> Option<RangeInclusive<u32>> {
+        lock(&self.0.hole).clone()
+    }
+
+    /// Returns true if no descending page can hold a trade of this ledger.
+    pub(crate) fn is_broken(&self, ledger: u32) -> bool {
+        lock(&self.0.broken).as_ref().is_some_and(|ledgers| ledgers.contains(&ledger))
     }
 
     /// Upper limit (exclusive) of the trades that a page lacks now.
@@ -186,8 +212,8 @@ impl FaultPlan {
         (is_active && (descending || !hidden.descending_only)).then_some(hidden.below)
     }
 
-    fn hidden(&self) -> std::sync::MutexGuard<'_, Option<Hidden>> {
-        self.0.hidden.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hidden(&self) -> MutexGuard<'_, Option<Hidden>> {
+        lock(&self.0.hidden)
     }
 
     /// Ends the random faults.
@@ -217,9 +243,14 @@ impl FaultPlan {
         scripted.or_else(|| self.0.random.as_ref().and_then(|random| random.draw(endpoint)))
     }
 
-    fn queues(&self) -> std::sync::MutexGuard<'_, HashMap<Endpoint, VecDeque<Fault>>> {
-        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, HashMap<Endpoint, VecDeque<Fault>>> {
+        lock(&self.0.queues)
     }
+}
+
+/// Locks. A poisoned lock only means that a test failed elsewhere; the data are consistent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Random {

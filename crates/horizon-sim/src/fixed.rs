@@ -4,7 +4,8 @@ use super::asset_cursor::{self, AssetKey};
 use super::model::{TomlReply, TradeId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Error for a scripted record without a valid paging token.
@@ -19,6 +20,8 @@ pub struct FixedSource(Arc<RwLock<FixedState>>);
 #[derive(Debug, Default)]
 pub(crate) struct FixedState {
     pub(crate) trades: BTreeMap<TradeId, Value>,
+    /// Trades of ledgers that have not closed.
+    pub(crate) strays: BTreeSet<TradeId>,
     pub(crate) assets: BTreeMap<AssetKey, Value>,
     pub(crate) books: HashMap<(String, String), Value>,
     pub(crate) tomls: HashMap<String, TomlReply>,
@@ -28,9 +31,13 @@ pub(crate) struct FixedState {
 }
 
 impl FixedState {
+    /// Returns true if pages and streams of a server with this range of ledgers have the trade.
+    pub(crate) fn serves(&self, id: TradeId, ledgers: &RangeInclusive<u32>) -> bool {
+        ledgers.contains(&id.ledger()) || self.strays.contains(&id)
+    }
+
     fn push_trade(&mut self, trade: Value) -> Result<TradeId, MissingTokenError> {
-        let token = trade.get("paging_token").and_then(Value::as_str).unwrap_or_default();
-        let id = TradeId::parse(token).ok_or(MissingTokenError("trade"))?;
+        let id = trade_id(&trade)?;
         let closed_at = trade.get("ledger_close_time").and_then(Value::as_str);
         let closed_at = closed_at.and_then(|text| text.parse().ok());
         if id.ledger() > self.latest {
@@ -74,6 +81,19 @@ impl FixedSource {
         trades.into_iter().try_for_each(|trade| state.push_trade(trade).map(drop))
     }
 
+    /// Adds a trade of a ledger that has not closed. Pages and streams give it, and the root does not count its ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`MissingTokenError`] if the token is missing or invalid.
+    pub fn push_stray(&self, trade: Value) -> Result<TradeId, MissingTokenError> {
+        let id = trade_id(&trade)?;
+        let mut state = self.write();
+        state.strays.insert(id);
+        state.trades.insert(id, trade);
+        Ok(id)
+    }
+
     /// Adds or replaces an asset by its `paging_token`.
     ///
     /// # Errors
@@ -109,4 +129,9 @@ impl FixedSource {
     fn write(&self) -> RwLockWriteGuard<'_, FixedState> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn trade_id(trade: &Value) -> Result<TradeId, MissingTokenError> {
+    let token = trade.get("paging_token").and_then(Value::as_str).unwrap_or_default();
+    TradeId::parse(token).ok_or(MissingTokenError("trade"))
 }

@@ -87,6 +87,19 @@ impl Batch {
         self.ends.iter().take_while(|(id, _)| *id >= below).count()
     }
 
+    /// Keeps the first records only.
+    fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.bytes.truncate(self.ends.last().map_or(0, |end| end.1));
+    }
+
+    /// Appends the records of another batch.
+    fn append(&mut self, other: &Self) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ends.extend(other.ends.iter().map(|(id, end)| (*id, start + end)));
+    }
+
     fn close(&mut self, id: TradeId) {
         self.ends.push((id, self.bytes.len()));
     }
@@ -184,6 +197,29 @@ impl Simulation {
                 batch
             }
         }
+    }
+
+    /// Same as [`Self::batch`] for a server without the ledgers of `hole`.
+    pub(crate) fn batch_without(
+        &self,
+        query: TradeQuery,
+        head: Head,
+        origin: &str,
+        hole: Option<RangeInclusive<u32>>,
+    ) -> Batch {
+        let mut batch = self.batch(query, head, origin);
+        let Some(hole) = hole else { return batch };
+        let (first, end) =
+            (TradeId::before_ledger(*hole.start()), TradeId::before_ledger(hole.end().saturating_add(1)));
+        let is_before_hole = |id: &TradeId| if query.descending { *id >= end } else { *id < first };
+        let before = batch.ends.iter().take_while(|(id, _)| is_before_hole(id)).count();
+        if before == batch.len() && before == query.limit {
+            return batch;
+        }
+        batch.truncate(before);
+        let after = if query.descending { query.after.min(first) } else { query.after.max(end) };
+        batch.append(&self.batch(TradeQuery { after, limit: query.limit - before, ..query }, head, origin));
+        batch
     }
 
     /// Asset records with their paging tokens.
@@ -285,18 +321,18 @@ fn fill_down(network: &Network, query: TradeQuery, head: Head, shape: Shape<'_>,
 fn fixed_batch(fixed: &FixedSource, query: TradeQuery, head: Head) -> Batch {
     let state = fixed.read();
     let mut batch = Batch::default();
-    let held = |id: &TradeId| (head.elder..=head.latest).contains(&id.ledger());
+    let ledgers = head.elder..=head.latest;
     let mut take = |(id, value): (&TradeId, &Value)| {
         // Serialising a Value into a Vec never fails.
         let _ = serde_json::to_writer(&mut batch.bytes, value);
         batch.close(*id);
     };
     if query.descending {
-        let older = state.trades.range(..query.after).rev().filter(|(id, _)| held(id));
+        let older = state.trades.range(..query.after).rev().filter(|(id, _)| state.serves(**id, &ledgers));
         older.take(query.limit).for_each(&mut take);
     } else {
         let after = (std::ops::Bound::Excluded(query.after), std::ops::Bound::Unbounded);
-        let newer = state.trades.range(after).filter(|(id, _)| held(id));
+        let newer = state.trades.range(after).filter(|(id, _)| state.serves(**id, &ledgers));
         newer.take(query.limit).for_each(&mut take);
     }
     batch

@@ -55,6 +55,9 @@ pub(super) async fn ledger(sequence: web::Path<u32>, shared: web::Data<Shared>) 
     if !(head.elder..=head.latest).contains(&sequence) {
         return admission.finish(of_status(if sequence < head.elder { 410 } else { 404 }));
     }
+    if shared.faults.hole().is_some_and(|hole| hole.contains(&sequence)) {
+        return admission.finish(of_status(404));
+    }
     let chain = shared.lake.chain().clone();
     let Some(hash) = on_a_thread(move || chain.hash(sequence)).await else {
         return admission.finish(of_status(500));

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::query::Params;
 use super::reply::{Admission, Problem, bad_request, of_status};
-use crate::faults::Endpoint;
+use crate::faults::{Endpoint, lacked_ledgers};
 use crate::simulation::{AssetQuery, Book, Head};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -30,7 +30,13 @@ fn answer(
 }
 
 pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
-    let Head { elder, latest, closed_at } = shared.sim.head();
+    let admission = match Admission::check(&shared, Endpoint::Root) {
+        Ok(admission) => admission,
+        Err(reply) => return *reply,
+    };
+    let newest = shared.sim.head();
+    let Head { elder, latest, .. } = newest.less(lacked_ledgers(admission.fault.as_ref()));
+    let closed_at = if latest == newest.latest { newest.closed_at } else { shared.sim.closed_at(latest) };
     let body = json!({
         "_links": {"self": {"href": format!("{}/", Params::of(&request).origin)}},
         "horizon_version": "23.0.0-simulated",
@@ -46,7 +52,7 @@ pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> Htt
         "supported_protocol_version": 23,
         "core_supported_protocol_version": 23,
     });
-    answer(&shared, Endpoint::Root, || Ok(body.to_string()))
+    admission.hal(body.to_string())
 }
 
 pub(super) async fn assets(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {

@@ -4,9 +4,10 @@ use super::Shared;
 use super::body::{ByteFault, faulty};
 use super::query::Params;
 use super::record::push_record;
-use super::reply::Admission;
+use super::reply::{Admission, of_status};
 use super::stream::EventStream;
 use crate::faults::{Endpoint, arrange, lacked_ledgers};
+use crate::model::TradeId;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
@@ -40,7 +41,11 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
     let hidden = shared.faults.hidden_below(query.descending);
     let query = hidden.filter(|_| !query.descending).map_or(query, |below| query.not_below(below));
     let head = head.less(lacked_ledgers(admission.fault.as_ref()));
-    let batch = shared.sim.batch(query, head, &params.origin);
+    let batch = shared.sim.batch_without(query, head, &params.origin, shared.faults.hole());
+    let is_broken = |id: TradeId| shared.faults.is_broken(id.ledger());
+    if query.descending && (0..batch.len()).filter_map(|index| batch.id(index)).any(is_broken) {
+        return admission.finish(of_status(500));
+    }
     let shown = hidden.map_or(batch.len(), |below| batch.shown(below));
     let ends = batch.id(0).zip(batch.id(shown.saturating_sub(1))).filter(|_| shown > 0);
     let ends = ends.map(|(first, last)| (first.to_string(), last.to_string()));
