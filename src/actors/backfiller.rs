@@ -260,7 +260,7 @@ impl Backfill {
         let live = self.writer.database.cursor(LIVE_CURSOR).await?.map_or(0, PagingToken::ledger);
         let descending_read = DescendingRead {
             pages_max: if newest.is_some() { TAIL_PAGES_MAX } else { 1 },
-            top_max: live.max(history.latest),
+            top_max: history.complete_up_to(live),
             kind: BatchKind::Repair,
             ..self.descending_read(&horizon, context, upstream)
         };

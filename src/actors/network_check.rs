@@ -18,10 +18,20 @@ const SECONDS_BETWEEN_BY_BUDGET: u32 = 20 * 3_600;
 /// Shortest interval between two checks, used if requests are not limited.
 const BETWEEN_MIN: Duration = Duration::from_secs(1);
 
-/// Ledgers by which one server of a Horizon may be ahead of another.
+/// Ledgers by which one server of a Horizon may be behind another and still count as one that ingests.
 pub const LEADING_LEDGERS_MAX: u32 = 1_000;
-/// Ledgers per second that no network exceeds. The public network closes one every 6 seconds.
-const LEDGERS_A_SECOND_MAX: u32 = 100;
+/// Ledgers by which a trade may be above the newest ledger that is known. Servers behind one address are some seconds
+/// apart. If a false trade were believed, the real ones up to its ledger would be taken for held.
+const AHEAD_LEDGERS_MAX: u32 = 20;
+/// Ledgers per second that are assumed to close after a check. The public network closes one every 6 seconds. On a
+/// faster one, the check is renewed as soon as it is exceeded.
+const LEDGERS_A_SECOND_MAX: u64 = 1;
+/// Ledgers that may count as complete beyond the newest one that is known, if the stream has reached them.
+const COMPLETE_AHEAD_MAX: u32 = 2;
+/// Seconds per ledger that may count as complete after a check.
+const SECONDS_PER_COMPLETE_LEDGER: u64 = 2;
+/// Time for which a trade above the ceiling causes no further request of the root, after one that did not raise it.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// Number of the newest held trades that are compared with Horizon's newest ledger, so that a few wrong ones do not
 /// count.
@@ -38,6 +48,13 @@ pub struct History {
     pub latest: u32,
     /// Close time of that ledger; none if Horizon does not report it.
     pub latest_at: Option<UnixSeconds>,
+    /// Newest ledger that surely exists: Horizon's newest one, or one that most of the newest trades reach. Behind one
+    /// address, the root may come from a server that is far behind.
+    known: u32,
+    /// Time when `known` was determined (monotonic).
+    known_at: Instant,
+    /// Time when the root was last asked because of a trade above the ceiling and did not raise it; none if never.
+    refused_at: Option<Instant>,
     /// Latest close time of the newest held trades.
     held_at: Option<UnixSeconds>,
     /// Time of the report (monotonic).
@@ -74,14 +91,37 @@ pub enum NetworkError {
 }
 
 impl History {
+    /// Returns the newest ledger that surely exists.
+    #[must_use]
+    pub const fn known(&self) -> u32 {
+        self.known
+    }
+
     /// Returns the highest ledger that can exist by now. A trade of a higher ledger is false, and would move a cursor
     /// past real trades to come.
     #[must_use]
     pub fn ceiling(&self) -> u32 {
-        let seconds = u32::saturating_from(self.asked_at.elapsed().as_secs());
-        self.latest
-            .saturating_add(LEADING_LEDGERS_MAX)
-            .saturating_add(seconds.saturating_mul(LEDGERS_A_SECOND_MAX))
+        let closed =
+            u32::saturating_from(self.known_at.elapsed().as_secs().saturating_mul(LEDGERS_A_SECOND_MAX));
+        self.known.saturating_add(AHEAD_LEDGERS_MAX).saturating_add(closed)
+    }
+
+    /// Returns the newest ledger that may count as complete if the stream has reached `live`. The limit is closer than
+    /// the ceiling: one false trade below the ceiling moves the stream and is on the newest page as well.
+    #[must_use]
+    pub fn complete_up_to(&self, live: u32) -> u32 {
+        let closed = self.known_at.elapsed().as_secs() / SECONDS_PER_COMPLETE_LEDGER;
+        let end = self.known.saturating_add(COMPLETE_AHEAD_MAX).saturating_add(u32::saturating_from(closed));
+        if live <= end { self.known.max(live) } else { self.known }
+    }
+
+    /// Raises the newest known ledger to one that most of these trades reach. `newest_first` has the ledgers of trades,
+    /// which are held or on one page, in descending order.
+    pub fn raise(&mut self, newest_first: impl ExactSizeIterator<Item = u32>) {
+        let reached = reached_by_most(newest_first);
+        if reached > self.known {
+            (self.known, self.known_at) = (reached, Instant::now());
+        }
     }
 
     /// Returns Horizon's current time, estimated from its newest ledger; none if Horizon does not report that. While
@@ -141,6 +181,16 @@ pub async fn confirmed(
     if let Some(history) = known.filter(|history| history.allows_storing(horizon)) {
         return Ok(history);
     }
+    renewed(known, horizon, passphrase, database).await
+}
+
+/// Returns a new report, or the known one if the root fails and requests may still be made on its strength.
+async fn renewed(
+    known: Option<History>,
+    horizon: &HorizonClient,
+    passphrase: &str,
+    database: &Database,
+) -> Result<History, NetworkError> {
     match ask(horizon, passphrase, database).await {
         // A root that fails while everything else works must not stop ingestion for ten minutes.
         Err(NetworkError::Horizon(error)) => {
@@ -148,6 +198,32 @@ pub async fn confirmed(
         }
         asked => asked,
     }
+}
+
+/// Looks again which ledgers exist, because a trade of `ledger` was received. Returns the report unchanged if its
+/// ceiling is high enough, else one that knows the newest held trades, and otherwise a new one of Horizon.
+///
+/// # Errors
+///
+/// [`NetworkError`]
+pub async fn reaching(
+    mut known: History,
+    ledger: u32,
+    horizon: &HorizonClient,
+    passphrase: &str,
+    database: &Database,
+) -> Result<History, NetworkError> {
+    if ledger <= known.ceiling() || known.refused_at.is_some_and(|at| at.elapsed() < REFUSED_FOR) {
+        return Ok(known);
+    }
+    let newest = database.newest_held(NEWEST_COMPARED).await?;
+    known.raise(newest.iter().map(|(ledger, _)| *ledger));
+    if ledger <= known.ceiling() {
+        return Ok(known);
+    }
+    let mut history = renewed(Some(known), horizon, passphrase, database).await?;
+    history.refused_at = (ledger > history.ceiling()).then(Instant::now);
+    Ok(history)
 }
 
 /// Asks Horizon which network and ledgers it serves. Publishes in the vitals whether the network is the right one.
@@ -184,7 +260,29 @@ async fn ask(
         return Err(problem);
     }
     let held_at = newest.iter().map(|(_, at)| *at).max();
-    Ok(History { elder, latest, latest_at, held_at, asked_at, disruptions, opened })
+    let (known, known_at, refused_at) = (latest, asked_at, None);
+    let mut history = History {
+        elder,
+        latest,
+        latest_at,
+        known,
+        known_at,
+        refused_at,
+        held_at,
+        asked_at,
+        disruptions,
+        opened,
+    };
+    history.raise(newest.iter().map(|(ledger, _)| *ledger));
+    Ok(history)
+}
+
+/// Returns the ledger that more than half of the trades reach, so that a few false ones do not count. `newest_first`
+/// has their ledgers. A single trade proves nothing.
+fn reached_by_most(newest_first: impl ExactSizeIterator<Item = u32>) -> u32 {
+    let mut newest_first = newest_first;
+    let middle = (newest_first.len() / 2).max(1);
+    newest_first.nth(middle).unwrap_or(0)
 }
 
 /// Returns true if the network was reset. Testnet is reset each quarter: the passphrase stays, and ledgers start from
@@ -214,6 +312,52 @@ mod tests {
         let seconds = |per_hour| between(per_hour).as_secs();
         assert_eq!((seconds(3_600), seconds(1_800), seconds(60)), (20, 40, 600));
         assert_eq!((seconds(0), seconds(1_000_000)), (1, 1), "requests are not limited");
+    }
+
+    fn history(latest: u32) -> History {
+        let now = Instant::now();
+        History {
+            elder: 1,
+            latest,
+            latest_at: None,
+            known: latest,
+            known_at: now,
+            refused_at: None,
+            held_at: None,
+            asked_at: now,
+            disruptions: 0,
+            opened: 0,
+        }
+    }
+
+    #[test]
+    fn a_ledger_is_known_by_the_root_or_by_most_of_the_newest_trades() {
+        let known = |latest, ledgers: &[u32]| {
+            let mut history = history(latest);
+            history.raise(ledgers.iter().copied());
+            history.known()
+        };
+        assert_eq!(known(100, &[]), 100);
+        assert_eq!(known(100, &[900]), 100, "one trade may be false");
+        assert_eq!(known(100, &[900, 103]), 103);
+        assert_eq!(known(100, &[900, 899, 103, 102]), 103);
+        assert_eq!(known(100, &[900, 899, 899, 103]), 899);
+        assert_eq!(known(100, &[90, 90, 90]), 100, "the root is newer");
+    }
+
+    #[test]
+    fn ledgers_far_above_the_known_ones_cannot_exist_and_time_lets_more_exist() {
+        let mut history = history(100);
+        assert_eq!((history.ceiling(), history.complete_up_to(102)), (120, 102));
+        assert_eq!(
+            (history.complete_up_to(103), history.complete_up_to(7)),
+            (100, 100),
+            "moved by a false trade?"
+        );
+        history.known_at = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        assert_eq!((history.ceiling(), history.complete_up_to(132)), (180, 132));
+        history.raise([1_600, 1_600, 1_600].into_iter());
+        assert_eq!((history.ceiling(), history.complete_up_to(1_601)), (1_620, 1_601), "its root was behind");
     }
 
     #[test]

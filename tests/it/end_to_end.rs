@@ -7,6 +7,7 @@ mod budget;
 mod close_times;
 mod commands;
 mod empty_pages;
+mod false_ledgers;
 mod far_behind;
 mod faults;
 mod forgetting;

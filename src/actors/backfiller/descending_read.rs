@@ -15,6 +15,7 @@ use super::{
 use crate::{
     actors::{
         intake::{Intake, IntakeDecision},
+        network_check::{self, History},
         subjects,
         trace::{context::TraceContext, step::Step},
         trade_writer::CommittedSummary,
@@ -22,7 +23,7 @@ use crate::{
     },
     db::trades::{BatchKind, TradeBatch},
     domain::{close_times::CloseTimes, cursor::PagingToken, instant::UnixSeconds},
-    horizon::{HorizonClient, HorizonError},
+    horizon::{HorizonClient, HorizonError, wire::ReceivedTrade},
     steps,
 };
 
@@ -135,7 +136,7 @@ impl DescendingRead<'_> {
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         let mut more = 0;
         loop {
-            let history = self.deps.history(self.horizon, self.upstream).await?;
+            let history = self.history_of(&page).await?;
             let intake = Intake {
                 source: "pages",
                 ceiling: history.ceiling(),
@@ -154,6 +155,23 @@ impl DescendingRead<'_> {
             let place = page.next_place().unwrap_or(state.place);
             page.join(self.page_below(place, state).await?);
         }
+    }
+
+    /// Returns Horizon's history, which is looked at again if a record of the page is above all ledgers that can exist.
+    /// If most of the page is, its server is far ahead of the root's.
+    async fn history_of(&self, page: &Page) -> Result<History, HistoryError> {
+        let history = self.deps.history(self.horizon, self.upstream).await?;
+        let ledgers = || page.trades.keys().rev().map(|token| token.ledger());
+        let refused = page.refused.iter().filter_map(|refused| refused.token).map(PagingToken::ledger);
+        let top = ledgers().next().into_iter().chain(refused).max();
+        let Some(top) = top.filter(|top| *top > history.ceiling()) else { return Ok(history) };
+        let Backfill { writer, network_passphrase, .. } = self.deps;
+        let database = &writer.database;
+        let mut history =
+            network_check::reaching(history, top, self.horizon, network_passphrase, database).await?;
+        history.raise(ledgers());
+        self.upstream.history.set(Some(history));
+        Ok(history)
     }
 
     /// Returns Horizon's oldest ledger if the page claims that nothing lies below it, or the reason to doubt that
@@ -177,7 +195,7 @@ impl DescendingRead<'_> {
         let (lowest, next) = (page.lowest(), page.next_place());
         let from = state.stretch.from;
         for (token, received) in page.trades.into_iter().rev() {
-            let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
+            let ledger = token.ledger();
             if state.stretch.to.is_some_and(|to| ledger > to) {
                 continue; // held already
             }
@@ -188,21 +206,13 @@ impl DescendingRead<'_> {
                 }
                 continue;
             }
+            // Ledgers below the stretch are held already.
+            if ledger >= from && !Self::take(received, intake, now, state) {
+                continue; // what is refused proves no ledger
+            }
             self.newest_seen.set(self.newest_seen.get().max(ledger));
             if let Some(closed_at) = state.times.nearest_plausible(ledger) {
                 state.note_trade(ledger.min(self.top_max), closed_at);
-            }
-            if ledger < from {
-                continue; // held already
-            }
-            if state.times.is_implausible(ledger, closed_at) {
-                state.quarantine.push(intake.misfit(received));
-                continue;
-            }
-            match intake.decide(received, now) {
-                IntakeDecision::Store(trade) => state.trades.push(*trade),
-                IntakeDecision::Quarantine(entry) => state.quarantine.push(entry),
-                IntakeDecision::Skip => counter!("ticker_trades_passed_over_total").increment(1),
             }
         }
         for refused in page.refused {
@@ -212,6 +222,23 @@ impl DescendingRead<'_> {
             state.place = next.unwrap_or(state.place);
             state.note_page(lowest, ends_at);
         }
+    }
+
+    /// Adds a trade to the next batch, or skips it. Returns false if it goes to quarantine.
+    fn take(received: ReceivedTrade, intake: &Intake, now: UnixSeconds, state: &mut ReadState) -> bool {
+        if state.times.is_implausible(received.trade.token.ledger(), received.trade.closed_at) {
+            state.quarantine.push(intake.misfit(received));
+            return false;
+        }
+        match intake.decide(received, now) {
+            IntakeDecision::Store(trade) => state.trades.push(*trade),
+            IntakeDecision::Quarantine(entry) => {
+                state.quarantine.push(entry);
+                return false;
+            }
+            IntakeDecision::Skip => counter!("ticker_trades_passed_over_total").increment(1),
+        }
+        true
     }
 
     /// Step that read what the next batch holds. The requests since the last one name it as their cause.

@@ -103,6 +103,12 @@ impl Collector {
         self.stored.is_none_or(|stored| self.reached > stored)
     }
 
+    /// Highest ledger that can exist by the present rules.
+    #[must_use]
+    pub(super) const fn ceiling(&self) -> u32 {
+        self.intake.ceiling
+    }
+
     /// Sets the rules for further records.
     pub(super) const fn set_intake(&mut self, intake: Intake) {
         self.intake = intake;

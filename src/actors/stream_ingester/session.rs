@@ -16,7 +16,7 @@ use super::{
 use crate::{
     actors::{
         intake::Intake,
-        network_check::{self, History, LEADING_LEDGERS_MAX},
+        network_check::{self, History},
         subjects,
         trace::subject::Subject,
         worker::{TICK, WorkContext},
@@ -116,16 +116,16 @@ impl<'a> Session<'a> {
             }
         };
         self.note_received();
-        collector.set_intake(self.intake(&history, start));
+        collector.set_intake(self.intake(&history));
         collector.set_anchor(history.anchor(self.now()));
         Ok(Some(stream))
     }
 
-    /// Returns the rules for records of a stream that begins at `start`.
-    fn intake(&self, history: &History, start: PagingToken) -> Intake {
+    /// Returns the rules for records that are received now.
+    fn intake(&self, history: &History) -> Intake {
         Intake {
             source: "stream",
-            ceiling: history.ceiling().max(start.ledger().saturating_add(LEADING_LEDGERS_MAX)),
+            ceiling: history.ceiling(),
             latest_time: history.time(),
             newest_at: history.newest_at(),
             retention_days: self.deps.retention_days,
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
             (Some(history), Some(token)) if history.allows_requests(horizon) => (history, token),
             _ => {
                 let history = self.confirm().await?;
-                (history, start(stored, history.latest))
+                (history, start(stored, history.known(), history.ceiling()))
             }
         };
         self.start.set(Some(start));
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
         let stream = self.deps.horizon.stream_trades(start).await?;
         self.note_received();
         self.deps.status.set_state("streaming");
-        let mut collector = Collector::new(stored, start, self.intake(&history, start));
+        let mut collector = Collector::new(stored, start, self.intake(&history));
         collector.set_anchor(history.anchor(self.now()));
         Ok((stream, collector))
     }
@@ -187,6 +187,9 @@ impl<'a> Session<'a> {
                 Ok(Ok(StreamItem::End)) => return SessionEnd::Empty,
                 Ok(Ok(event)) => {
                     missing_since = None;
+                    if let Err(ended) = self.look_again(&event, collector).await {
+                        return ended;
+                    }
                     received_records |= self.collect(event, collector);
                     if !collector.is_due() {
                         continue;
@@ -209,6 +212,23 @@ impl<'a> Session<'a> {
             return false;
         }
         missing_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_BEHIND_PAGES_MAX
+    }
+
+    /// Renews the rules for records if one is of a later ledger than they allow, since that ledger may have closed.
+    async fn look_again(&self, event: &StreamItem, collector: &mut Collector) -> Result<(), SessionEnd> {
+        let token = match event {
+            StreamItem::Trade(received) => Some(received.trade.token),
+            StreamItem::Invalid(refused) => refused.token,
+            StreamItem::Open | StreamItem::End => None,
+        };
+        let ledger = token.map_or(0, PagingToken::ledger);
+        let Some(known) = self.history.get().filter(|_| ledger > collector.ceiling()) else { return Ok(()) };
+        let StreamIngest { horizon, writer, network_passphrase, .. } = self.deps;
+        let history =
+            network_check::reaching(known, ledger, horizon, network_passphrase, &writer.database).await?;
+        self.history.set(Some(history));
+        collector.set_intake(self.intake(&history));
+        Ok(())
     }
 
     /// Collects an event. Returns true if it was a record.
@@ -262,9 +282,10 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Returns the position to start from: the stored cursor, or the end of Horizon's newest ledger if there is no cursor
-/// or it is too far away. Ledgers that are left out are filled as history.
-fn start(stored: Option<PagingToken>, newest: u32) -> PagingToken {
+/// Returns the position to start from: the stored cursor, or the end of the newest known ledger if there is no cursor,
+/// it is too far behind, or it is above the highest ledger that can exist. Ledgers that are left out are filled as
+/// history.
+fn start(stored: Option<PagingToken>, newest: u32, ceiling: u32) -> PagingToken {
     let begin = PagingToken::before_ledger(newest.saturating_add(1));
     match stored {
         None => begin,
@@ -272,10 +293,10 @@ fn start(stored: Option<PagingToken>, newest: u32) -> PagingToken {
             info!(from = token.ledger(), to = newest, "stream is far behind, the gap is filled as history");
             begin
         }
-        Some(token) if token.ledger() > newest.saturating_add(LEADING_LEDGERS_MAX) => {
+        Some(token) if token.ledger() > ceiling => {
             warn!(
                 cursor = token.ledger(),
-                newest, "cursor is ahead of Horizon's newest ledger, starting at the newest"
+                newest, "cursor is ahead of the newest known ledger, starting at the newest"
             );
             begin
         }
@@ -290,13 +311,13 @@ mod tests {
     #[test]
     fn begins_at_the_cursor_unless_that_is_far_from_the_newest_ledger() {
         let begin = PagingToken::before_ledger(9_001);
-        assert_eq!(start(None, 9_000), begin);
+        assert_eq!(start(None, 9_000, 9_020), begin);
         let cursor = |ledger: i64| PagingToken::new((ledger << 32) + 1, 3);
-        for near in [8_900, 9_000, 9_500] {
-            assert_eq!(start(cursor(near), 9_000), cursor(near).unwrap());
+        for near in [8_900, 9_000, 9_020] {
+            assert_eq!(start(cursor(near), 9_000, 9_020), cursor(near).unwrap());
         }
-        for far in [7, 8_899, 10_001] {
-            assert_eq!(start(cursor(far), 9_000), begin);
+        for far in [7, 8_899, 9_021] {
+            assert_eq!(start(cursor(far), 9_000, 9_020), begin);
         }
     }
 }
