@@ -9,7 +9,9 @@ mod doubtful_ledgers;
 mod draw;
 mod end;
 mod eta;
+mod filling;
 mod history_error;
+mod holes;
 mod lake_fill;
 mod lake_given_up;
 mod lake_read;
@@ -33,7 +35,6 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
 use metrics::counter;
 use tracing::warn;
 
@@ -56,7 +57,7 @@ use crate::{
     domain::{
         coverage::{self, LedgerRange},
         cursor::PagingToken,
-        instant::{DAY, HOUR, UnixSeconds},
+        instant::UnixSeconds,
     },
     horizon::{HorizonClient, budget::Class},
     lake::{FIRST_LEDGER, Link},
@@ -67,30 +68,25 @@ use crate::{
 
 use descending_read::DescendingRead;
 use doubtful_ledgers::DoubtfulLedgers;
+use filling::StuckGap;
 use history_error::HistoryError;
 use left_to_horizon::LeftToHorizon;
-use plan::{Stretch, stretches};
-use progress::{Progress, Wanted};
+use plan::Stretch;
+use progress::Progress;
 
 /// Interval at which the tail is read again if requests are limited. What the stream skipped is healed within a minute,
 /// even if one request fails.
 const TAIL_INTERVAL: Duration = Duration::from_secs(15);
 /// The same interval if requests are not limited.
 const TAIL_INTERVAL_UNLIMITED: Duration = Duration::from_secs(1);
-/// Interval at which filling checks whether the tail was read.
-const TAIL_POLL: Duration = Duration::from_millis(100);
 /// Most pages of the tail. Ledgers below are filled as history.
 const TAIL_PAGES_MAX: u32 = 10;
 /// Ledgers by which the tail may be ahead of the stream before the root is asked which of them is right.
 const TAIL_LAG_MAX: u32 = 5;
 /// Pages of a stretch until the missing ledgers are determined again, since newer ones may be missing by then.
 const ROUND_PAGES: u32 = 100;
-/// Stretches that are read concurrently if requests are not limited.
-const AT_ONCE: usize = 4;
 /// Failed attempts to fill in a row from which on a read tail does not hide them. A single failure is normal.
 const FAILED_FILLS_SHOWN: u32 = 2;
-/// Interval at which gaps are looked for while nothing is missing.
-const REST: Duration = Duration::from_secs(2);
 
 /// Dependencies of the backfiller.
 #[derive(Clone)]
@@ -184,8 +180,10 @@ struct Upstream {
     tail_is_read: Cell<bool>,
     /// Attempts to fill that failed since a missing ledger was last read.
     failed_fills: Cell<u32>,
-    /// True if the last end of history was not believed.
+    /// True if the last end of history was not believed, or history has a hole.
     end_is_doubted: Cell<bool>,
+    /// Gap that could not be read; none if the last attempt made progress.
+    stuck: Cell<Option<StuckGap>>,
     /// Ledgers that the lake lacks, or that are refused.
     left: RefCell<LeftToHorizon>,
     /// Last ledgers of stretches that the lake does not give, and the time since when.
@@ -266,7 +264,7 @@ impl Backfill {
         };
         let read = descending_read.read(stretch).await;
         let held = self.publish_coverage().await?;
-        if matches!(read, Err(HistoryError::End(_))) && !held.is_empty() {
+        if read.as_ref().is_err_and(HistoryError::is_doubt) && !held.is_empty() {
             upstream.tail_is_read.set(true); // everything below is a gap like any other
         }
         let read = read?;
@@ -279,50 +277,6 @@ impl Backfill {
         counter!("ticker_tail_trades_total", "found" => "before").increment(read.repeats);
         counter!("ticker_tail_trades_total", "found" => "now").increment(read.new);
         Ok(())
-    }
-
-    /// Returns true if this replica leads and the newest ledgers are read. Otherwise waits a little.
-    async fn may_fill(&self, context: &WorkContext, upstream: &Upstream) -> bool {
-        context.advance();
-        if self.writer.leadership.epoch_within(TICK).await.is_none() {
-            self.status.set_state("following");
-            upstream.failed_fills.set(0); // another replica fills
-            return false;
-        }
-        if !upstream.tail_is_read.get() {
-            context.pause(TAIL_POLL).await;
-            return false;
-        }
-        true
-    }
-
-    async fn fill_forever(&self, context: &WorkContext, upstream: &Upstream) {
-        let (mut retry, mut progress) = (Retry::default(), Progress::default());
-        loop {
-            if !self.may_fill(context, upstream).await {
-                continue;
-            }
-            match self.fill(context, upstream, &mut progress).await {
-                Ok(is_whole) => {
-                    self.filled(is_whole, &mut retry, context, upstream).await;
-                }
-                Err(error) => {
-                    upstream.note_failed_fill();
-                    self.wait_after(&error, &mut retry, context, upstream).await;
-                }
-            }
-        }
-    }
-
-    /// After a successful attempt to fill, rests if nothing was missing.
-    async fn filled(&self, is_whole: bool, retry: &mut Retry, context: &WorkContext, upstream: &Upstream) {
-        upstream.failed_fills.set(0);
-        if is_whole {
-            self.status.set_state("whole");
-            context.pause(REST).await;
-        } else {
-            retry.reset();
-        }
     }
 
     /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill
@@ -354,71 +308,6 @@ impl Backfill {
         Ok(Some(doubted.unwrap_or(LedgerRange { from, to: from, from_time, to_time: from_time })))
     }
 
-    /// Reads missing ledgers, those of the last 24 hours first. Returns true if none was missing.
-    async fn fill(
-        &self,
-        context: &WorkContext,
-        upstream: &Upstream,
-        progress: &mut Progress,
-    ) -> Result<bool, HistoryError> {
-        let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
-        // The coverage may be empty then, and looks whole until the newest ledgers are read again.
-        if !self.is_live_from_lake && self.doubt_what_a_lake_left(history.elder).await?.is_some() {
-            return Ok(false);
-        }
-        let held = self.held().await?;
-        let now = UnixSeconds::from(self.writer.clock.now());
-        let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
-        let floor = history.elder.max(1);
-        let day = day.max(all);
-        let day_is_whole = !held.is_empty() && coverage::missing(&held, floor, day, day).is_empty();
-        self.horizon.limiter().set_day_complete(day_is_whole);
-        // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
-        let (since, gaps_since) = if day_is_whole { (all, UnixSeconds(i64::MIN)) } else { (day, day) };
-        let missing = coverage::missing(&held, floor, since, gaps_since);
-        self.publish_unread(&held, floor, all, missing.last().filter(|_| upstream.end_is_doubted.get()));
-        if missing.is_empty() {
-            self.publish_done(&held);
-            *progress = Progress::default();
-            return Ok(true);
-        }
-        self.status.set_state("filling");
-        let at_once = if self.is_limited { 1 } else { AT_ONCE };
-        let waiting = progress.wait_callback(context.heartbeat());
-        let horizon = self.horizon.of_class(Class::History).while_waiting(waiting);
-        progress.begin(&held, Wanted { floor, day, all }, self.is_limited);
-        let descending_read =
-            DescendingRead { stored: progress.stored(), ..self.descending_read(&horizon, context, upstream) };
-        let mut reads = stream::iter(stretches(&missing, &held, at_once))
-            .map(|stretch| descending_read.read(stretch))
-            .buffer_unordered(at_once);
-        let (mut failure, stored) = (None, progress.stored().get());
-        let mut tick = tokio::time::interval(TICK);
-        loop {
-            tokio::select! {
-                read = reads.next() => match read {
-                    None => break,
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => failure = Some(error),
-                },
-                _ = tick.tick() => {
-                    upstream.note_stored(progress.stored().get() > stored);
-                    self.publish_progress(progress).await?;
-                }
-            }
-        }
-        drop(reads);
-        self.publish_progress(progress).await?;
-        upstream.end_is_doubted.set(matches!(failure, Some(HistoryError::End(_))));
-        if upstream.end_is_doubted.get() {
-            // Publish the gap now, not only at the next attempt.
-            let held = self.held().await?;
-            let missing = coverage::missing(&held, floor, since, gaps_since);
-            self.publish_unread(&held, floor, all, missing.last());
-        }
-        failure.map_or(Ok(false), Err)
-    }
-
     fn descending_read<'a>(
         &'a self,
         horizon: &'a HorizonClient,
@@ -432,6 +321,7 @@ impl Backfill {
             context,
             kind: BatchKind::Backfill,
             top_max: u32::MAX,
+            is_around_a_failure: false,
             pages_max: ROUND_PAGES,
             newest_seen: Cell::default(),
             stored: Rc::default(),

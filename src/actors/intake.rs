@@ -70,6 +70,14 @@ impl Intake {
         ledger <= self.ceiling && (EARLIEST..=self.latest_possible(now)).contains(&closed_at)
     }
 
+    /// Returns true if the close time is too late for our clock, though Horizon's newest ledger is as late. Then our
+    /// clock is wrong and not the trade.
+    #[must_use]
+    pub fn is_ahead_of_a_slow_clock(&self, closed_at: UnixSeconds, now: UnixSeconds) -> bool {
+        closed_at > self.latest_possible(now)
+            && self.latest_time.is_some_and(|latest| closed_at <= latest.plus(SLACK_S))
+    }
+
     /// Returns the latest possible close time. It takes the later of both clocks, so that one slow clock does no harm.
     /// If Horizon's time is unknown, a day of tolerance is added to ours.
     fn latest_possible(&self, now: UnixSeconds) -> UnixSeconds {
@@ -99,5 +107,29 @@ impl Intake {
 
     const fn entry(&self, token: Option<PagingToken>, reason: String, raw: Bytes) -> QuarantineEntry {
         QuarantineEntry { source: self.source, token, reason, raw }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trade_as_late_as_horizons_newest_ledger_shows_that_our_clock_is_slow() {
+        let now = UnixSeconds(1_795_457_237);
+        let is_slow = |latest: Option<i64>, closed_in: i64| {
+            let intake = Intake {
+                source: "pages",
+                ceiling: 1_000,
+                latest_time: latest.map(|latest| now.plus(latest)),
+                newest_at: None,
+                retention_days: 8,
+            };
+            intake.is_ahead_of_a_slow_clock(now.plus(closed_in), now)
+        };
+        assert!(is_slow(Some(2 * DAY), 2 * DAY) && is_slow(Some(2 * DAY), DAY + SLACK_S + 1));
+        assert!(!is_slow(Some(2 * DAY), DAY + SLACK_S), "it is stored");
+        assert!(!is_slow(Some(0), 2 * DAY), "the trade is false");
+        assert!(!is_slow(None, 2 * DAY), "Horizon does not say");
     }
 }

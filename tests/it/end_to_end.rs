@@ -13,6 +13,7 @@ mod faults;
 mod forgetting;
 mod graphql;
 mod history;
+mod holes;
 mod hostile;
 mod lives;
 mod locked_trades;

@@ -8,7 +8,8 @@ use metrics::counter;
 use super::{
     Backfill, Upstream, end,
     history_error::{HistoryEndError, HistoryError},
-    page::{self, Page, Place},
+    holes::{self, Pause},
+    page::{self, AskedPage, Page, Place},
     plan::Stretch,
     read_state::{ReadState, above},
 };
@@ -23,7 +24,7 @@ use crate::{
     },
     db::trades::{BatchKind, TradeBatch},
     domain::{close_times::CloseTimes, cursor::PagingToken, instant::UnixSeconds},
-    horizon::{HorizonClient, HorizonError, wire::ReceivedTrade},
+    horizon::{HorizonClient, wire::ReceivedTrade},
     steps,
 };
 
@@ -33,8 +34,12 @@ pub(super) const LEDGER_PAGES_MAX: u32 = 1_000;
 /// ledgers, unless these are very large. After that many, the close times are accepted as they are.
 const PAGES_AHEAD_MAX: u32 = 3;
 
-/// Ledgers below the newest one from which on a page is believed without the trade above it, after many attempts.
+/// Ledgers below the newest one from which on a held trade may be passed over that no page has, after many attempts.
 const BEHIND_LEDGERS_MAX: u32 = 100;
+/// Held trades above such a trade, one of which a page must have. Several in a row may be false.
+const NEXT_HELD_MAX: u32 = 3;
+/// Attempts for each of them. If all fail, history is tried again later.
+const NEXT_HELD_ATTEMPTS: u32 = 4;
 
 /// Dependencies and limits of reading stretches.
 pub(super) struct DescendingRead<'a> {
@@ -48,6 +53,8 @@ pub(super) struct DescendingRead<'a> {
     pub(super) top_max: u32,
     /// Highest ledger of a trade that was read.
     pub(super) newest_seen: Cell<u32>,
+    /// True if a page of the gap fails again and again. Then smaller pages are tried: only one record may be bad.
+    pub(super) is_around_a_failure: bool,
     /// Most pages to read. The newest ledger is read to its end even beyond that.
     pub(super) pages_max: u32,
     /// Trades stored that were not there before. Shared with the progress.
@@ -80,17 +87,41 @@ impl DescendingRead<'_> {
     /// Reads the page below a place.
     async fn page_below(&self, place: Place, state: &ReadState) -> Result<Page, HistoryError> {
         let horizon = self.horizon.caused_by(&state.trace);
-        if let Some(page) = page::read(&horizon, place).await? {
+        let asked = AskedPage { limit: state.limit, ..AskedPage::default() };
+        if let Some(page) = page::read(&horizon, place, asked).await? {
             return Ok(page);
         }
         // A held trade that Horizon does not have must not hold up history for ever.
-        let latest = self.deps.history(self.horizon, self.upstream).await?.latest;
+        let latest = self.deps.history(self.horizon, self.upstream).await?.known();
         let to = place.cursor().map_or(latest, PagingToken::ledger);
         let page = match place.cursor().filter(|_| latest.saturating_sub(to) > BEHIND_LEDGERS_MAX) {
-            Some(cursor) => page::read(&horizon, Place::Position(cursor)).await?,
+            Some(missing) => self.page_past(&horizon, missing).await?,
             None => None,
         };
-        page.ok_or_else(|| HorizonError::Unreadable("no page reaches up to the trade above it".into()).into())
+        page.ok_or(HistoryError::Unreached)
+    }
+
+    /// Reads the page below a held trade that Horizon seems to lack. A page that holds one of the next held trades
+    /// above shows that the server is not behind, and what lies below. The root cannot show that: another server may
+    /// have given it.
+    async fn page_past(
+        &self,
+        horizon: &HorizonClient,
+        missing: PagingToken,
+    ) -> Result<Option<Page>, HistoryError> {
+        let mut above = missing;
+        for _ in 0..NEXT_HELD_MAX {
+            let next = self.deps.writer.database.oldest_held_between(above.next(), PagingToken::LAST).await?;
+            let Some((next, _)) = next else { return Ok(None) };
+            let asked = AskedPage { attempts: NEXT_HELD_ATTEMPTS, ..AskedPage::default() };
+            let page = page::read(horizon, Place::Trade(next), asked).await?;
+            if let Some(mut page) = page.filter(|page| page.reaches_below(missing)) {
+                page.keep_below(missing);
+                return Ok(Some(page));
+            }
+            above = next;
+        }
+        Ok(None)
     }
 
     async fn read_pages(&self, state: &mut ReadState) -> Result<CommittedSummary, HistoryError> {
@@ -99,35 +130,61 @@ impl DescendingRead<'_> {
         while pages < self.pages_max || (!state.has_complete_ledger() && pages < LEDGER_PAGES_MAX) {
             pages += 1;
             self.context.advance();
-            match self.page_below(state.place, state).await {
-                Ok(page) => {
-                    let (page, intake) = self.weighed(page, state).await?;
-                    let end = self.end_of(&page, state).await?;
-                    self.collect(page, end.and_then(Result::ok), &intake, state);
-                    if let Some(Err(doubt)) = end {
-                        self.write(state, &mut sum).await?;
-                        return Err(HistoryError::End(doubt));
-                    }
-                }
+            let ended = match self.read_page(state).await {
                 Err(HistoryError::Horizon(error)) if error.is_before_history() => {
-                    self.write(state, &mut sum).await?;
-                    return Err(HistoryError::BeforeHistory);
+                    Err(HistoryError::BeforeHistory)
                 }
-                Err(error) => {
-                    // Earlier pages are valid, so they are stored.
-                    self.write(state, &mut sum).await?;
-                    return Err(error);
-                }
-            }
-            if state.is_done || state.is_due() {
+                ended => ended,
+            };
+            // Whatever ended the reading, earlier pages are valid.
+            if ended.is_err() || state.is_done || state.is_due() {
                 self.write(state, &mut sum).await?;
             }
+            ended?;
             if state.is_done {
                 return Ok(sum);
             }
         }
         self.write(state, &mut sum).await?;
         Ok(sum)
+    }
+
+    /// Reads the next page and collects it. After an error, what was valid of it is collected.
+    async fn read_page(&self, state: &mut ReadState) -> Result<(), HistoryError> {
+        let page = loop {
+            match self.page_below(state.place, state).await {
+                Err(error) if self.is_around_a_failure && error.is_of_a_page() && state.shrink_page() => {}
+                read => break read?,
+            }
+        };
+        let (mut page, intake) = self.weighed(page, state).await?;
+        if let Some(hole) = self.hole_in(&page, state).await? {
+            page.keep_from(hole.above);
+            if !page.trades.is_empty() {
+                self.collect(page, None, &intake, state);
+            }
+            return Err(HistoryError::Hole(hole.middle));
+        }
+        let end = self.end_of(&page, state).await?;
+        self.collect(page, end.and_then(Result::ok), &intake, state);
+        match end {
+            Some(Err(doubt)) => Err(HistoryError::End(doubt)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the newest pause on a page, or directly above it, in which Horizon lacks a ledger.
+    async fn hole_in(&self, page: &Page, state: &ReadState) -> Result<Option<Pause>, HistoryError> {
+        let is_known = state.is_below_held || state.has_read();
+        let above = state.place.cursor().zip(state.time_above()).filter(|_| is_known);
+        let on_page = page.trades.keys().rev();
+        let trades = on_page.filter_map(|token| {
+            state.times.nearest_plausible(token.ledger()).map(|closed_at| (*token, closed_at))
+        });
+        let trades: Vec<_> = above.into_iter().chain(trades).collect();
+        let stretch = &state.stretch;
+        let pauses = holes::pauses(&trades, stretch.from, stretch.to.unwrap_or(u32::MAX));
+        holes::first_hole(self.horizon, &pauses).await
     }
 
     /// Weighs the close times of a page against each other. Reads on if the lowest ones cannot be judged without those
@@ -144,6 +201,10 @@ impl DescendingRead<'_> {
                 newest_at: history.newest_at(),
                 retention_days: self.deps.retention_days,
             };
+            let late = page.times().find(|(_, at)| intake.is_ahead_of_a_slow_clock(*at, now));
+            if let Some((_, closed_at)) = late {
+                return Err(HistoryError::SlowClock(closed_at.to_rfc3339()));
+            }
             let times = page.times().filter(|(ledger, at)| intake.is_possible(*ledger, *at, now));
             let weighed = CloseTimes::check(&state.times, times);
             if weighed.undecided_from().is_none() || page.is_last || more == PAGES_AHEAD_MAX {

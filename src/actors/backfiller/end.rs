@@ -8,7 +8,10 @@ use crate::{
     horizon::{HorizonClient, client::PageOrder, wire::Root},
 };
 
-use super::history_error::{HistoryEndError, HistoryError};
+use super::{
+    history_error::{HistoryEndError, HistoryError},
+    holes::{self, HOLE_LEDGERS_MIN},
+};
 
 /// Records requested from the oldest ledger on. One would do, unless the first has no readable token.
 const FIRST_RECORDS: u32 = 10;
@@ -31,7 +34,7 @@ struct Claim {
 }
 
 /// Collects the evidence: reads the server's history from the other end, and the held trades below. Returns the
-/// server's oldest ledger, or the contradiction. Costs two requests, once per stretch.
+/// server's oldest ledger, or the contradiction. Costs three or four requests, once per stretch.
 ///
 /// Without `held_in`, held trades do not count as evidence. A comparison of held trades with the server needs that: it
 /// looks for held trades that the server lacks.
@@ -55,7 +58,28 @@ pub(super) async fn confirm(
         Some((database, place)) => database.newest_held_between(bottom, place).await?.map(|(token, _)| token),
         None => None,
     };
-    Ok(Claim { place, elder, latest, core, first, held }.judge())
+    match (Claim { place, elder, latest, core, first, held }.judge()) {
+        Ok(elder) => Ok(confirm_ledgers(horizon, elder, place).await?.map_or(Ok(elder), Err)),
+        doubt => Ok(doubt),
+    }
+}
+
+/// Asks the server of the pages for its oldest ledger, which the root of another server may have named, and for one
+/// between that and the oldest trade.
+async fn confirm_ledgers(
+    horizon: &HorizonClient,
+    elder: u32,
+    place: Option<PagingToken>,
+) -> Result<Option<HistoryEndError>, HistoryError> {
+    if !holes::has_ledger(horizon, elder).await? {
+        return Ok(Some(HistoryEndError::OtherServer(elder)));
+    }
+    let first = place.map_or(elder, PagingToken::ledger);
+    let middle = elder.midpoint(first.max(elder));
+    if first.saturating_sub(elder) > HOLE_LEDGERS_MIN && !holes::has_ledger(horizon, middle).await? {
+        return Ok(Some(HistoryEndError::Lacks(middle)));
+    }
+    Ok(None)
 }
 
 impl Claim {

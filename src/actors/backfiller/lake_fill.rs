@@ -8,8 +8,9 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    Backfill, HistoryError, REST, TAIL_INTERVAL, Upstream,
+    Backfill, HistoryError, TAIL_INTERVAL, Upstream,
     descending_read::DescendingRead,
+    filling::REST,
     lake_read::{LakeRead, LakeStretch},
     left_to_horizon::LeftToHorizon,
     plan::Stretch,

@@ -32,6 +32,21 @@ pub(super) struct Page {
     pub(super) is_last: bool,
 }
 
+/// Request for a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskedPage {
+    /// Most attempts for a page that reaches up to the trade above it.
+    pub(super) attempts: u32,
+    /// Records of the page.
+    pub(super) limit: u32,
+}
+
+impl Default for AskedPage {
+    fn default() -> Self {
+        Self { attempts: BEHIND_MAX, limit: LIMIT_MAX }
+    }
+}
+
 /// Place below which a page is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -105,6 +120,24 @@ impl Page {
         self.is_last = below.is_last;
     }
 
+    /// Removes what lies at or above a position.
+    pub(super) fn keep_below(&mut self, end: PagingToken) {
+        self.trades.retain(|token, _| *token < end);
+        self.refused.retain(|refused| refused.token.is_none_or(|token| token < end));
+    }
+
+    /// Removes what lies below a trade. The page is then no longer the last.
+    pub(super) fn keep_from(&mut self, lowest: PagingToken) {
+        self.trades.retain(|token, _| *token >= lowest);
+        self.refused.retain(|refused| refused.token.is_none_or(|token| token >= lowest));
+        self.is_last = false;
+    }
+
+    /// Returns true if the page shows what lies directly below a position.
+    pub(super) fn reaches_below(&self, place: PagingToken) -> bool {
+        self.is_last || self.lowest().is_some_and(|lowest| lowest < place)
+    }
+
     /// Ledger and close time of each trade.
     pub(super) fn times(&self) -> impl Iterator<Item = (u32, UnixSeconds)> {
         self.trades.iter().map(|(token, received)| (token.ledger(), received.trade.closed_at))
@@ -132,13 +165,17 @@ impl Page {
 /// union of all attempts counts.
 ///
 /// A page below a trade is asked for with that trade. Behind a proxy, a server that is some ledgers behind the others
-/// would leave out all that lies between: a page without the trade says nothing. `None` if no page had it.
-pub(super) async fn read(horizon: &HorizonClient, place: Place) -> Result<Option<Page>, HorizonError> {
-    let ask = |cursor| horizon.trades_page(cursor, PageOrder::Descending, LIMIT_MAX);
+/// would leave out all that lies between: a page without the trade says nothing. `None` if none had it.
+pub(super) async fn read(
+    horizon: &HorizonClient,
+    place: Place,
+    AskedPage { attempts, limit }: AskedPage,
+) -> Result<Option<Page>, HorizonError> {
+    let ask = |cursor| horizon.trades_page(cursor, PageOrder::Descending, limit);
     let (cursor, mut union, mut asked) = (place.cursor(), Page::default(), 0);
-    for _ in 0..BEHIND_MAX {
+    for _ in 0..attempts {
         let mut records = ask(place.asked()).await?;
-        let is_full = is_full(&records);
+        let is_full = is_full(&records, limit);
         if !place.is_reached(&mut records) {
             continue;
         }
@@ -176,8 +213,8 @@ fn is_below(token: PagingToken, cursor: Option<PagingToken>) -> bool {
     cursor.is_none_or(|cursor| token < cursor)
 }
 
-fn is_full(records: &Records) -> bool {
-    u32::saturating_from(records.len()) >= LIMIT_MAX
+fn is_full(records: &Records, limit: u32) -> bool {
+    u32::saturating_from(records.len()) >= limit
 }
 
 /// Returns true if there are only trades, all below the cursor, each below the one before it.
@@ -253,7 +290,8 @@ pub(super) mod tests {
     fn a_page_is_full_with_all_the_records_that_were_asked_for() {
         let limit = usize::try_from(LIMIT_MAX).unwrap();
         let page = |count: usize| (0..count).map(|_| Err(refused(5))).collect::<Records>();
-        assert!(is_full(&page(limit)) && !is_full(&page(limit - 1)));
+        assert!(is_full(&page(limit), LIMIT_MAX) && !is_full(&page(limit - 1), LIMIT_MAX));
+        assert!(is_full(&page(2), 2) && !is_full(&page(1), 2));
     }
 
     #[test]
@@ -275,6 +313,19 @@ pub(super) mod tests {
         assert_eq!(ledgers(&union), [8, 9]);
         let refused: Vec<_> = union.refused.iter().filter_map(|refused| refused.token).collect();
         assert_eq!(refused, [token(6), token(7)]);
+    }
+
+    #[test]
+    fn a_page_is_cut_at_a_trade_and_shows_what_lies_below_it_if_it_goes_further() {
+        let page = |is_last| Page { is_last, ..Page::of(records(&[9, 8, 7]), None) };
+        let mut below = page(false);
+        assert!(below.reaches_below(token(8)) && !below.reaches_below(token(7)));
+        assert!(page(true).reaches_below(token(7)), "nothing lies below");
+        below.keep_below(token(8));
+        assert_eq!(ledgers(&below), [7]);
+        let mut above = page(true);
+        above.keep_from(token(8));
+        assert_eq!((ledgers(&above), above.is_last), (vec![8, 9], false));
     }
 
     #[test]

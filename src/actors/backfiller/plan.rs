@@ -11,6 +11,13 @@ const LEDGER_SECONDS_GUESSED: i64 = 5;
 /// Fewest ledgers of a part of a gap. A smaller part is not worth its last page, which reaches into the next part.
 const STRETCH_LEDGERS_MIN: u32 = 32;
 
+/// Fewest ledgers of a part of a gap whose newest ledgers cannot be read, so that little of it stays unread.
+const AROUND_LEDGERS_MIN: u32 = 8;
+/// Parts of each gap while one cannot be read.
+const AROUND_PARTS: u32 = 4;
+/// Most stretches then.
+const AROUND_MAX: usize = 32;
+
 /// Ledgers to read from `to` down to `from`, or until trades are older than wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
@@ -33,9 +40,19 @@ pub(super) fn stretches(missing: &[Missing], held: &[LedgerRange], at_once: usiz
         if parts == 0 {
             break;
         }
-        stretches.extend(split(gap, ledgers_since(gap.before, held, gap.since), parts));
+        let wanted = ledgers_since(gap.before, held, gap.since);
+        stretches.extend(split(gap, wanted, parts, STRETCH_LEDGERS_MIN));
     }
     stretches
+}
+
+/// Chooses the stretches to read while the newest ledgers of a gap cannot be read: parts of every gap, so that the
+/// others are read and that gap becomes smaller.
+pub(super) fn around_failures(missing: &[Missing], held: &[LedgerRange]) -> Vec<Stretch> {
+    let parts = missing.iter().flat_map(|gap| {
+        split(gap, ledgers_since(gap.before, held, gap.since), AROUND_PARTS, AROUND_LEDGERS_MIN)
+    });
+    parts.take(AROUND_MAX).collect()
 }
 
 /// Estimates the first ledger of the wanted history: the floor, or the ledger of `since` by the pace of held ledgers.
@@ -59,17 +76,17 @@ fn ledgers_since(until: UnixSeconds, held: &[LedgerRange], since: UnixSeconds) -
     u32::saturating_from(ledgers)
 }
 
-/// Cuts a gap into `parts` stretches at most, the newest first. `wanted` is the estimated number of its ledgers that
-/// are young enough. The last stretch reaches down to the start of the gap, because the estimate may be too low.
-fn split(gap: &Missing, wanted: u32, parts: u32) -> Vec<Stretch> {
+/// Cuts a gap into `parts` stretches at most, the newest first, of `ledgers_min` ledgers or more. `wanted` is the
+/// estimated number of its ledgers that are young enough. The last stretch reaches down to the start of the gap,
+/// because the estimate may be too low.
+fn split(gap: &Missing, wanted: u32, parts: u32, ledgers_min: u32) -> Vec<Stretch> {
     let low = gap.to.saturating_sub(wanted).max(gap.from);
-    let step = gap.to.saturating_sub(low).checked_div(parts).unwrap_or(0);
+    let ledgers = gap.to.saturating_sub(low);
+    let parts = parts.min(ledgers.checked_div(ledgers_min).unwrap_or(0)).max(1);
+    let step = ledgers.checked_div(parts).unwrap_or(0);
     let mut stretches = Vec::new();
     let mut to = gap.to;
     for _ in 1..parts {
-        if step < STRETCH_LEDGERS_MIN {
-            break;
-        }
         let from = to.saturating_sub(step).max(low);
         stretches.push(Stretch {
             from: from.saturating_add(1),
@@ -118,8 +135,20 @@ mod tests {
 
     #[test]
     fn a_part_has_32_ledgers_at_least() {
-        let parts = |wanted| split(&gap(2, 1_000, 1), wanted, 2).len();
+        let parts = |wanted| split(&gap(2, 1_000, 1), wanted, 2, STRETCH_LEDGERS_MIN).len();
         assert_eq!((parts(63), parts(64)), (1, 2));
+    }
+
+    #[test]
+    fn around_failures_every_gap_is_cut_down_to_a_few_ledgers() {
+        let sizes = |gaps: &[Missing]| {
+            let stretches = around_failures(gaps, &[]);
+            stretches.iter().map(|part| part.to.unwrap() + 1 - part.from).collect::<Vec<_>>()
+        };
+        let old = |from, to| Missing { since: UnixSeconds(i64::MIN), ..gap(from, to, 1) };
+        assert_eq!(sizes(&[old(1_000, 1_040), old(500, 599)]), [10, 10, 10, 11, 24, 24, 24, 28]);
+        assert_eq!(sizes(&[old(1_000, 1_015), old(500, 501)]), [16, 2]);
+        assert_eq!(sizes(&vec![old(1_000, 9_000); 100]).len(), AROUND_MAX);
     }
 
     #[test]
@@ -146,7 +175,7 @@ mod tests {
         fn the_parts_are_the_gap(from in 0..5_000_u32, len in 0..5_000_u32, wanted in 0..9_000_u32, parts in 1..9_u32) {
             let gap = gap(from, from + len, 1);
             let mut at = gap.to + 1;
-            let parts = split(&gap, wanted, parts);
+            let parts = split(&gap, wanted, parts, STRETCH_LEDGERS_MIN);
             for part in &parts {
                 prop_assert_eq!(part.to, Some(at - 1));
                 prop_assert!(part.from < at);

@@ -15,12 +15,16 @@ use crate::{
         cursor::PagingToken,
         instant::UnixSeconds,
     },
+    horizon::client::LIMIT_MAX,
 };
 
 /// Trades in a batch. Each keeps its page in memory: 2 KB per trade.
 const BATCH_TRADES: usize = 2_000;
 /// Longest time between two batches.
 const BATCH_TIME: Duration = Duration::from_secs(1);
+
+/// Fewest records of a page.
+const LIMIT_MIN: u32 = 2;
 
 /// State of reading a stretch.
 pub(super) struct ReadState {
@@ -30,6 +34,8 @@ pub(super) struct ReadState {
     top: Option<(u32, UnixSeconds)>,
     /// Position below which the next page begins.
     pub(super) place: Place,
+    /// Records of the next page.
+    pub(super) limit: u32,
     /// True if the ledger above the stretch is held. Otherwise the first page may lack the newest trades, and only the
     /// ledgers from its first trade down count as read.
     pub(super) is_below_held: bool,
@@ -65,6 +71,7 @@ impl ReadState {
         Self {
             top: None,
             place: stretch.to.map_or(Place::Top, |to| Place::Position(above(to))),
+            limit: LIMIT_MAX,
             is_below_held: true,
             lowest_at: None,
             whole_from: stretch.to.map_or(u32::MAX, |to| to.saturating_add(1)),
@@ -78,6 +85,24 @@ impl ReadState {
             old: BTreeSet::new(),
             stretch,
         }
+    }
+
+    /// Close time of the lowest trade that was read, or of the ledger above the stretch; none if neither is known.
+    pub(super) fn time_above(&self) -> Option<UnixSeconds> {
+        self.lowest_at.or(self.stretch.before)
+    }
+
+    /// Makes the next pages ten times smaller. Returns false if they are as small as can be: a page below a trade has
+    /// that trade and one more.
+    pub(super) const fn shrink_page(&mut self) -> bool {
+        let can_shrink = self.limit > LIMIT_MIN;
+        self.limit = if self.limit / 10 > LIMIT_MIN { self.limit / 10 } else { LIMIT_MIN };
+        can_shrink
+    }
+
+    /// Returns true if a trade was read.
+    pub(super) const fn has_read(&self) -> bool {
+        self.lowest_at.is_some()
     }
 
     /// Records a trade of this ledger, with its believed close time.
@@ -119,7 +144,7 @@ impl ReadState {
             Some(to) => top.map_or(to, |top| top.min(to)),
             None => top?,
         };
-        let at = self.lowest_at.or(self.stretch.before)?;
+        let at = self.time_above()?;
         let to_time = self.top.map_or(at, |(_, at)| at);
         (self.whole_from <= to).then_some(LedgerRange {
             from: self.whole_from,
@@ -244,6 +269,13 @@ mod tests {
         assert_eq!(state.place, Place::Position(above(50)));
         state.note_page(place(10), None);
         assert!(!state.is_done, "ledger 10 may have more trades");
+    }
+
+    #[test]
+    fn pages_shrink_to_a_trade_and_the_one_below_it() {
+        let mut state = state(10, Some(50));
+        let limits: Vec<_> = std::iter::from_fn(|| state.shrink_page().then_some(state.limit)).collect();
+        assert_eq!(limits, [20, 2]);
     }
 
     #[test]

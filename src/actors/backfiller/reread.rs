@@ -13,7 +13,7 @@ use super::{
     descending_read::LEDGER_PAGES_MAX,
     draw::{self, Draw},
     end,
-    page::{self, Place},
+    page::{self, AskedPage, Place},
 };
 use crate::{
     actors::{
@@ -251,7 +251,7 @@ impl Backfill {
         let end = PagingToken::before_ledger(range.to.saturating_add(1));
         let held = self.writer.database.oldest_held_between(above, end).await?;
         let place = held.map_or(Place::Position(above), |(trade, _)| Place::Trade(trade));
-        let Some(page) = page::read(&horizon, place).await? else {
+        let Some(page) = page::read(&horizon, place, AskedPage::default()).await? else {
             return Ok(PageComparison::none(above));
         };
         context.advance();

@@ -27,6 +27,13 @@ fn orderbook_trade() -> Value {
     })
 }
 
+/// The same trade at another place.
+fn with_id(record: &Value) -> Value {
+    let mut record = record.clone();
+    record["paging_token"] = json!("148329556015616001-2");
+    record
+}
+
 fn bytes(value: &Value) -> Bytes {
     serde_json::to_vec(value).unwrap().into()
 }
@@ -232,4 +239,16 @@ proptest! {
         let raw = with(&names[field % names.len()], json!(text));
         let _ = trade(raw, None);
     }
+}
+
+#[test]
+fn one_record_that_is_not_utf_8_spoils_no_other() {
+    let good = bytes(&orderbook_trade());
+    let mut bad = bytes(&with_id(&orderbook_trade())).to_vec();
+    let at = bad.windows(5).position(|part| part == b"\"BTC\"").unwrap();
+    bad[at + 2] = 0xff;
+    let page = [b"{\"_embedded\":{\"records\":[".as_slice(), &good, b",", &bad, b"]}}"].concat();
+    let records = trades_page(&page.into()).unwrap();
+    let [Ok(_), Err(refused)] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!(refused.token, "148329556015616001-2".parse().ok(), "its place is known");
 }

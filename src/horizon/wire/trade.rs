@@ -150,7 +150,13 @@ fn present<'a>(field: &'a OptionalText<'_>) -> Option<&'a str> {
 }
 
 /// Parses a page of trades, in the order of the page.
+///
+/// Bytes that are not UTF-8 are replaced, as on a stream: a record that has some must not spoil the whole page.
 pub fn trades_page(body: &Bytes) -> Result<Vec<Result<ReceivedTrade, RecordError>>, HorizonError> {
+    let body = match String::from_utf8_lossy(body) {
+        Cow::Borrowed(_) => body,
+        Cow::Owned(replaced) => &Bytes::from(replaced),
+    };
     let page: Page<'_> = read(body)?;
     Ok(page
         .embedded

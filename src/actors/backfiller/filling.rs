@@ -1,0 +1,249 @@
+//! Filling of history by Horizon's pages: a loop that reads what the coverage lacks, the newest first.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Backfill, Upstream,
+    descending_read::DescendingRead,
+    history_error::HistoryError,
+    plan::{self, Stretch},
+    progress::{Progress, Wanted},
+};
+use crate::{
+    actors::worker::{TICK, WorkContext},
+    domain::{
+        coverage::{self, LedgerRange, Missing},
+        instant::{DAY, HOUR, UnixSeconds},
+    },
+    horizon::budget::Class,
+    outbound::retry::Retry,
+};
+
+/// Interval at which filling checks whether the tail was read.
+const TAIL_POLL: Duration = Duration::from_millis(100);
+/// Stretches that are read concurrently if requests are not limited.
+const AT_ONCE: usize = 4;
+/// Interval at which gaps are looked for while nothing is missing.
+pub(super) const REST: Duration = Duration::from_secs(2);
+/// Failures in a row at the top of the same gap from which on what lies below is read as well.
+const STUCK_AFTER: u32 = 2;
+
+/// Gap whose newest ledgers could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StuckGap {
+    /// Its last ledger.
+    to: u32,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// Stretches to read now.
+struct ReadPlan {
+    stretches: Vec<Stretch>,
+    /// Stretches that are read concurrently.
+    at_once: usize,
+    /// True if the newest gap cannot be read.
+    is_around_a_failure: bool,
+}
+
+impl Upstream {
+    /// Returns true if the newest ledgers of this gap could not be read several times in a row.
+    fn is_stuck_at(&self, gap: &Missing) -> bool {
+        self.stuck.get().is_some_and(|stuck| stuck.to == gap.to && stuck.failures >= STUCK_AFTER)
+    }
+
+    /// Records how an attempt ended at the gap that was the newest one at its beginning.
+    fn note_gap(&self, gap: &Missing, failure: Option<&HistoryError>) {
+        let is_of_a_place = failure.is_some_and(HistoryError::is_of_a_place);
+        let before = self.stuck.get().filter(|stuck| stuck.to == gap.to).map_or(0, |stuck| stuck.failures);
+        let stuck = StuckGap { to: gap.to, failures: before.saturating_add(1) };
+        self.stuck.set(is_of_a_place.then_some(stuck));
+    }
+}
+
+impl Backfill {
+    /// Returns true if this replica leads and the newest ledgers are read. Otherwise waits a little.
+    pub(super) async fn may_fill(&self, context: &WorkContext, upstream: &Upstream) -> bool {
+        context.advance();
+        if self.writer.leadership.epoch_within(TICK).await.is_none() {
+            self.status.set_state("following");
+            upstream.failed_fills.set(0); // another replica fills
+            return false;
+        }
+        if !upstream.tail_is_read.get() {
+            context.pause(TAIL_POLL).await;
+            return false;
+        }
+        true
+    }
+
+    pub(super) async fn fill_forever(&self, context: &WorkContext, upstream: &Upstream) {
+        let (mut retry, mut progress) = (Retry::default(), Progress::default());
+        loop {
+            if !self.may_fill(context, upstream).await {
+                continue;
+            }
+            match self.fill(context, upstream, &mut progress).await {
+                Ok(is_whole) => {
+                    self.filled(is_whole, &mut retry, context, upstream).await;
+                }
+                Err(error) => {
+                    if upstream.failed_fills.get() == 0 {
+                        retry.reset(); // some of it was stored
+                    }
+                    upstream.note_failed_fill();
+                    self.wait_after(&error, &mut retry, context, upstream).await;
+                }
+            }
+        }
+    }
+
+    /// After a successful attempt to fill, rests if nothing was missing.
+    pub(super) async fn filled(
+        &self,
+        is_whole: bool,
+        retry: &mut Retry,
+        context: &WorkContext,
+        upstream: &Upstream,
+    ) {
+        upstream.failed_fills.set(0);
+        if is_whole {
+            self.status.set_state("whole");
+            context.pause(REST).await;
+        } else {
+            retry.reset();
+        }
+    }
+
+    /// Reads missing ledgers, those of the last 24 hours first. Returns true if none was missing.
+    pub(super) async fn fill(
+        &self,
+        context: &WorkContext,
+        upstream: &Upstream,
+        progress: &mut Progress,
+    ) -> Result<bool, HistoryError> {
+        let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
+        // The coverage may be empty then, and looks whole until the newest ledgers are read again.
+        if !self.is_live_from_lake && self.doubt_what_a_lake_left(history.elder).await?.is_some() {
+            return Ok(false);
+        }
+        let held = self.held().await?;
+        let now = UnixSeconds::from(self.writer.clock.now());
+        let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
+        let wanted = Wanted { floor: history.elder.max(1), day: day.max(all), all };
+        let missing = self.missing(&held, wanted, upstream);
+        self.publish_unread(
+            &held,
+            wanted.floor,
+            all,
+            missing.last().filter(|_| upstream.end_is_doubted.get()),
+        );
+        let Some(newest) = missing.first() else {
+            self.publish_done(&held);
+            *progress = Progress::default();
+            return Ok(true);
+        };
+        self.status.set_state("filling");
+        progress.begin(&held, wanted, self.is_limited);
+        let plan = self.plan(&missing, &held, upstream.is_stuck_at(newest));
+        let failure = self.read_stretches(plan, context, upstream, progress).await?;
+        upstream.note_gap(newest, failure.as_ref());
+        upstream.end_is_doubted.set(failure.as_ref().is_some_and(HistoryError::is_doubt));
+        if upstream.end_is_doubted.get() {
+            // Publish the gap now, not only at the next attempt.
+            let held = self.held().await?;
+            self.publish_unread(&held, wanted.floor, all, self.missing(&held, wanted, upstream).last());
+        }
+        failure.map_or(Ok(false), Err)
+    }
+
+    /// Returns the missing ledgers, and tells the budget whether those of the last 24 hours are held. Older ones count
+    /// only then, unless the newest gap cannot be read.
+    fn missing(&self, held: &[LedgerRange], wanted: Wanted, upstream: &Upstream) -> Vec<Missing> {
+        let Wanted { floor, day, all } = wanted;
+        let of_day = coverage::missing(held, floor, day, day);
+        let is_day_over =
+            !held.is_empty() && of_day.first().is_none_or(|newest| upstream.is_stuck_at(newest));
+        self.horizon.limiter().set_day_complete(is_day_over);
+        // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
+        if is_day_over { coverage::missing(held, floor, all, UnixSeconds(i64::MIN)) } else { of_day }
+    }
+
+    /// Chooses what to read now.
+    fn plan(&self, missing: &[Missing], held: &[LedgerRange], is_around_a_failure: bool) -> ReadPlan {
+        let at_once = if self.is_limited { 1 } else { AT_ONCE };
+        let stretches = if is_around_a_failure {
+            plan::around_failures(missing, held)
+        } else {
+            plan::stretches(missing, held, at_once)
+        };
+        ReadPlan { stretches, at_once, is_around_a_failure }
+    }
+
+    /// Reads stretches, and publishes the progress meanwhile. An error ends one stretch; returns the last one.
+    async fn read_stretches(
+        &self,
+        ReadPlan { stretches, at_once, is_around_a_failure }: ReadPlan,
+        context: &WorkContext,
+        upstream: &Upstream,
+        progress: &mut Progress,
+    ) -> Result<Option<HistoryError>, HistoryError> {
+        let waiting = progress.wait_callback(context.heartbeat());
+        let horizon = self.horizon.of_class(Class::History).while_waiting(waiting);
+        let descending_read = DescendingRead {
+            stored: progress.stored(),
+            is_around_a_failure,
+            ..self.descending_read(&horizon, context, upstream)
+        };
+        let mut reads =
+            stream::iter(stretches).map(|stretch| descending_read.read(stretch)).buffer_unordered(at_once);
+        let (mut failure, stored) = (None, progress.stored().get());
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                read = reads.next() => match read {
+                    None => break,
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => failure = Some(error),
+                },
+                _ = tick.tick() => {
+                    upstream.note_stored(progress.stored().get() > stored);
+                    self.publish_progress(progress).await?;
+                }
+            }
+        }
+        drop(reads);
+        upstream.note_stored(progress.stored().get() > stored);
+        self.publish_progress(progress).await?;
+        Ok(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::horizon::HorizonError;
+
+    fn gap(to: u32) -> Missing {
+        Missing { from: 1, to, before: UnixSeconds(0), since: UnixSeconds(0) }
+    }
+
+    #[test]
+    fn a_gap_is_stuck_after_two_failures_at_its_top_and_no_longer_once_it_is_read() {
+        let upstream = Upstream::default();
+        let failed = |status| HistoryError::Horizon(HorizonError::Status { status });
+        let after = |to, error: Option<HistoryError>| {
+            upstream.note_gap(&gap(to), error.as_ref());
+            (upstream.is_stuck_at(&gap(90)), upstream.is_stuck_at(&gap(80)))
+        };
+        assert_eq!(after(90, Some(failed(504))), (false, false));
+        assert_eq!(after(80, Some(failed(504))), (false, false), "the first attempt made progress");
+        assert_eq!(after(80, Some(HistoryError::Hole(7))), (false, true));
+        assert_eq!(after(80, Some(HistoryError::BeforeHistory)), (false, false), "not of this place");
+        assert_eq!(after(80, Some(failed(500))), (false, false));
+        assert_eq!(after(80, Some(failed(500))), (false, true));
+        assert_eq!(after(80, None), (false, false));
+    }
+}
