@@ -201,9 +201,9 @@ fn a_reader_of_a_market_that_never_traded_gets_its_first_trade() {
         first["base_asset_issuer"] = issuer.as_str().into();
         source.push_trade(trade(LEDGER + 3, 1, Utc::now())).unwrap();
         source.push_trade(first).unwrap();
-        let told = reader.next_of("trade");
+        let event = reader.next_of("trade");
         assert_eq!(
-            (&told.data["market"], &told.data["paging_token"]),
+            (&event.data["market"], &event.data["paging_token"]),
             (&market.into(), &paging_token(LEDGER + 3, 0).into())
         );
     });
