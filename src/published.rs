@@ -1,5 +1,6 @@
 //! Published state. Actors write it and HTTP reads it; neither ever waits for the other.
 
+mod facts;
 mod first_answer;
 mod lake_state;
 mod listing;
@@ -14,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
+pub use facts::FactsCell;
 pub use first_answer::FirstAnswer;
 pub use lake_state::{Anchor, LakeCell, LakeState, LakeUse, Outage, Outages};
 pub use listing::{LazyListing, ListingSource};
@@ -91,6 +93,8 @@ pub struct Published {
     newest: ArcSwapOption<Publication>,
     /// Changes of the last publications.
     pub recent: Recent,
+    /// Stored facts that views show.
+    pub facts: Arc<FactsCell>,
     /// Health of the daemon's parts.
     pub vitals: Vitals,
 }

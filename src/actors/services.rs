@@ -144,7 +144,7 @@ impl Services {
     /// Returns the inputs of the views that files and documents of the market API are made of.
     #[must_use]
     pub fn listing_source(&self) -> ListingSource {
-        let facts = Arc::clone(&self.published.vitals.hourly);
+        let facts = Arc::clone(&self.published.facts);
         ListingSource::new(&self.config.network_passphrase, self.usd_anchors()).with_facts(facts)
     }
 }

@@ -2,12 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
-use ticker_formats::{
-    board::Board,
-    listings::{ListingView, facts::HourlyFacts},
-};
+use ticker_formats::{board::Board, listings::ListingView};
 
+use super::FactsCell;
 use crate::domain::{asset::Asset, instant::UnixSeconds, market_snapshot::MarketSnapshot};
 
 /// Inputs of views beside a publication. They are the same in the whole process.
@@ -18,7 +15,7 @@ pub struct ListingSource {
     /// Assets that count as one dollar.
     pub anchors: Arc<[Asset]>,
     /// Stored facts, which may change. A view shows those that count at its moment.
-    pub facts: Arc<ArcSwap<HourlyFacts>>,
+    pub facts: Arc<FactsCell>,
 }
 
 impl ListingSource {
@@ -30,7 +27,7 @@ impl ListingSource {
 
     /// Makes views with these stored facts.
     #[must_use]
-    pub fn with_facts(self, facts: Arc<ArcSwap<HourlyFacts>>) -> Self {
+    pub fn with_facts(self, facts: Arc<FactsCell>) -> Self {
         Self { facts, ..self }
     }
 }
@@ -67,7 +64,7 @@ impl LazyListing {
     pub fn view(&self, source: &ListingSource) -> Arc<ListingView> {
         let make = || {
             let (snapshot, passphrase) = (Arc::clone(&self.snapshot), Arc::clone(&source.passphrase));
-            let facts = source.facts.load_full();
+            let facts = source.facts.load();
             Arc::new(ListingView::new(self.seq, snapshot, passphrase, &source.anchors, &facts))
         };
         Arc::clone(self.view.get_or_init(make))

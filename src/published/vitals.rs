@@ -1,12 +1,12 @@
 //! Health of the daemon's parts, reported by the parts themselves.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, SecondsFormat, Utc};
-use std::sync::Arc;
-
-use ticker_formats::listings::facts::HourlyFacts;
 
 use super::LakeCell;
 use crate::domain::{coverage::LedgerRange, instant::UnixSeconds};
@@ -185,8 +185,6 @@ pub struct Vitals {
     pub replica_id: ArcSwapOption<String>,
     /// Complete ledgers, merged and in order.
     pub coverage: ArcSwap<Vec<LedgerRange>>,
-    /// Stored facts that views show. The cleaner writes them on every replica.
-    pub hourly: Arc<ArcSwap<HourlyFacts>>,
     /// Progress of the backfill. `None` if another replica does it, or before it began. The backfiller writes it, and
     /// the lease keeper removes it.
     pub backfill: ArcSwapOption<Backfilled>,

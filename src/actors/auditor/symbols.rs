@@ -1,10 +1,7 @@
 //! Audit of the assets that stand for codes. A choice may change only by the rule, so each pass also compares the
 //! stored choices with those of the pass before.
 
-use std::sync::Arc;
-
 use metrics::counter;
-use ticker_formats::listings::facts::HourlyFacts;
 use tracing::{info, warn};
 
 use super::{Audit, DIFFERENCES_LOGGED_MAX, Tally};
@@ -39,7 +36,7 @@ impl Audit {
         self.write_back(&wrong).await?;
         stored.extend(wrong);
         self.choices_seen.replace(stored.clone());
-        let held = self.published.vitals.hourly.load_full();
+        let held = self.published.facts.load();
         // Right after the start nothing has been read yet.
         if held.choices.is_empty() {
             return Ok(());
@@ -55,8 +52,7 @@ impl Audit {
         }
         self.count_differences(tally, compared.differences.len());
         if compared.difference_count > 0 {
-            let facts = HourlyFacts { choices: stored, accounts: held.accounts.clone() };
-            self.published.vitals.hourly.store(Arc::new(facts));
+            self.published.facts.set_choices(&stored);
         }
         Ok(())
     }

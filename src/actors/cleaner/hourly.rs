@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ticker_formats::listings::facts::HourlyFacts;
 use tracing::info;
 
 use crate::{
@@ -93,14 +92,12 @@ impl Hourly {
             return Ok(());
         }
         times.read_at = Some(Instant::now());
-        let held = self.published.vitals.hourly.load_full();
-        let known = held.accounts.0.first().map(|count| count.until);
-        let accounts = database.newer_market_accounts(known).await?;
-        let facts = HourlyFacts {
-            choices: database.symbol_choices().await?,
-            accounts: accounts.unwrap_or_else(|| held.accounts.clone()),
-        };
-        self.published.vitals.hourly.store(Arc::new(facts));
+        let facts = &self.published.facts;
+        let known = facts.load().accounts.0.first().map(|count| count.until);
+        if let Some(accounts) = database.newer_market_accounts(known).await? {
+            facts.set_accounts(&accounts);
+        }
+        facts.set_choices(&database.symbol_choices().await?);
         Ok(())
     }
 
@@ -120,7 +117,7 @@ impl Hourly {
             return Ok(());
         };
         let until = UnixSeconds(held.0 - held.0.rem_euclid(HOUR));
-        let facts = self.published.vitals.hourly.load();
+        let facts = self.published.facts.load();
         // A count up to a moment in the future comes from a clock that was ahead. It is replaced.
         let is_done = facts.accounts.0.iter().any(|count| (until..=now).contains(&count.until));
         let is_due = times.counting.is_due(until, Instant::now());
@@ -148,8 +145,7 @@ impl Hourly {
         let count = database.count_market_accounts(until, counts_from).await?;
         let accounts = database.record_market_accounts(epoch, &count).await?;
         info!(markets = count.markets.len(), until = %until.to_rfc3339(), "accounts behind markets counted");
-        let choices = self.published.vitals.hourly.load().choices.clone();
-        self.published.vitals.hourly.store(Arc::new(HourlyFacts { accounts, choices }));
+        self.published.facts.set_accounts(&accounts);
         Ok(())
     }
 
@@ -180,8 +176,7 @@ impl Hourly {
         }
         times.checked_at = Some(Instant::now());
         report(&stored, &choices);
-        let accounts = self.published.vitals.hourly.load().accounts.clone();
-        self.published.vitals.hourly.store(Arc::new(HourlyFacts { choices, accounts }));
+        self.published.facts.set_choices(&choices);
         Ok(())
     }
 }

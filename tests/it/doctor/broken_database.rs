@@ -92,7 +92,7 @@ fn a_pooler_in_transaction_mode_without_a_direct_address() {
         setup.database = pooler.url();
         setup.run().assert("pooler", "warning", "transaction mode");
         setup.more = vec!["--database-direct-url".into(), pooler.url()];
-        setup.run().assert("pooler", "failure", "too");
+        setup.run().assert("pooler", "failure", "also goes through a pooler");
         setup.more = vec!["--database-direct-url".into(), direct];
         assert_eq!(setup.run().check("pooler")["status"], "ok");
     });
