@@ -30,7 +30,9 @@ fn a_follower_that_missed_very_much_reloads_everything_and_goes_on() {
         let long_ago = "UPDATE assets SET checked_at = now() - interval '1 hour' WHERE issuer <> 'native';
                         UPDATE ingest_batches SET committed_at = now() - interval '1 hour'";
         client.batch_execute(long_ago).await.unwrap();
-        let daemon = Daemon::serve(&sim.url(), &url, PASSPHRASE, &[]);
+        // By a shorter lease of its own, it would take the other one for that of a clock that was ahead.
+        let long_lease = [("TICKER_CHAOS_LEASE_MS", "600000")];
+        let daemon = Daemon::serve_in(&long_lease, &sim.url(), &url, PASSPHRASE, &[]);
         wait_until("the first trade is published", || daemon.status()["seq"] == 1);
         // A commit of the other replica, after which it looks as if the daemon had been away for days.
         let absence = "INSERT INTO ingest_batches (seq, kind, trades) SELECT n, 'live', 0 FROM generate_series(2, 60000) n;
