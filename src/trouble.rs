@@ -2,6 +2,7 @@
 //! pass the instants.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -103,6 +104,26 @@ impl SharedFailureLog {
     }
 }
 
+/// A [`FailureLog`] for each kind of work, shared by several parts of the program.
+#[derive(Debug, Default)]
+pub struct FailureLogs(Mutex<BTreeMap<&'static str, FailureLog>>);
+
+impl FailureLogs {
+    /// Records a failure of this work; see [`FailureLog::record_failure`].
+    pub fn record_failure(&self, doing: &'static str, error: &dyn Display, now: Instant) -> bool {
+        self.logs().entry(doing).or_default().record_failure(error, now)
+    }
+
+    /// Records a success of this work; see [`FailureLog::record_success`].
+    pub fn record_success(&self, doing: &'static str) -> bool {
+        self.logs().get_mut(doing).is_some_and(FailureLog::record_success)
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<&'static str, FailureLog>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A [`LineLimit`] that several threads share.
 #[derive(Debug)]
 pub struct SharedLimit(Mutex<LineLimit>);
@@ -171,6 +192,20 @@ mod tests {
         assert_eq!([allowed(0), allowed(0), allowed(0), allowed(5)], [Some(0), Some(0), None, None]);
         assert_eq!([allowed(10), allowed(10)], [Some(2), None]);
         assert_eq!([allowed(3_600), allowed(3_600), allowed(3_600)], [Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn failures_of_different_work_are_logged_apart() {
+        let (logs, start) = (FailureLogs::default(), Instant::now());
+        let mut at = 0;
+        let mut logged = |doing| {
+            at += 1;
+            logs.record_failure(doing, &"no such column", start + Duration::from_millis(at * 500))
+        };
+        assert_eq!([logged("reading"), logged("reading"), logged("storing")], [true, false, true]);
+        assert_eq!((0..100).filter(|_| logged("reading")).count(), 0);
+        assert!(!logs.record_success("cleaning") && logs.record_success("storing"));
+        assert!(logs.record_success("reading") && !logs.record_success("reading"));
     }
 
     #[test]

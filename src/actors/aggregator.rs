@@ -52,6 +52,8 @@ const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
 const LOAD_TIMEOUT: Duration = Duration::from_secs(330);
 /// Time limit for reading what was committed since.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Name of the reads in the log.
+const READING: &str = "reading committed trades";
 /// Interval at which the drain checks for the last publication.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
@@ -226,8 +228,10 @@ impl Aggregator {
             // The pool may be closed by now. The supervisor reports a drain that takes too long.
             Err(_) if self.state.is_draining => return,
             Err(error) => {
-                outage::database_failed(&self.deps.database, &error, "reading committed trades");
-                Vitals::report(&self.deps.published.vitals.database, false, "reads fail", now);
+                outage::database_failed(&self.deps.database, &error, READING);
+                // A cell of its own: the lease keeper reports a database that renews its lease.
+                let detail = "reads of committed trades fail: the figures stay as they are";
+                Vitals::report(&self.deps.published.vitals.unreadable, false, detail, now);
                 return;
             }
             Ok(Read::Full(markets)) => {
@@ -249,12 +253,9 @@ impl Aggregator {
                 }
             }
         }
-        if self.deps.database.record_read() {
+        self.deps.published.vitals.unreadable.store(None);
+        if self.deps.database.record_read(READING) {
             info!("database can be read again");
-        }
-        // The lease keeper reports a database that can be read and not written.
-        if !self.deps.database.is_read_only() {
-            Vitals::report(&self.deps.published.vitals.database, true, "answers", now);
         }
     }
 

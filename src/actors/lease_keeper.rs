@@ -23,6 +23,8 @@ use crate::{
     shutdown,
 };
 
+/// Name of the requests for the lease in the log.
+const TAKING: &str = "taking or renewing the lease";
 /// Time limit for releasing the lease.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -167,7 +169,9 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     // A hanging server counts as failed after the lease's own duration: its answer would be worth nothing by then.
     match deps.database.within(ttl, asked).await {
         Ok(epoch) => {
-            if deps.database.record_write() {
+            // While reads fail, the outage lasts. The aggregator ends it.
+            let reads_work = deps.published.vitals.unreadable.load().is_none();
+            if deps.database.record_write(TAKING, reads_work) {
                 info!("database answers again");
             }
             log_change(state.epoch.get(), epoch);
@@ -204,7 +208,7 @@ fn forget_the_leaders_work(vitals: &Vitals) {
 /// Records that the state of the lease is unknown. The lease runs out by our own clock, and the next attempt renews its
 /// epoch.
 async fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
-    outage::database_failed(&deps.database, error, "taking or renewing the lease");
+    outage::database_failed(&deps.database, error, TAKING);
     let (database, leader) = if !deps.database.is_read_only() {
         ((false, "does not answer"), "unknown: the database does not answer")
     } else if deps.database.within(deps.terms.ttl, deps.database.is_led()).await.unwrap_or_default() {

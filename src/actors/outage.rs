@@ -11,12 +11,12 @@ use crate::{
     horizon::{HorizonClient, HorizonError},
 };
 
-/// Logs a failed database call that is retried. Repetitions of an outage are logged at debug level, and so is
-/// a lost lease: a take-over is no failure.
+/// Logs a failed database call that is retried. Repetitions of an outage, or of another failure of the same work, are
+/// logged at debug level. So is a lost lease: a take-over is no failure.
 pub fn database_failed(database: &Database, error: &DbError, doing: &'static str) {
     if matches!(error, DbError::LeaseLost) {
         debug!(doing, "lease lost, another replica leads");
-    } else if database.record_failure(error, Instant::now()) {
+    } else if database.record_failure(error, doing, Instant::now()) {
         warn!(%error, doing, "database call failed, retrying");
     } else {
         debug!(%error, doing, "database call failed, retrying");

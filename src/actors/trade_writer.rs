@@ -31,6 +31,8 @@ use crate::{
     trouble::SharedLimit,
 };
 
+/// Name of the writes in the log.
+const STORING: &str = "storing a batch of trades";
 /// Test hook that keeps a committed batch with trades from the aggregator, which then finds it in the database.
 const LOSE_BATCH: &str = "LoseBatch";
 /// Time limit for a batch. The database's own timeouts are shorter.
@@ -126,7 +128,7 @@ impl TradeWriter {
                 Ok(committed) => break (committed, trace),
                 // The lost answer may have been a success. Writing again is safe: repeated trades change nothing.
                 Err(error) if error.is_transient() && !context.is_draining() => {
-                    outage::database_failed(&self.database, &error, "storing a batch of trades");
+                    outage::database_failed(&self.database, &error, STORING);
                     self.note_failure(batch.kind);
                     context.pause(retry.next_wait(None)).await;
                 }
@@ -141,6 +143,9 @@ impl TradeWriter {
             }
         };
         self.note_success(batch.kind);
+        if self.database.record_success(STORING) {
+            info!("trades are stored again");
+        }
         self.log_quarantined(&committed);
         let summary = count(batch, &committed);
         self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));

@@ -15,8 +15,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
 use crate::{
-    connection_string::ConnectionString, domain::conversions::SaturatingFrom, outbound::Resolver,
-    trouble::SharedFailureLog,
+    connection_string::ConnectionString,
+    domain::conversions::SaturatingFrom,
+    outbound::Resolver,
+    trouble::{FailureLogs, SharedFailureLog},
 };
 
 use super::{
@@ -60,6 +62,8 @@ pub struct Database {
     pub(super) days: Arc<KnownDays>,
     /// Current outage of the database. Shared, so that it is logged once and not by every caller.
     failures: Arc<SharedFailureLog>,
+    /// Failures that are no outage, by the work that failed. Shared for the same reason.
+    refusals: Arc<FailureLogs>,
     /// True if the last failure was that the database takes no writes: it is a standby, or its disk is full.
     read_only: Arc<AtomicBool>,
     /// Limit on the bytes that go to quarantine.
@@ -135,6 +139,7 @@ impl Database {
             ids,
             days,
             failures: Arc::default(),
+            refusals: Arc::default(),
             read_only: Arc::default(),
             quarantine_limit: Arc::default(),
         })
@@ -226,9 +231,9 @@ impl Database {
     }
 
     /// Records a failed call. Returns true if it deserves a line in the log; an outage is logged once for all clones of
-    /// this.
+    /// this, and another failure once for the work that it names in `doing`.
     #[must_use]
-    pub fn record_failure(&self, error: &DbError, now: std::time::Instant) -> bool {
+    pub fn record_failure(&self, error: &DbError, doing: &'static str, now: std::time::Instant) -> bool {
         if error.is_outage() {
             self.read_only.store(error.is_read_only(), Ordering::Relaxed);
         }
@@ -236,21 +241,35 @@ impl Database {
             // A session keeps what `default_transaction_read_only` was when it began.
             self.pool.retain(|_, session| session.age() < READ_ONLY_SESSION_MAX);
         }
-        !error.is_outage() || self.failures.record_failure(now)
+        if error.is_outage() {
+            self.failures.record_failure(now)
+        } else {
+            self.refusals.record_failure(doing, error, now)
+        }
     }
 
-    /// Records a successful read. Returns true if an outage was logged before it. While the
+    /// Records that this work succeeded. Returns true if its failure was logged before and was no outage.
+    #[must_use]
+    pub fn record_success(&self, doing: &'static str) -> bool {
+        self.refusals.record_success(doing)
+    }
+
+    /// Records a successful read. Returns true if an outage or a failure of this work was logged before it. While the
     /// database is read-only, a read ends no outage.
     #[must_use]
-    pub fn record_read(&self) -> bool {
-        !self.is_read_only() && self.failures.record_success()
+    pub fn record_read(&self, doing: &'static str) -> bool {
+        let has_failed = self.record_success(doing);
+        let ends_outage = !self.is_read_only() && self.failures.record_success();
+        has_failed || ends_outage
     }
 
-    /// Records a successful write. Returns true if an outage was logged before it.
+    /// Records a successful write. Returns true if a failure of this work was logged before it, or an outage that this
+    /// write ends.
     #[must_use]
-    pub fn record_write(&self) -> bool {
+    pub fn record_write(&self, doing: &'static str, ends_outage: bool) -> bool {
         self.read_only.store(false, Ordering::Relaxed);
-        self.failures.record_success()
+        let has_failed = self.record_success(doing);
+        (ends_outage && self.failures.record_success()) || has_failed
     }
 
     /// True if the last write failed because the database takes none.

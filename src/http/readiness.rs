@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
@@ -44,17 +45,13 @@ pub(super) fn readiness(
 ) -> (bool, Value) {
     let age = |at: DateTime<Utc>| now.signed_duration_since(at).num_seconds().max(0);
     let (published, publication) = publication(vitals, newest, stale_after, now);
-    let shown = |cell: &arc_swap::ArcSwapOption<Check>| match &*cell.load() {
+    let shown = |cell: &ArcSwapOption<Check>| match &*cell.load() {
         None => json!({"ok": false, "detail": "not known yet", "age_s": null}),
         Some(check) => json!({"ok": check.ok, "detail": check.detail, "age_s": age(check.at)}),
     };
     let follows = vitals.leader.load().as_ref().is_some_and(|leader: &Arc<Check>| !leader.ok);
     let mut checks = Map::new();
-    // A database that answers may refuse to store trades.
-    let answers = vitals.database.load().as_ref().is_some_and(|check| check.ok);
-    let is_unwritable = answers && !follows && vitals.unwritable.load().is_some();
-    checks
-        .insert("database".into(), shown(if is_unwritable { &vitals.unwritable } else { &vitals.database }));
+    checks.insert("database".into(), shown(database(vitals, follows)));
     checks.insert("publication".into(), publication);
     checks.insert("children".into(), shown(&vitals.children));
     checks.insert("leader".into(), shown(&vitals.leader));
@@ -87,6 +84,20 @@ pub(super) fn readiness(
         "degraded"
     };
     (failing, json!({"status": status, "checks": checks}))
+}
+
+/// Returns the report of the database that matters most. One that answers may fail to read or to store trades. A
+/// follower stores none.
+fn database(vitals: &Vitals, follows: bool) -> &ArcSwapOption<Check> {
+    if vitals.database.load().as_ref().is_none_or(|check| !check.ok) {
+        &vitals.database
+    } else if vitals.unreadable.load().is_some() {
+        &vitals.unreadable
+    } else if !follows && vitals.unwritable.load().is_some() {
+        &vitals.unwritable
+    } else {
+        &vitals.database
+    }
 }
 
 /// Returns false without a fresh publication, and its check. The check also fails if the publication is new but its
@@ -230,6 +241,23 @@ mod tests {
         }
         assert_eq!(check(&leading), json!({"ok": false, "detail": "writes of trades fail", "age_s": 9}));
         assert_eq!(check(&following)["ok"], true, "it writes none");
+    }
+
+    #[test]
+    fn a_database_that_answers_and_cannot_be_read_is_a_fault_of_every_replica() {
+        for vitals in [vitals(&[]), vitals(&["leader"])] {
+            Vitals::report(&vitals.unreadable, false, "reads fail", UnixSeconds(NOW - 9).to_utc());
+            assert_eq!(status(&vitals, Some(&publication(1))), (false, "degraded".into()));
+            // The lease keeper still hears answers.
+            Vitals::report(&vitals.database, true, "answers", UnixSeconds(NOW).to_utc());
+            let check = || {
+                let now = UnixSeconds(NOW).to_utc();
+                readiness(&vitals, None, Duration::from_secs(600), now).1["checks"]["database"].clone()
+            };
+            assert_eq!(check(), json!({"ok": false, "detail": "reads fail", "age_s": 9}));
+            Vitals::report(&vitals.database, false, "does not answer", UnixSeconds(NOW).to_utc());
+            assert_eq!(check()["detail"], "does not answer", "the larger fault");
+        }
     }
 
     #[test]

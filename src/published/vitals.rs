@@ -163,8 +163,11 @@ pub struct BudgetFault {
 /// Last report of each part. `None` until a part has reported.
 #[derive(Debug, Default)]
 pub struct Vitals {
-    /// PostgreSQL, reported by its users.
+    /// PostgreSQL. Written by the lease keeper.
     pub database: ArcSwapOption<Check>,
+    /// Failing reads of committed trades, until one succeeds. The database may answer others meanwhile. Written by the
+    /// aggregator.
+    pub unreadable: ArcSwapOption<Check>,
     /// Last failed write of trades, until a later one succeeds or the lease is lost. Written by the writers of trades.
     pub unwritable: ArcSwapOption<Check>,
     /// Horizon's stream of trades. Every received byte updates `at`.

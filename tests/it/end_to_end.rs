@@ -28,6 +28,7 @@ pub(crate) mod self_audit;
 mod slow_machine;
 mod start_and_stop;
 mod start_over;
+mod unreadable;
 
 use std::time::{Duration, Instant};
 
