@@ -148,7 +148,9 @@ impl TradeWriter {
         }
         self.log_quarantined(&committed);
         let summary = count(batch, &committed);
-        self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));
+        if !committed.trades.is_empty() {
+            self.published.vitals.committed_at.store(Some(Arc::new(self.clock.now())));
+        }
         if let Some(listeners) = &self.listeners
             && (committed.trades.is_empty() || !context.takes_hook(LOSE_BATCH))
         {

@@ -64,10 +64,11 @@ impl Exposition {
     }
 }
 
-/// Sets a float counter, which has at most one label. The caller never lets it fall.
+/// Sets a float counter, which has at most one label. It never falls: a smaller value changes nothing.
 pub fn float_counter(name: &'static str, label: Option<&'static str>, value: f64) {
     let mut floats = FLOATS.lock().unwrap_or_else(PoisonError::into_inner);
-    floats.entry(name).or_default().insert(label.unwrap_or_default(), value);
+    let held = floats.entry(name).or_default().entry(label.unwrap_or_default()).or_default();
+    *held = held.max(value);
 }
 
 /// Returns a recorder with the buckets of the table.
@@ -131,6 +132,16 @@ fn render_floats(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_float_counter_never_falls() {
+        const NAME: &str = "a_float_counter";
+        for (value, held) in [(0.0, 0.0), (5.0, 5.0), (0.0, 5.0), (5.5, 5.5)] {
+            float_counter(NAME, Some("a"), value);
+            let floats = FLOATS.lock().unwrap();
+            assert!((floats[NAME]["a"] - held).abs() < 1e-9, "{value} {:?}", floats[NAME]);
+        }
+    }
 
     #[test]
     fn every_metric_is_there_from_the_start() {

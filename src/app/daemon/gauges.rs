@@ -14,6 +14,7 @@ use crate::{
     domain::{
         conversions::Integer,
         coverage::{LedgerRange, gaps},
+        instant::UnixSeconds,
     },
     http,
     instruments::{float_counter, table::CHECKS},
@@ -24,14 +25,14 @@ use crate::{
 pub(super) struct Gauges {
     /// Start of the process, which stands for times of things that have not happened yet.
     began: DateTime<Utc>,
-    /// `seq` of the newest publication, and the time at which it was seen first.
-    seq: Option<(i64, DateTime<Utc>)>,
+    /// Newest published trade, by ledger and close time, and the time at which it was seen first.
+    latest: Option<((u32, UnixSeconds), DateTime<Utc>)>,
 }
 
 impl Gauges {
     pub(super) fn new(began: DateTime<Utc>) -> Self {
         gauge!("process_start_time_seconds").set(began.timestamp_millis().to_f64() / 1_000.0);
-        Self { began, seq: None }
+        Self { began, latest: None }
     }
 
     /// Sets all of them.
@@ -46,13 +47,7 @@ impl Gauges {
     }
 
     fn ages(&mut self, vitals: &Vitals, newest: Option<&Publication>, now: DateTime<Utc>) {
-        if let Some(seq) = newest.map(|newest| newest.seq)
-            && self.seq.is_none_or(|(last, _)| last != seq)
-        {
-            self.seq = Some((seq, now));
-        }
-        // A follower commits nothing itself. It knows of a commit when a publication contains it.
-        let committed_at = vitals.committed_at.load().as_deref().copied().max(self.seq.map(|(_, at)| at));
+        let committed_at = self.committed_at(vitals, newest.and_then(|newest| newest.latest), now);
         let audited_at = vitals.audit.load().as_ref().and_then(|audit| audit.at);
         let traded_at = newest.and_then(|newest| newest.latest).map(|(_, closed_at)| closed_at.to_utc());
         let age = |at: Option<DateTime<Utc>>| {
@@ -64,6 +59,24 @@ impl Gauges {
         gauge!("ticker_publication_age_seconds").set(age(newest.map(|newest| newest.as_of.to_utc())));
         gauge!("ticker_files_age_seconds").set(age(vitals.files_written_at.load().as_deref().copied()));
         gauge!("ticker_audit_pass_age_seconds").set(age(audited_at));
+    }
+}
+
+impl Gauges {
+    /// Returns the time of the last commit of trades. A follower commits nothing itself. It knows of a commit when a
+    /// publication contains its trade. The number of the last batch says less: books, assets and counts have one too.
+    fn committed_at(
+        &mut self,
+        vitals: &Vitals,
+        latest: Option<(u32, UnixSeconds)>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        if let Some(latest) = latest
+            && self.latest.is_none_or(|(last, _)| last != latest)
+        {
+            self.latest = Some((latest, now));
+        }
+        vitals.committed_at.load().as_deref().copied().max(self.latest.map(|(_, at)| at))
     }
 }
 
@@ -128,11 +141,9 @@ fn actor(child: &Arc<ChildStatus>) {
     counter!("ticker_actor_restarts_total", "actor" => name).increment(0);
     gauge!("ticker_actor_mailbox_messages", "actor" => name).set(queue.depth.to_f64());
     gauge!("ticker_actor_mailbox_messages_max", "actor" => name).set(queue.capacity.to_f64());
-    float_counter(
-        "ticker_actor_busy_seconds_total",
-        Some(name),
-        child.busy().unwrap_or_default().as_secs_f64(),
-    );
+    // If the system's accounts cannot be read, the counter keeps its value.
+    let busy = child.busy().unwrap_or_default();
+    float_counter("ticker_actor_busy_seconds_total", Some(name), busy.as_secs_f64());
 }
 
 fn readiness(services: &Services, now: DateTime<Utc>) {
@@ -153,4 +164,28 @@ fn pool(services: &Services) {
     gauge!("ticker_database_pool_connections").set(pool.connections.to_f64());
     gauge!("ticker_database_pool_connections_in_use").set(pool.in_use.to_f64());
     gauge!("ticker_database_pool_waiting").set(pool.waiting.to_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_without_trades_is_no_commit_of_trades() {
+        let (vitals, at) = (Vitals::default(), |second| UnixSeconds(second).to_utc());
+        let mut gauges = Gauges::new(at(0));
+        assert_eq!(gauges.committed_at(&vitals, None, at(1)), None);
+        let latest = Some((7, UnixSeconds(5)));
+        for now in [10, 11, 900] {
+            assert_eq!(gauges.committed_at(&vitals, latest, at(now)), Some(at(10)), "{now}");
+        }
+        let next = Some((8, UnixSeconds(901)));
+        assert_eq!(gauges.committed_at(&vitals, next, at(902)), Some(at(902)));
+        vitals.committed_at.store(Some(Arc::new(at(950))));
+        assert_eq!(
+            gauges.committed_at(&vitals, next, at(960)),
+            Some(at(950)),
+            "its own commit, of old trades"
+        );
+    }
 }
