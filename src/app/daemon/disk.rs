@@ -57,7 +57,7 @@ pub(super) async fn watch(services: Services) {
     let directories = Arc::new([services.config.data_dir.clone(), services.config.output_dir.clone()]);
     loop {
         let looked_at = Arc::clone(&directories);
-        let mut look = blocking::run(move || look(&looked_at));
+        let mut look = blocking::run(move || look(&looked_at, Room::at));
         let found = match tokio::time::timeout(PATIENCE, &mut look).await {
             Ok(found) => found.unwrap_or_else(|error| Err(error.to_string())),
             Err(_) => {
@@ -70,15 +70,20 @@ pub(super) async fn watch(services: Services) {
     }
 }
 
-fn look(directories: &[PathBuf; 2]) -> Result<(), String> {
+/// Measures both directories, also if the first is short. An error names what is short in each.
+fn look(directories: &[PathBuf; 2], measure: impl Fn(&Path) -> io::Result<Room>) -> Result<(), String> {
+    let mut faults = Vec::new();
     for (directory, name) in directories.iter().zip(["data", "output"]) {
-        let room = Room::at(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        gauge!("ticker_disk_free_bytes", "directory" => name).set(room.bytes.to_f64());
-        if let Some(shortage) = room.shortage() {
-            return Err(format!("{}: {shortage}", directory.display()));
-        }
+        let fault = match measure(directory) {
+            Ok(room) => {
+                gauge!("ticker_disk_free_bytes", "directory" => name).set(room.bytes.to_f64());
+                room.shortage()
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        faults.extend(fault.map(|fault| format!("{}: {fault}", directory.display())));
     }
-    Ok(())
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
 
 fn report(services: &Services, found: Result<(), String>) {
@@ -99,6 +104,20 @@ mod tests {
         assert_eq!(few_bytes.shortage().unwrap(), "255 MiB free, at least 256 needed");
         let few_files = Room { files: Some(999), ..enough };
         assert_eq!(few_files.shortage().unwrap(), "room for 999 files, at least 1000 needed");
+    }
+
+    #[test]
+    fn a_short_directory_hides_no_shortage_of_the_other() {
+        let directories = ["/data", "/output"].map(PathBuf::from);
+        let room = |mib: u64| Room { bytes: mib << 20, files: None };
+        assert_eq!(look(&directories, |_| Ok(room(256))), Ok(()));
+        let found = look(&directories, |path| Ok(room(if path.ends_with("data") { 9 } else { 7 })));
+        let both = "/data: 9 MiB free, at least 256 needed; /output: 7 MiB free, at least 256 needed";
+        assert_eq!(found, Err(both.to_owned()));
+        let found = look(&directories, |path| {
+            if path.ends_with("data") { Err(io::Error::other("gone")) } else { Ok(room(7)) }
+        });
+        assert_eq!(found, Err("/data: gone; /output: 7 MiB free, at least 256 needed".to_owned()));
     }
 
     #[test]
