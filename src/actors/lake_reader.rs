@@ -28,10 +28,13 @@ use crate::{
     },
     lake::{Lake, LakeError, VerifiedLedger},
     published::{Anchor, LakeState, LakeUse, Published},
+    trouble::SharedLimit,
 };
 
 /// Name of the source in quarantine.
 const SOURCE: &str = "lake";
+/// Log lines per minute about refused ledgers.
+const REFUSED_A_MINUTE: u32 = 10;
 /// Time for which Horizon is not asked again for a hash after it did not answer.
 const ANCHOR_RETRY: Duration = Duration::from_secs(60);
 /// First wait before Horizon is asked again for a ledger that it does not have yet.
@@ -61,6 +64,8 @@ pub struct LakeReader {
     unanswered_at: Rc<Cell<Option<Instant>>>,
     /// New ledger that Horizon did not have when it was last asked.
     lacked: Rc<Cell<Option<Lacked>>>,
+    /// Limit on log lines about refused ledgers. Every object of a damaged lake may be refused.
+    refusal_lines: Rc<SharedLimit>,
 }
 
 /// Ledger that Horizon does not have yet.
@@ -117,6 +122,7 @@ impl LakeReader {
             clock,
             unanswered_at: Rc::default(),
             lacked: Rc::default(),
+            refusal_lines: Rc::new(SharedLimit::new(REFUSED_A_MINUTE, Duration::from_secs(60))),
         }
     }
 
@@ -277,7 +283,9 @@ impl LakeReader {
         let ledgers = u64::from(to.saturating_sub(from)).saturating_add(1);
         let kind = if is_chain_break { "chain" } else { "content" };
         counter!("ticker_lake_refused_ledgers_total", "reason" => kind).increment(ledgers);
-        warn!(from, to, reason, "ledgers of the lake refused");
+        if let Some(suppressed) = self.refusal_lines.allow(self.clock.monotonic()) {
+            warn!(from, to, reason, suppressed, "ledgers of the lake refused");
+        }
         self.update(|state| {
             state.refused = state.refused.saturating_add(ledgers);
             state.chain_breaks = state.chain_breaks.saturating_add(u64::from(is_chain_break));

@@ -37,6 +37,25 @@ fn ledgers_that_fail_are_quarantined_and_come_from_horizon() {
 }
 
 #[test]
+fn a_lake_of_many_damaged_objects_writes_few_lines_in_the_log() {
+    let sim = with_lake(83, 2.0, 1, FaultPlan::none());
+    let newest = sim.oracle().head().latest;
+    for place in 0..40 {
+        sim.lake().spoil(newest - 20 - 2 * place, LakeFault::Damaged);
+    }
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        wait_until("all are refused", || daemon.status()["lake"]["refused"].as_u64() >= Some(40));
+        let log = daemon.log();
+        let lines: Vec<&str> =
+            log.lines().filter(|line| line.contains("ledgers of the lake refused")).collect();
+        // The limit is 10 and regains one every six seconds.
+        assert!((10..=20).contains(&lines.len()), "{}", lines.len());
+        assert!(lines[0].contains("suppressed"), "{}", lines[0]);
+    });
+}
+
+#[test]
 fn without_horizon_a_ledger_that_fails_stays_a_gap() {
     let sim = with_lake(76, 2.0, 1, FaultPlan::none());
     let spoilt = sim.oracle().head().latest - 50;
