@@ -130,9 +130,9 @@ impl Services {
         i64::from(self.config.retention_days)
     }
 
-    /// Returns true if validity of an asset depends on its stellar.toml: on every network except testnet.
+    /// Returns true if validity of an asset depends on its stellar.toml.
     pub(super) fn requires_toml(&self) -> bool {
-        self.config.network_passphrase != TESTNET_PASSPHRASE
+        requires_toml(&self.config.network_passphrase)
     }
 
     /// Returns the assets that are worth a US dollar.
@@ -181,6 +181,12 @@ pub fn history_address(config: &Config) -> Option<LakeAddress> {
         LedgerSource::Rpc => rpc,
         LedgerSource::Lake | LedgerSource::Horizon => lake.or(rpc),
     }
+}
+
+/// Returns true if validity of an asset depends on its stellar.toml: on every network except testnet.
+#[must_use]
+pub fn requires_toml(network_passphrase: &str) -> bool {
+    network_passphrase != TESTNET_PASSPHRASE
 }
 
 /// Returns the address of ledger metadata for new trades; none if they come from Horizon.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::Finding;
 use crate::{
-    actors::services::horizon_settings,
+    actors::services::{horizon_settings, live_address, requires_toml},
     clock::{Clock, SystemClock},
     config::Config,
     domain::{instant::UnixSeconds, shown_url::shown_url},
@@ -73,7 +73,7 @@ fn answered(config: &Config, found: &HorizonFacts, now: DateTime<Utc>) -> Vec<Fi
         lag(found.root.history_latest_ledger_closed_at, now),
         clock(found.date, now),
         history(found),
-        budget(config.horizon_requests_per_hour, found.request_limit),
+        budget(config.horizon_requests_per_hour, found.request_limit, live_address(config).is_none()),
     ]
 }
 
@@ -124,8 +124,9 @@ fn history(found: &HorizonFacts) -> Finding {
     Finding::ok(NAME, format!("Horizon has the ledgers {first} to {last}"))
 }
 
-/// `configured`: requests per hour, 0 for no limit. `stated`: the limit that Horizon's headers state.
-fn budget(configured: u32, stated: Option<RequestLimit>) -> Finding {
+/// `configured`: requests per hour, 0 for no limit. `stated`: the limit that Horizon's headers state. `is_live`: true
+/// if new trades come from Horizon, false with a lake or an RPC.
+fn budget(configured: u32, stated: Option<RequestLimit>, is_live: bool) -> Finding {
     let of_hour = match stated {
         Some(RequestLimit::PerHour(allowed)) => Some(allowed),
         Some(RequestLimit::Burst(_)) | None => None,
@@ -141,7 +142,7 @@ fn budget(configured: u32, stated: Option<RequestLimit>) -> Finding {
         (many, _, Some(allowed)) if many > allowed => {
             above(allowed, format!("{many} requests per hour are set"))
         }
-        (few, ..) if few < BUDGET_MIN => too_few(few),
+        (few, ..) if is_live && few < BUDGET_MIN => too_few(few),
         (_, _, Some(allowed)) => {
             Finding::ok(BUDGET, format!("{configured} requests per hour of {allowed} that Horizon allows"))
         }
@@ -179,22 +180,32 @@ async fn stellar_toml(config: &Config) -> Finding {
         }
     };
     match client.fetch(WELL_KNOWN_FILE).await {
-        Err(error @ (TomlError::Connect(_) | TomlError::TimedOut)) => Finding::failure(
-            NAME,
-            format!(
-                "{}: {error}",
-                config.toml_gateway.as_deref().map_or(WELL_KNOWN_FILE.to_owned(), shown_url)
-            ),
-            "allow outgoing HTTPS to any host, or set --toml-gateway: without stellar.toml files no asset is valid",
-        ),
+        Err(error @ (TomlError::Connect(_) | TomlError::TimedOut)) => {
+            let from = config.toml_gateway.as_deref().map_or(WELL_KNOWN_FILE.to_owned(), shown_url);
+            unfetched(NAME, format!("{from}: {error}"), requires_toml(&config.network_passphrase))
+        }
         _ => Finding::ok(NAME, "stellar.toml files can be fetched"),
+    }
+}
+
+/// Returns the finding about files that cannot be fetched. On testnet assets are valid without them.
+fn unfetched(name: &'static str, detail: String, is_required: bool) -> Finding {
+    let remedy = "allow outgoing HTTPS to any host, or set --toml-gateway";
+    if is_required {
+        Finding::failure(name, detail, format!("{remedy}: without stellar.toml files no asset is valid"))
+    } else {
+        Finding::warning(name, detail, format!("{remedy}: assets lack what their stellar.toml files say"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{app::doctor::finding::Verdict, horizon::budget::Allowance};
+    use crate::{
+        app::doctor::finding::Verdict,
+        config::{PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE},
+        horizon::budget::Allowance,
+    };
 
     #[test]
     fn a_clock_that_is_wrong_in_either_direction_is_found() {
@@ -217,17 +228,33 @@ mod tests {
             (3_600, None, Verdict::Ok),
             (0, None, Verdict::Skipped),
         ] {
-            assert_eq!(budget(configured, stated).verdict, verdict, "{configured} {stated:?}");
+            assert_eq!(budget(configured, stated, true).verdict, verdict, "{configured} {stated:?}");
         }
+    }
+
+    #[test]
+    fn a_small_budget_suffices_if_new_trades_come_from_a_lake() {
+        let hour = Some(RequestLimit::PerHour(3_600));
+        let verdict = |configured, is_live| budget(configured, hour, is_live).verdict;
+        assert_eq!([verdict(100, false), verdict(100, true)], [Verdict::Ok, Verdict::Warning]);
+        assert_eq!(verdict(3_601, false), Verdict::Warning, "Horizon refuses more, whatever they are for");
+        assert_eq!(budget(100, None, false).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn files_that_cannot_be_fetched_are_a_failure_only_where_assets_need_them() {
+        let verdict = |passphrase| unfetched("x", String::new(), requires_toml(passphrase)).verdict;
+        assert_eq!(verdict(TESTNET_PASSPHRASE), Verdict::Warning);
+        assert_eq!(verdict(PUBLIC_PASSPHRASE), Verdict::Failure);
     }
 
     #[test]
     fn the_burst_of_horizons_own_limiter_is_not_taken_for_a_limit_per_hour() {
         let stated = Allowance { limit: 101, remaining: 100, reset_s: 1 }.request_limit();
         assert_eq!(stated, RequestLimit::Burst(101));
-        assert_eq!(budget(3_600, Some(stated)).verdict, Verdict::Ok);
-        assert_eq!(budget(599, Some(stated)).verdict, Verdict::Warning);
-        let unlimited = budget(0, Some(stated));
+        assert_eq!(budget(3_600, Some(stated), true).verdict, Verdict::Ok);
+        assert_eq!(budget(599, Some(stated), true).verdict, Verdict::Warning);
+        let unlimited = budget(0, Some(stated), true);
         assert_eq!(unlimited.verdict, Verdict::Warning);
         assert!(!unlimited.remedy.unwrap_or_default().contains("101"), "no advice to set the burst");
         let stated = Allowance { limit: 3_600, remaining: 3_599, reset_s: 3_600 }.request_limit();
