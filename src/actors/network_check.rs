@@ -196,7 +196,13 @@ async fn renewed(
         Err(NetworkError::Horizon(error)) => {
             known.filter(|history| history.allows_requests(horizon)).ok_or(NetworkError::Horizon(error))
         }
-        asked => asked,
+        // Another server behind the same address may be behind. What one of them had still exists.
+        asked => asked.map(|mut history| {
+            if let Some(known) = known.filter(|known| known.known > history.known) {
+                (history.known, history.known_at) = (known.known, known.known_at);
+            }
+            history
+        }),
     }
 }
 

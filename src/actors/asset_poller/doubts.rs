@@ -10,8 +10,8 @@ use crate::domain::asset::Asset;
 /// Time until the second look-up. A load balancer may have sent the first one to a server that is behind, and would
 /// send one that follows at once to the same server.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// Time after which a first look-up no longer counts.
-const FORGET: Duration = Duration::from_secs(600);
+/// Time after which a first look-up no longer counts. With a small budget, the assets that are due take hours.
+const FORGET: Duration = Duration::from_secs(6 * 3_600);
 /// Most assets that wait for their second look-up. Others are not looked up meanwhile.
 const WAITING_MAX: usize = 200;
 

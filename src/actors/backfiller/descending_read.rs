@@ -157,6 +157,7 @@ impl DescendingRead<'_> {
                 read => break read?,
             }
         };
+        state.grow_page();
         let (mut page, intake) = self.weighed(page, state).await?;
         if let Some(hole) = self.hole_in(&page, state).await? {
             page.keep_from(hole.above);
@@ -196,7 +197,8 @@ impl DescendingRead<'_> {
             let history = self.history_of(&page).await?;
             let intake = Intake {
                 source: "pages",
-                ceiling: history.ceiling(),
+                // What is held above the stretch shows that its ledgers exist.
+                ceiling: history.ceiling().max(state.stretch.to.unwrap_or(0)),
                 latest_time: history.time(),
                 newest_at: history.newest_at(),
                 retention_days: self.deps.retention_days,

@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     history_error::{HistoryEndError, HistoryError},
-    holes::{self, HOLE_LEDGERS_MIN},
+    holes::{self, HOLE_LEDGERS_MIN, LedgerState},
 };
 
 /// Records requested from the oldest ledger on. One would do, unless the first has no readable token.
@@ -59,7 +59,7 @@ pub(super) async fn confirm(
         None => None,
     };
     match (Claim { place, elder, latest, core, first, held }.judge()) {
-        Ok(elder) => Ok(confirm_ledgers(horizon, elder, place).await?.map_or(Ok(elder), Err)),
+        Ok(elder) => Ok(confirm_ledgers(horizon, elder, latest, place).await?.map_or(Ok(elder), Err)),
         doubt => Ok(doubt),
     }
 }
@@ -69,14 +69,19 @@ pub(super) async fn confirm(
 async fn confirm_ledgers(
     horizon: &HorizonClient,
     elder: u32,
+    latest: u32,
     place: Option<PagingToken>,
 ) -> Result<Option<HistoryEndError>, HistoryError> {
-    if !holes::has_ledger(horizon, elder).await? {
-        return Ok(Some(HistoryEndError::OtherServer(elder)));
+    let known = place.map_or(latest, PagingToken::ledger);
+    match holes::ledger_state(horizon, elder, known).await? {
+        LedgerState::Held => {}
+        LedgerState::Lacking => return Ok(Some(HistoryEndError::OtherServer(elder))),
+        LedgerState::NotServed => return Ok(None),
     }
     let first = place.map_or(elder, PagingToken::ledger);
     let middle = elder.midpoint(first.max(elder));
-    if first.saturating_sub(elder) > HOLE_LEDGERS_MIN && !holes::has_ledger(horizon, middle).await? {
+    let may_lack = first.saturating_sub(elder) > HOLE_LEDGERS_MIN;
+    if may_lack && holes::ledger_state(horizon, middle, elder).await? == LedgerState::Lacking {
         return Ok(Some(HistoryEndError::Lacks(middle)));
     }
     Ok(None)

@@ -27,6 +27,12 @@ const TAIL_POLL: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 4;
 /// Interval at which gaps are looked for while nothing is missing.
 pub(super) const REST: Duration = Duration::from_secs(2);
+/// Parts below a gap that may fail in a row. With more, Horizon is at fault and not a place in its history.
+const FAILED_PARTS_MAX: u32 = 3;
+/// Failures in a row at a gap after which Horizon is asked for it only now and then.
+const LASTING_AFTER: u32 = 12;
+/// Wait between two attempts then.
+const LASTING_WAIT: Duration = Duration::from_secs(300);
 /// Failures in a row at the top of the same gap from which on what lies below is read as well.
 const STUCK_AFTER: u32 = 2;
 
@@ -52,6 +58,11 @@ impl Upstream {
     /// Returns true if the newest ledgers of this gap could not be read several times in a row.
     fn is_stuck_at(&self, gap: &Missing) -> bool {
         self.stuck.get().is_some_and(|stuck| stuck.to == gap.to && stuck.failures >= STUCK_AFTER)
+    }
+
+    /// Returns true if a gap has failed for so long that it may stay.
+    fn is_lasting(&self) -> bool {
+        self.stuck.get().is_some_and(|stuck| stuck.failures >= LASTING_AFTER)
     }
 
     /// Records how an attempt ended at the gap that was the newest one at its beginning.
@@ -95,6 +106,9 @@ impl Backfill {
                     }
                     upstream.note_failed_fill();
                     self.wait_after(&error, &mut retry, context, upstream).await;
+                    if upstream.is_lasting() && upstream.failed_fills.get() > 0 {
+                        context.pause(LASTING_WAIT).await;
+                    }
                 }
             }
         }
@@ -182,7 +196,8 @@ impl Backfill {
         ReadPlan { stretches, at_once, is_around_a_failure }
     }
 
-    /// Reads stretches, and publishes the progress meanwhile. An error ends one stretch; returns the last one.
+    /// Reads stretches, and publishes the progress meanwhile. An error ends one stretch; returns the first one. Around a
+    /// failure, an error that is not of one place ends all, and so do some failures in a row that stored nothing.
     async fn read_stretches(
         &self,
         ReadPlan { stretches, at_once, is_around_a_failure }: ReadPlan,
@@ -200,13 +215,23 @@ impl Backfill {
         let mut reads =
             stream::iter(stretches).map(|stretch| descending_read.read(stretch)).buffer_unordered(at_once);
         let (mut failure, stored) = (None, progress.stored().get());
+        let (mut in_a_row, mut stored_before) = (0_u32, stored);
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 read = reads.next() => match read {
                     None => break,
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => failure = Some(error),
+                    Some(Err(error)) => {
+                        let now_stored = progress.stored().get();
+                        in_a_row = if now_stored > stored_before { 1 } else { in_a_row.saturating_add(1) };
+                        stored_before = now_stored;
+                        let is_over = !error.is_of_a_place() || in_a_row >= FAILED_PARTS_MAX;
+                        failure.get_or_insert(error);
+                        if is_around_a_failure && is_over {
+                            break;
+                        }
+                    }
                 },
                 _ = tick.tick() => {
                     upstream.note_stored(progress.stored().get() > stored);

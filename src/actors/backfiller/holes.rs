@@ -55,21 +55,50 @@ pub(super) async fn first_hole(
     pauses: &[Pause],
 ) -> Result<Option<Pause>, HistoryError> {
     for pause in pauses {
-        if !has_ledger(horizon, pause.middle).await? {
-            return Ok(Some(*pause));
+        match ledger_state(horizon, pause.middle, pause.above.ledger()).await? {
+            LedgerState::Held => {}
+            LedgerState::Lacking => return Ok(Some(*pause)),
+            LedgerState::NotServed => break,
         }
     }
     Ok(None)
 }
 
-/// Returns false if Horizon says that it lacks the ledger. A proxy that serves no ledgers says nothing.
-pub(super) async fn has_ledger(horizon: &HorizonClient, ledger: u32) -> Result<bool, HorizonError> {
+/// What Horizon says of a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LedgerState {
+    /// Horizon has it.
+    Held,
+    /// Horizon does not have it.
+    Lacking,
+    /// This address serves no ledgers: a proxy passes only some paths.
+    NotServed,
+}
+
+/// Asks Horizon for a ledger. Without it, also asks for `known`, which Horizon must have since a page or its root named
+/// it. If that is not there either, this address says nothing about ledgers.
+pub(super) async fn ledger_state(
+    horizon: &HorizonClient,
+    ledger: u32,
+    known: u32,
+) -> Result<LedgerState, HorizonError> {
+    if answer(horizon, ledger).await? == Some(true) {
+        return Ok(LedgerState::Held);
+    }
+    match answer(horizon, known).await? {
+        Some(true) if ledger != known => Ok(LedgerState::Lacking),
+        _ => Ok(LedgerState::NotServed),
+    }
+}
+
+/// Returns whether Horizon has the ledger; none if the answer is not one of Horizon's for ledgers.
+async fn answer(horizon: &HorizonClient, ledger: u32) -> Result<Option<bool>, HorizonError> {
     match horizon.ledger_hash(ledger).await {
-        Ok(hash) => Ok(hash.is_some()),
+        Ok(hash) => Ok(Some(hash.is_some())),
         Err(
-            HorizonError::Problem { status: 400..500, .. } | HorizonError::Status { status: 400..500, .. },
-        ) => Ok(true),
-        Err(error) => Err(error),
+            error @ (HorizonError::Connect(_) | HorizonError::RateLimited { .. } | HorizonError::Silent(_)),
+        ) => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

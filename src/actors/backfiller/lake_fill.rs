@@ -38,6 +38,8 @@ use crate::{
 
 /// Ledgers of a stretch until the missing ledgers are determined again, since newer ones may be missing by then.
 const ROUND_LEDGERS: u32 = 2_000;
+/// Stretches that are left to Horizon and are tried in turn, until one can be read.
+const LEFT_AT_ONCE: usize = 3;
 /// Interval at which the lake is asked for its newest ledger.
 const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -366,7 +368,8 @@ impl Backfill {
         }
     }
 
-    /// Reads the newest stretch that is left to Horizon. Returns true if there is none.
+    /// Reads the newest stretch that is left to Horizon, and older ones if it cannot be read. Returns true if there is
+    /// none.
     pub(super) async fn fill_left(
         &self,
         context: &WorkContext,
@@ -378,14 +381,24 @@ impl Backfill {
         }
         self.history(&self.horizon.of_class(Class::Live), upstream).await?;
         let (_, of_horizon, _) = self.missing_by_source(&held, upstream);
-        let Some(gap) = of_horizon.first() else { return Ok(true) };
-        let stretch =
-            Stretch { from: gap.from, to: Some(gap.to), before: Some(gap.before), since: gap.since };
+        if of_horizon.is_empty() {
+            return Ok(true);
+        }
         let horizon = self.horizon.of_class(Class::History);
         let read: DescendingRead<'_> = self.descending_read(&horizon, context, upstream);
-        read.read(stretch).await?;
+        let mut failure = None;
+        for gap in of_horizon.iter().take(LEFT_AT_ONCE) {
+            let (to, before) = (Some(gap.to), Some(gap.before));
+            match read.read(Stretch { from: gap.from, to, before, since: gap.since }).await {
+                Ok(_) => break,
+                Err(error) if error.is_of_a_place() || error.is_doubt() => {
+                    failure.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         self.publish_coverage().await?;
-        Ok(false)
+        failure.map_or(Ok(false), Err)
     }
 }
 

@@ -63,7 +63,9 @@ impl Backfill {
         let patience = self.lake.as_ref().map(|reader| reader.patience).unwrap_or_default();
         let lake_failing_max = patience.given_up.saturating_mul(LAKE_FAILING_FACTOR);
         let (mut retry, mut failures) = (Retry::default(), Failures::default());
+        let stored = progress.stored();
         loop {
+            let before = stored.get();
             let round = async {
                 if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
                     self.fill_by_lake(reader, context, &upstream, &mut progress, &once).await
@@ -72,7 +74,11 @@ impl Backfill {
                     self.fill(context, &upstream, &mut progress).await
                 }
             };
-            match round.await {
+            let round = round.await;
+            if stored.get() > before {
+                (retry, failures) = (Retry::default(), Failures::default());
+            }
+            match round {
                 Ok(true) => return self.newest_held().await,
                 Ok(false) => (retry, failures) = (Retry::default(), Failures::default()),
                 Err(

@@ -57,7 +57,7 @@ pub(super) struct Wanted {
 }
 
 impl Progress {
-    /// Begins to measure, unless it has begun before.
+    /// Begins to measure, unless it has begun before. A gap that stays grows too old to be wanted.
     pub(super) fn begin(&mut self, held: &[LedgerRange], wanted: Wanted, is_limited: bool) {
         let at = Instant::now();
         let ratio = coverage::held_ratio(held, plan::wanted_from(held, wanted.floor, wanted.all));
@@ -66,7 +66,7 @@ impl Progress {
         let top = held.last().map_or(0, |newest| newest.to);
         let eta = Eta::new(Shares { day, older });
         let lines = LogSchedule::new(at, ratio);
-        self.filling.get_or_insert(Filling { at, lines, wanted, top, is_limited, eta });
+        self.filling.get_or_insert(Filling { at, lines, wanted, top, is_limited, eta }).wanted = wanted;
     }
 
     /// Returns the counter of stored trades.

@@ -100,6 +100,12 @@ impl ReadState {
         can_shrink
     }
 
+    /// Makes the next pages ten times larger again, since one could be read.
+    pub(super) const fn grow_page(&mut self) {
+        let larger = self.limit.saturating_mul(10);
+        self.limit = if larger < LIMIT_MAX { larger } else { LIMIT_MAX };
+    }
+
     /// Returns true if a trade was read.
     pub(super) const fn has_read(&self) -> bool {
         self.lowest_at.is_some()

@@ -13,7 +13,8 @@ use crate::{
     db::{Database, DbError},
     domain::{
         asset::Asset,
-        instant::{HOUR, NOTICE, UnixSeconds},
+        coverage,
+        instant::{DAY, HOUR, NOTICE, UnixSeconds},
         symbol_choice::{self, Choices},
         symbols::candidates,
     },
@@ -32,6 +33,9 @@ const CHECK: Duration = Duration::from_secs(3_600);
 const COUNT_AGAIN: Duration = Duration::from_secs(300);
 /// Longest wait before a count is tried again.
 const COUNT_AGAIN_MAX: Duration = Duration::from_secs(3_600);
+
+/// Share of the wanted history that must be held for a choice. A small gap that never closes must not prevent it.
+const CHOICE_SHARE: f64 = 0.99;
 
 /// Reader and writer of the facts.
 #[derive(Clone)]
@@ -112,16 +116,16 @@ impl Hourly {
         advance: impl Fn(),
     ) -> Result<(), DbError> {
         let now = UnixSeconds::from(clock.now());
-        let Some(held) = self.published.vitals.coverage.load().last().map(|range| range.to_time.min(now))
-        else {
-            return Ok(());
-        };
+        let coverage = self.published.vitals.coverage.load_full();
+        let Some(held) = coverage.last().map(|range| range.to_time.min(now)) else { return Ok(()) };
         let until = UnixSeconds(held.0 - held.0.rem_euclid(HOUR));
         let facts = self.published.facts.load();
         // A count up to a moment in the future comes from a clock that was ahead. It is replaced.
         let is_done = facts.accounts.0.iter().any(|count| (until..=now).contains(&count.until));
         let is_due = times.counting.is_due(until, Instant::now());
-        if is_done || !is_due || !self.has_whole_history() {
+        // A gap below that never closes does not matter. Without 24 hours of history, all that is wanted counts.
+        let is_held = coverage::is_whole_since(&coverage, until.minus(DAY)) || self.has_history(1.0);
+        if is_done || !is_due || !is_held {
             return Ok(());
         }
         advance();
@@ -149,12 +153,13 @@ impl Hourly {
         Ok(())
     }
 
-    fn has_whole_history(&self) -> bool {
-        self.published.vitals.backfill.load().as_ref().is_some_and(|backfill| backfill.done_ratio >= 1.0)
+    /// Returns true if this share of the wanted history is held.
+    fn has_history(&self, share: f64) -> bool {
+        self.published.vitals.backfill.load().as_ref().is_some_and(|backfill| backfill.done_ratio >= share)
     }
 
-    /// Checks the choices if an hour has passed, and stores them. Waits for the whole history: volumes of a part of it
-    /// would choose wrongly.
+    /// Checks the choices if an hour has passed, and stores them. Waits for nearly the whole history: volumes of a part
+    /// of it would choose wrongly.
     pub(super) async fn check(
         &self,
         database: &Database,
@@ -162,7 +167,7 @@ impl Hourly {
         clock: &SharedClock,
         times: &mut Times,
     ) -> Result<(), DbError> {
-        let Some(newest) = self.published.newest().filter(|_| self.has_whole_history()) else {
+        let Some(newest) = self.published.newest().filter(|_| self.has_history(CHOICE_SHARE)) else {
             return Ok(());
         };
         if !Times::is_due(times.checked_at, CHECK) {
