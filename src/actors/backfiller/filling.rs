@@ -196,8 +196,8 @@ impl Backfill {
         ReadPlan { stretches, at_once, is_around_a_failure }
     }
 
-    /// Reads stretches, and publishes the progress meanwhile. An error ends one stretch; returns the first one. Around a
-    /// failure, an error that is not of one place ends all, and so do some failures in a row that stored nothing.
+    /// Reads stretches, and publishes the progress meanwhile. An error ends one stretch; returns the first one. Around
+    /// a failure, an error that is not of one place ends all, and so do some failures in a row that stored nothing.
     async fn read_stretches(
         &self,
         ReadPlan { stretches, at_once, is_around_a_failure }: ReadPlan,

@@ -64,7 +64,7 @@ pub(super) async fn first_hole(
     Ok(None)
 }
 
-/// What Horizon says of a ledger.
+/// Answer of Horizon for a ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LedgerState {
     /// Horizon has it.

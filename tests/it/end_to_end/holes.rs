@@ -162,7 +162,26 @@ fn ledgers_that_horizon_has_not_loaded_yet_between_others_are_a_reported_gap_unt
 
 #[test]
 fn a_network_that_stood_still_for_hours_has_no_hole() {
-    let (sim, source) = scripted_since(LEDGER - LEDGERS, FaultPlan::none());
+    stood_still(FaultPlan::none());
+}
+
+#[test]
+fn a_proxy_that_passes_no_questions_for_ledgers_makes_no_pause_a_hole() {
+    let faults = [
+        Fault::Status(503),
+        Fault::ProxyPage(404),
+        Fault::HtmlWith200,
+        Fault::Status(404), // some gateways answer as Horizon does
+    ];
+    for fault in faults {
+        let plan = FaultPlan::none();
+        (0..1_000).for_each(|_| plan.push(Endpoint::Ledgers, fault.clone()));
+        stood_still(plan);
+    }
+}
+
+fn stood_still(faults: FaultPlan) {
+    let (sim, source) = scripted_since(LEDGER - LEDGERS, faults);
     let at = |step: u32| {
         let pause = if step < 100 { TimeDelta::hours(3) } else { TimeDelta::zero() };
         Utc::now() - pause - TimeDelta::seconds(5 * i64::from(LEDGERS - step))
