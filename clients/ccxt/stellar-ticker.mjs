@@ -5,7 +5,7 @@
 //   const exchange = new ccxt.stellarticker({ urls: { api: { public: "https://ticker.example/api/v1/ccxt" } } });
 //
 // The server answers with CCXT's own structures, so that this class only asks, and keeps what CCXT expects beside them.
-import ccxt, { BadRequest, BadSymbol, Exchange } from "ccxt";
+import ccxt, { BadRequest, BadSymbol, Exchange, ExchangeNotAvailable } from "ccxt";
 
 const ID = "stellarticker";
 // Most candles and trades of an answer, and most levels on each side of a book.
@@ -139,12 +139,14 @@ export class StellarTicker extends Exchange {
   }
 
   handleErrors(status, reason, url, method, headers, body, response) {
-    // Without a reason of the ticker's, the answer is a proxy's. CCXT knows which statuses are worth another attempt.
-    if (!response?.detail) return undefined;
-    const detail = `${this.id} ${response.detail}`;
-    if (status === 404) throw new BadSymbol(detail);
-    if (status === 400 || status === 410) throw new BadRequest(detail);
-    return undefined;
+    if (status < 400) return undefined;
+    const detail = `${this.id} ${response?.detail ?? body}`;
+    // Without a reason of the ticker's, the answer is a proxy's.
+    if (response?.detail && status === 404) throw new BadSymbol(detail);
+    if (response?.detail && (status === 400 || status === 410)) throw new BadRequest(detail);
+    // CCXT knows which of these statuses are worth another attempt. Others would pass for data.
+    if (status in this.httpExceptions) return undefined;
+    throw status >= 500 ? new ExchangeNotAvailable(detail) : new BadRequest(detail);
   }
 }
 

@@ -1,4 +1,4 @@
-//! TradingView's UDF under `/udf`. Its errors are answers of status 200, as the protocol wants.
+//! TradingView's UDF under `/udf`. Its errors are those of the protocol.
 
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -57,7 +57,9 @@ pub(super) fn complete_times(
     let held_from = if from < oldest { held_from(view, stored) } else { oldest };
     let held = view.coverage().iter().map(TimeSpan::from);
     let held = held.map(|span| TimeSpan { from: span.from.max(held_from), ..span });
-    merge_times(held.chain(past.iter().copied()).collect())
+    // The database may have newer ledgers by now, whose trades are not in the view.
+    let past = past.iter().map(|span| TimeSpan { to: span.to.min(held_from), ..*span });
+    merge_times(held.chain(past.filter(|span| span.from <= span.to)).collect())
 }
 
 impl<'a> MarketHistory<'a> {
@@ -191,10 +193,15 @@ mod tests {
 
     /// No trade, but all ledgers of the last 20 days.
     fn view() -> ListingView {
+        view_until(NOW)
+    }
+
+    /// The same with ledgers up to then.
+    fn view_until(to_time: UnixSeconds) -> ListingView {
         let mut windows = Windows::default();
         windows.advance(NOW);
         let snapshot = MarketSnapshot::new(windows.view(), Directory::default());
-        let range = LedgerRange { from: 1, to: 1_000, from_time: NOW.minus(20 * DAY), to_time: NOW };
+        let range = LedgerRange { from: 1, to: 1_000, from_time: NOW.minus(20 * DAY), to_time };
         let snapshot = Arc::new(snapshot.with_coverage(Arc::new(vec![range])));
         ListingView::new(7, snapshot, "Test".into(), &[], &Arc::default())
     }
@@ -212,6 +219,10 @@ mod tests {
         let past = [TimeSpan { from: NOW.minus(20 * DAY), to: NOW }];
         assert!(is_complete(&past, 10) && is_complete(&past, 2));
         assert!(!is_complete(&past, 21));
+        let old = view_until(NOW.minus(3 * DAY));
+        let complete = complete_times(&old, Stored::Day, day(10), &past);
+        let is_complete = |ago| Stored::Day.buckets().is_complete(day(ago), &complete);
+        assert!(is_complete(10) && is_complete(5) && !is_complete(2), "the view has no trade of that day");
         // A window within memory need not begin with a candle.
         let from = oldest_held(&view).plus(7);
         let complete = complete_times(&view, Stored::Minute, from, &[]);
