@@ -40,7 +40,7 @@ use crate::support::{
     DEADLINE,
     daemon::{Daemon, request, run},
     network::{PASSPHRASE, block_on, horizon, network},
-    oracle::{compare_published, compare_with_emitted, complete_range},
+    oracle::{compare_at_least, compare_published, compare_with_emitted, complete_range},
     postgres::fresh_database,
     progress::{
         number, wait_for_pairs, wait_for_trades, wait_until_history_is_complete, wait_until_no_asset_is_due,

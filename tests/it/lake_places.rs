@@ -9,7 +9,7 @@ use crate::support::{
     DEADLINE,
     daemon::{Daemon, run, spawn},
     network::{PASSPHRASE, block_on, horizon},
-    oracle::compare_with_emitted,
+    oracle::compare_at_least,
     postgres::fresh_database,
     progress::{number, wait_for_trades},
     recomputation, wait_until,

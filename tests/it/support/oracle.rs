@@ -54,6 +54,23 @@ pub(crate) async fn complete_range(client: &Client) -> (i64, i64) {
     }
 }
 
+/// Waits until the complete ledgers have this number of trades, and compares them as [`compare_with_emitted`] does. A
+/// ledger counts as complete some time after its trades are stored. Returns their number.
+pub(crate) async fn compare_at_least(least: usize, client: &Client, oracle: &Simulation) -> usize {
+    let begun = Instant::now();
+    loop {
+        let compared = compare_with_emitted(client, oracle).await;
+        if compared >= least {
+            return compared;
+        }
+        assert!(
+            begun.elapsed() < DEADLINE,
+            "{compared} trades are in complete ledgers, {least} are expected"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Checks that each trade of the complete ledgers is stored once, with the figures that were
 /// emitted. Returns their number.
 pub(crate) async fn compare_with_emitted(client: &Client, oracle: &Simulation) -> usize {
