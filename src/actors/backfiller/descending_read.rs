@@ -197,7 +197,7 @@ impl DescendingRead<'_> {
             let history = self.history_of(&page).await?;
             let intake = Intake {
                 source: "pages",
-                // What is held above the stretch shows that its ledgers exist.
+                // Held ledgers above the stretch show that its ledgers exist.
                 ceiling: history.ceiling().max(state.stretch.to.unwrap_or(0)),
                 latest_time: history.time(),
                 newest_at: history.newest_at(),

@@ -47,7 +47,7 @@ fn may_enter(user: &User, dir: &Path) -> bool {
         if let Some(path) = std::env::var_os("PATH") {
             ask.env("PATH", path);
         }
-        // Whether the directory is closed is known only if the shell ran.
+        // A shell that could not start says nothing about the directory.
         ask.status().map_or(true, |status| status.success())
     })
 }
