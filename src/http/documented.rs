@@ -87,8 +87,6 @@ fn vitals() -> Vitals {
     for cell in [&vitals.database, &vitals.stream, &vitals.children, &vitals.leader] {
         Vitals::report(cell, true, "", at);
     }
-    let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
-    vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
     vitals.replica_id.store(Some(Arc::new("id".into())));
     vitals.backfill.store(Some(Arc::new(Backfilled {
         done_ratio: 0.5,
@@ -139,14 +137,9 @@ fn classes() -> Vec<(&'static str, u64)> {
 }
 
 fn publication() -> Publication {
-    Publication::render(
-        1,
-        Some((9, UnixSeconds(2))),
-        MarketSnapshot::default(),
-        None,
-        &mut FileMaker::default(),
-    )
-    .unwrap()
+    let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
+    let snapshot = MarketSnapshot::default().with_coverage(Arc::new(vec![range(1, 3), range(7, 9)]));
+    Publication::render(1, Some((9, UnixSeconds(2))), snapshot, None, &mut FileMaker::default()).unwrap()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `/api/v1/status`: coverage, freshness and health of the data. Pure.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub(super) fn status(
 ) -> Value {
     let latest = newest.and_then(|newest| newest.latest);
     let oldest_book = newest.and_then(|newest| newest.snapshot.oldest_book());
-    let coverage = vitals.coverage.load();
+    let coverage = complete_ledgers(vitals, newest);
     let ranges = |ranges: &[LedgerRange]| ranges.iter().map(range).collect::<Vec<_>>();
     let silent_s = received_at(vitals, newest).map(|at| now.signed_duration_since(at).num_seconds());
     let stale_s = i64::saturating_from(stale_after.as_secs());
@@ -61,6 +61,11 @@ pub(super) fn received_at(vitals: &Vitals, newest: Option<&Publication>) -> Opti
         return newest.and_then(|newest| newest.latest).map(|(_, closed_at)| closed_at.to_utc());
     }
     vitals.stream.load().as_ref().map(|stream| stream.at)
+}
+
+/// Returns the ledgers whose trades are all in the newest publication; before the first one, those that are stored.
+pub(super) fn complete_ledgers(vitals: &Vitals, newest: Option<&Publication>) -> Arc<Vec<LedgerRange>> {
+    newest.map_or_else(|| vitals.coverage.load_full(), |newest| newest.snapshot.shared_coverage())
 }
 
 /// Returns the gaps between the covered ranges, and the wanted ledgers below them that cannot be read now. The first
@@ -172,7 +177,6 @@ mod tests {
         domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot},
         published::FileMaker,
     };
-    use std::sync::Arc;
 
     #[test]
     fn nothing_is_left_out_before_anything_is_known() {
@@ -231,20 +235,24 @@ mod tests {
         let vitals = Vitals::default();
         Vitals::report(&vitals.stream, true, "", UnixSeconds(990).to_utc());
         let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
-        vitals.coverage.store(Arc::new(vec![range(1, 3), range(7, 9)]));
+        let [published, stored] = [vec![range(1, 3), range(7, 9)], vec![range(1, 12)]].map(Arc::new);
+        vitals.coverage.store(stored);
         let latest = Some((9, UnixSeconds(995)));
+        let snapshot = MarketSnapshot::default().with_coverage(published);
         let newest = Publication {
             as_of: UnixSeconds(999),
-            ..Publication::render(4, latest, MarketSnapshot::default(), None, &mut FileMaker::default())
-                .unwrap()
+            ..Publication::render(4, latest, snapshot, None, &mut FileMaker::default()).unwrap()
         };
         let answer = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_000).to_utc());
         let shown = (&answer["lag_s"], &answer["stale"], &answer["ledger"]);
         assert_eq!(shown, (&json!(5), &json!(false), &json!(9)));
         assert_eq!(
             answer["gaps"],
-            json!([{"from": 4, "to": 6, "from_time": "1970-01-01T00:00:02Z", "to_time": "1970-01-01T00:00:01Z"}])
+            json!([{"from": 4, "to": 6, "from_time": "1970-01-01T00:00:02Z", "to_time": "1970-01-01T00:00:01Z"}]),
+            "the ledgers of the publication, not what was stored since"
         );
+        let before = status(&vitals, None, Duration::from_secs(10), UnixSeconds(1_000).to_utc());
+        assert_eq!((&before["coverage"][0]["to"], &before["gaps"]), (&json!(12), &json!([])));
         let later = status(&vitals, Some(&newest), Duration::from_secs(10), UnixSeconds(1_001).to_utc());
         assert_eq!(later["stale"], json!(true));
     }

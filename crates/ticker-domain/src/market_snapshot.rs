@@ -93,6 +93,12 @@ impl MarketSnapshot {
         &self.coverage
     }
 
+    /// The same without a copy, for an owner.
+    #[must_use]
+    pub fn shared_coverage(&self) -> Arc<Vec<LedgerRange>> {
+        Arc::clone(&self.coverage)
+    }
+
     /// Windows of all markets.
     #[must_use]
     pub const fn windows(&self) -> &WindowsView {

@@ -4,7 +4,10 @@ use ticker_formats::pages::{AuditState, BackfillState, BudgetState, TickerState}
 
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
-    http::{state::PublicState, status::received_at},
+    http::{
+        state::PublicState,
+        status::{complete_ledgers, received_at},
+    },
 };
 
 /// State at this moment.
@@ -25,7 +28,7 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
         received_at: received_at.map(UnixSeconds::from),
         is_stale: received_at.is_none_or(|at| now.signed_duration_since(at).num_seconds() > stale_s),
         fault: vitals.horizon.load().as_ref().and_then(|horizon| horizon.fault()),
-        coverage: vitals.coverage.load_full(),
+        coverage: complete_ledgers(vitals, newest),
         backfill: vitals.backfill.load().as_ref().map(|backfill| BackfillState {
             done_ratio: backfill.done_ratio,
             eta_s: backfill.eta_s.map(seconds),
