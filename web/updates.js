@@ -63,6 +63,16 @@ export class Updates {
     this.work();
   }
 
+  // True if the figures are of this publication or a later one. One second may have two publications, which differ in `seq`.
+  has(seq, asOf) {
+    return asOf <= this.figures.as_of && seq <= this.figures.seq;
+  }
+
+  // True if an event applies to the figures. A server of an older version sends no `after_seq`.
+  continues({ after, after_seq: afterSeq = 0 }) {
+    return this.has(afterSeq, after);
+  }
+
   // Applies what waits, in its order.
   async work() {
     if (!this.figures || this.isBusy) return;
@@ -70,8 +80,8 @@ export class Updates {
     try {
       while (this.waiting.length > 0) {
         const event = this.waiting[0];
-        if (event && event.as_of <= this.figures.as_of) this.waiting.shift();
-        else if (event && event.after <= this.figures.as_of) {
+        if (event && this.has(event.seq, event.as_of)) this.waiting.shift();
+        else if (event && this.continues(event)) {
           this.waiting.shift();
           this.figures = { seq: event.seq, as_of: event.as_of };
           await this.onEvent(event);
@@ -91,7 +101,9 @@ export class Updates {
   async catchUp(event) {
     await this.load();
     if (event === null) this.waiting.shift();
-    else if (event.after > this.figures.as_of) await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
+    else if (!this.has(event.seq, event.as_of) && !this.continues(event)) {
+      await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
+    }
   }
 
   async load() {

@@ -99,7 +99,7 @@ impl BoardFeed {
     /// Restarts the events from this board. Readers that have earlier events read all figures again.
     pub(super) fn begin(&self, base: &ListingView, board: &Board) {
         let mut made = self.made();
-        made.followed = Some(FollowedBoard::of(base.as_of(), board));
+        made.followed = Some(FollowedBoard::of(base, board));
         self.kept().clear();
     }
 
@@ -154,10 +154,11 @@ impl BoardFeed {
         self.kept().iter().find(|event| event.id == id).map(|event| event.number)
     }
 
-    /// Number after which a reader begins whose figures are of this moment or a later one.
+    /// Number after which a reader begins whose figures are of this second or a later one. One second may have two
+    /// publications, so the reader also gets an event of the same second, and drops it if the figures have it.
     pub(super) fn place(&self, figures: UnixSeconds) -> u64 {
         let kept = self.kept();
-        let first = kept.iter().find(|event| event.as_of > figures);
+        let first = kept.iter().find(|event| event.as_of >= figures);
         first.map_or_else(|| *self.newest.borrow(), |event| event.number.saturating_sub(1))
     }
 
@@ -211,10 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_begins_with_the_events_after_its_figures() {
+    fn a_reader_begins_with_the_events_of_the_second_of_its_figures() {
         let feed = feed(130);
-        assert_eq!(feed.place(UnixSeconds(120)), 120);
-        assert_eq!(feed.place(UnixSeconds(130)), 130);
+        assert_eq!(
+            feed.place(UnixSeconds(120)),
+            119,
+            "the event may be of a later publication of this second"
+        );
+        assert_eq!(feed.place(UnixSeconds(130)), 129);
+        assert_eq!(feed.place(UnixSeconds(131)), 130);
         assert_eq!(feed.place(UnixSeconds(3)), 10, "the oldest that is kept");
     }
 

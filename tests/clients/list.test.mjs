@@ -427,6 +427,37 @@ test("names and lines that cannot be read do not stop the figures", async () => 
   await close();
 });
 
+// Answers each connection of the stream with these events, which ends it. The browser comes back at once.
+const stream = (page, next) => page.route("**/api/v1/stream*", async (route) => route.fulfill({
+  contentType: "text/event-stream",
+  body: ["retry: 100\n\nevent: hello\ndata: {}", ...(await next()).map((event) => `event: board\ndata: ${JSON.stringify(event)}`), ""].join("\n\n"),
+}));
+// Event from these figures to a later second, in which a market has another price.
+function eventAfter({ seq, as_of: after, totals, columns, ...figures }, later, number, price) {
+  const row = columns.map((name) => (name === "number" ? number : name === "price" ? price : figures[name][0]));
+  return { ledger: null, ledger_close_time: null, totals, m: [row], gone: [], after, after_seq: seq, ...later };
+}
+
+test("an event of the second of the figures applies, if it is of a later publication", async () => {
+  const documents = feed(20);
+  const { page, close } = await madeUp(documents);
+  const second = (ahead) => new Date(Date.parse("2026-11-30T00:00:00Z") + 1_000 * ahead).toISOString();
+  Object.assign(documents.figures, { seq: 7, as_of: second(10) });
+  const before = { ...documents.figures, seq: 5, as_of: second(9) };
+  const events = [
+    // In the figures, of a publication between them and the next event, and of the second after.
+    eventAfter({ ...before, seq: 4, as_of: second(8) }, { seq: 5, as_of: second(9) }, 17, "0.11111"),
+    eventAfter(before, { seq: 8, as_of: second(10) }, 18, "0.22222"),
+    eventAfter({ ...before, seq: 8, as_of: second(10) }, { seq: 9, as_of: second(11) }, 19, "0.33333"),
+  ];
+  await stream(page, () => events);
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForSelector(`${row(19)} .price >> text=0.33333`);
+  assert.equal(await page.textContent(`${row(18)} .price > span`), "0.22222");
+  assert.equal(await page.textContent(`${row(17)} .price > span`), "0.10017", "it is older than the figures");
+  await close();
+});
+
 test("without script, links sort and a form searches", async () => {
   const { page, faults, close } = await open(browser, "/", { javaScriptEnabled: false });
   const read = async () =>

@@ -333,6 +333,7 @@ fn events_of_the_board_bring_figures_to_the_figures_of_a_later_moment() {
         loop {
             let event = reader.next_of("board");
             assert!(event.data["after"].as_str().unwrap() <= as_of.as_str(), "no gap: {event:?}");
+            assert!(event.data["after_seq"].as_i64().unwrap() <= event.data["seq"].as_i64().unwrap());
             event.data["as_of"].as_str().unwrap().clone_into(&mut as_of);
             apply(&mut rows, &event.data);
             last = event.id.unwrap();

@@ -21,6 +21,7 @@ const DOLLAR_ROWS_MAX: usize = 200;
 /// Rows as the readers of the events have them.
 #[derive(Debug, Default)]
 pub struct FollowedBoard {
+    seq: i64,
     as_of: UnixSeconds,
     rows: HashMap<MarketId, BoardRow>,
     /// Last market that was sent only for its volume in dollars.
@@ -40,8 +41,9 @@ pub enum BoardChange {
 struct Event {
     seq: i64,
     as_of: String,
-    /// The event applies to figures of this moment or a later one.
+    /// The event applies to figures of this moment or a later one, and of this batch or a later one.
     after: String,
+    after_seq: i64,
     ledger: Option<u32>,
     ledger_close_time: Option<String>,
     totals: FeedTotals,
@@ -62,18 +64,19 @@ enum Difference {
 impl FollowedBoard {
     /// Rows of a moment from which events follow.
     #[must_use]
-    pub fn of(as_of: UnixSeconds, board: &Board) -> Self {
+    pub fn of(view: &ListingView, board: &Board) -> Self {
         let rows = board.rows().iter().map(|row| (row.market, *row)).collect();
-        Self { as_of, rows, last_turn: MarketId::MIN }
+        Self { seq: view.seq(), as_of: view.as_of(), rows, last_turn: MarketId::MIN }
     }
 
-    /// Advances to the board of this view, and returns what changed. `None` for another view of the same second:
-    /// readers tell events apart by it, so its changes are part of the next event.
+    /// Advances to the board of this view, and returns what changed. `None` for another view of the same second, whose
+    /// changes are part of the next event.
     pub fn advance(&mut self, view: &ListingView, board: &Board) -> Option<BoardChange> {
-        let after = self.as_of;
+        let (after_seq, after) = (self.seq, self.as_of);
         if after == view.as_of() {
             return None;
         }
+        self.seq = view.seq();
         let Some((changed, gone)) = self.step(view.as_of(), board.rows()) else {
             return Some(BoardChange::Whole);
         };
@@ -81,6 +84,7 @@ impl FollowedBoard {
             seq: view.seq(),
             as_of: view.as_of().to_rfc3339(),
             after: after.to_rfc3339(),
+            after_seq,
             ledger: view.latest_ledger().map(|(ledger, _)| ledger),
             ledger_close_time: view.latest_ledger().map(|(_, closed_at)| closed_at.to_rfc3339()),
             totals: FeedTotals::of(board),
@@ -181,7 +185,7 @@ mod tests {
 
     fn followed(rows: &[BoardRow]) -> FollowedBoard {
         let rows = rows.iter().map(|row| (row.market, *row)).collect();
-        FollowedBoard { as_of: UnixSeconds(100), rows, last_turn: MarketId::MIN }
+        FollowedBoard { seq: 1, as_of: UnixSeconds(100), rows, last_turn: MarketId::MIN }
     }
 
     fn markets(rows: &[BoardRow]) -> Vec<MarketId> {
