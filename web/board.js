@@ -19,10 +19,17 @@ const LEFT = {
 
 export class Board {
   constructor(names, figures) {
+    this.database = figures.database;
     this.names = new Map();
     this.sparks = new Map();
     this.addNames(names);
     this.setFigures(figures);
+  }
+
+  // True if a document or an event is of another database, in which markets have other numbers. A server of an older version
+  // does not name its database.
+  isForeign({ database }) {
+    return database !== undefined && this.database !== undefined && database !== this.database;
   }
 
   addNames({ assets, markets }) {

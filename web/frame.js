@@ -6,11 +6,18 @@ const REFRESH_MS = 30_000;
 const WAIT_MS = 5_000;
 // Longest wait for an answer.
 const PATIENCE_MS = 20_000;
+// Least age of a page that is loaded again for one of another version or database: during an upgrade of several replicas, both
+// versions answer in turn.
+const RENEW_MS = 10_000;
+// Wait before the next attempt.
+const RENEW_LOOK_MS = 1_000;
 // Parts of a page that newer figures replace.
 const PARTS = "[data-live]";
 
 const ageText = document.getElementById("age");
 let isRefreshing = false;
+// The coming reload, or null. `isWrong` is true if the page shows something wrong until then.
+let renewal = null;
 
 // Seconds since 1970, by the server's clock, at which the server made this page.
 export const madeAt = ageText ? Number(ageText.dataset.now) : Date.now() / 1000;
@@ -63,6 +70,50 @@ function isInUse(part) {
   const { isCollapsed = true, anchorNode, focusNode } = getSelection() ?? {};
   const isSelected = !isCollapsed && (part.contains(anchorNode) || part.contains(focusNode));
   return isSelected || part.contains(document.activeElement);
+}
+
+// Version and database of a page. A proxy's page has none.
+const edition = (root) => root.body.dataset.edition;
+const isOwn = (root) => root.getElementById("content") !== null;
+
+// Loads the page again if the newer one of the same address is of another version or database. Returns true if it is.
+export function isRenewedFor({ ok, status }, root) {
+  const [one, other] = [document, root].map((page) => page.querySelectorAll(PARTS).length);
+  // The starting page has other parts, and so has the page that says that a market is not known.
+  if (!isOwn(root) || status >= 500 || (edition(root) === edition(document) && (one === other || !ok))) return false;
+  renew();
+  return true;
+}
+
+// True if a reload would take something from the reader: selected text, or the focus of the keyboard.
+function isPageInUse() {
+  const isSelected = getSelection()?.isCollapsed === false;
+  return !document.hidden && (isSelected || document.querySelector("main :focus-visible") !== null);
+}
+
+// Loads the page again as soon as the server has it and nobody is in it. If what it shows is wrong, it does not wait for the
+// reader.
+export function renew(isWrong = false) {
+  if (renewal) {
+    renewal.isWrong ||= isWrong;
+    return;
+  }
+  renewal = { isWrong };
+  const look = async () => {
+    try {
+      if (performance.now() >= RENEW_MS && (renewal.isWrong || !isPageInUse())) {
+        const { response, root } = await page(location.href);
+        if (response.status < 500 && isOwn(root)) {
+          location.reload();
+          return;
+        }
+      }
+    } catch {
+      // The next time.
+    }
+    setTimeout(look, RENEW_LOOK_MS);
+  };
+  look();
 }
 
 // Exchanges the marked parts that changed for those of a newer page. Parts that the reader is in stay.

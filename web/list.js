@@ -1,7 +1,7 @@
 // The list of markets: search, filters and order without a request, and figures that update. Without this script the
 // same works by links and a form.
 import { Board, SORTS } from "./board.js";
-import { now, showLedger } from "./frame.js";
+import { now, renew, showLedger } from "./frame.js";
 import { amount, count } from "./numbers.js";
 import { Table } from "./table.js";
 import { Updates, read } from "./updates.js";
@@ -146,6 +146,7 @@ function key(event) {
 
 // New figures: the drawn rows change at once, the order only while nobody uses the list.
 function showFigures(figures) {
+  if (isForeign(figures)) return;
   const unknown = board.setFigures(figures);
   showMoment(figures);
   table.refresh();
@@ -154,12 +155,21 @@ function showFigures(figures) {
 }
 
 function showEvent(event) {
+  if (isForeign(event)) return;
   const unknown = board.apply(event);
   showMoment(event);
   learn(unknown);
   if (document.hidden) return;
   table.refresh([...event.m.map(([number]) => number), ...event.gone]);
   reorder();
+}
+
+// True for what belongs to another database: its numbers mean other markets. The page is then loaded again, at once: it
+// would be wrong from here on.
+function isForeign(received) {
+  const is = board.isForeign(received);
+  if (is) renew(true);
+  return is;
 }
 
 // Reads the names of markets from this number on. Until they are known, the list goes on without these markets.
@@ -177,6 +187,7 @@ async function learn(unknown) {
 }
 
 function addNames(names) {
+  if (isForeign(names)) return;
   board.addNames(names);
   board.changed();
 }
@@ -264,6 +275,7 @@ async function load() {
       const [names, figures] = await Promise.all([read("names"), read("figures")]);
       SLOW.names.readAt = Date.now();
       board = new Board(names, figures);
+      if (board.isForeign(names)) throw new Error("names and figures are of two databases");
       return figures;
     } catch (error) {
       showCount("Only this page of the list: the rest could not be loaded", true);

@@ -1,7 +1,7 @@
 // New figures on the page of a market: reads the page again and exchanges the marked parts that changed. Parts that the
 // reader is in stay. The stream of the browser says when the market changed. Where there is none, the page is read every
 // 10 seconds.
-import { exchangeParts, madeAt, now, showLedger, showUpdates, syncClock } from "./frame.js";
+import { exchangeParts, isRenewedFor, madeAt, now, showLedger, showUpdates, syncClock } from "./frame.js";
 import { count } from "./numbers.js";
 import { follow } from "./stream.js";
 
@@ -45,9 +45,12 @@ export function keepUp(number, onUpdate) {
     readAt = now();
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout?.(PATIENCE_MS) });
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      // Another database may not have this market: then its answer is a page too.
+      if (isRenewedFor(response, fresh)) throw new Error("the page of another version");
       if (!response.ok) throw new Error(`${response.status}`);
       syncClock(response);
-      exchange(new DOMParser().parseFromString(await response.text(), "text/html"));
+      exchange(fresh);
       await onUpdate(isWhole);
       failures = 0;
     } catch {

@@ -32,6 +32,8 @@ pub struct Services {
     pub config: Arc<Config>,
     /// Pool of connections.
     pub database: Database,
+    /// Identity of the database, which pages compare; empty for commands without pages.
+    pub database_id: Arc<str>,
     /// Publications and vitals.
     pub published: Arc<Published>,
     /// Source of the current time.
@@ -55,7 +57,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Creates the parts. nginx is none at first.
+    /// Creates the parts. nginx is none and the identity of the database empty at first.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -66,6 +68,7 @@ impl Services {
         Self {
             config: Arc::new(config.clone()),
             database: database.clone(),
+            database_id: Arc::default(),
             published: Arc::default(),
             leadership: Leadership::new(Arc::clone(&clock)),
             lease_terms,
@@ -145,7 +148,9 @@ impl Services {
     #[must_use]
     pub fn listing_source(&self) -> ListingSource {
         let facts = Arc::clone(&self.published.facts);
-        ListingSource::new(&self.config.network_passphrase, self.usd_anchors()).with_facts(facts)
+        ListingSource::new(&self.config.network_passphrase, self.usd_anchors())
+            .with_facts(facts)
+            .of_database(Arc::clone(&self.database_id))
     }
 }
 

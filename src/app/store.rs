@@ -75,6 +75,15 @@ impl Store {
         Ok(database)
     }
 
+    /// Returns the identity of the migrated database. Reads it over the direct connection: only the role of migrations
+    /// is sure to see the table of migrations.
+    pub(super) async fn identity(&self, config: &Config) -> Result<String, CommandError> {
+        let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
+        let identity = direct.patiently(config.startup_timeout, Database::identity).await?;
+        direct.close();
+        Ok(identity)
+    }
+
     /// Waits until the database is ready. Migrates nothing and writes nothing.
     pub(super) async fn untouched(&self, config: &Config) -> Result<Database, CommandError> {
         let database = self.connect(&self.url, CONNECTIONS_MAX)?;

@@ -139,6 +139,23 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Identity of the database: the time at which its tables were made. Numbers of markets and assets are numbers
+    /// within one database. Replicas, copies and restored dumps have the same identity. After `start-over` the new
+    /// tables have another.
+    ///
+    /// Needs the rights of [`Self::migrate`].
+    ///
+    /// # Errors
+    ///
+    /// An error of the connection.
+    pub async fn identity(&self) -> Result<String, DbError> {
+        let client = self.client().await?;
+        let row = client.query_typed_one(include_str!("sql/schema/identity.sql"), &[]).await?;
+        Ok(row.try_get(0)?)
+    }
+}
+
 /// Connection on which each migration has [`LIMITS`]. They end with its transaction, so behind
 /// a pooler no other session inherits them.
 struct Limited<'a>(&'a mut Client);

@@ -12,6 +12,8 @@ use crate::domain::{asset::Asset, instant::UnixSeconds, market_snapshot::MarketS
 pub struct ListingSource {
     /// Passphrase of the network.
     pub passphrase: Arc<str>,
+    /// Identity of the database, to which the numbers of markets belong.
+    pub database: Arc<str>,
     /// Assets that count as one dollar.
     pub anchors: Arc<[Asset]>,
     /// Stored facts, which may change. A view shows those that count at its moment.
@@ -22,7 +24,18 @@ impl ListingSource {
     /// Source on the network with this passphrase, without stored facts. `anchors` count as one dollar.
     #[must_use]
     pub fn new(passphrase: &str, anchors: impl IntoIterator<Item = Asset>) -> Self {
-        Self { passphrase: passphrase.into(), anchors: anchors.into_iter().collect(), facts: Arc::default() }
+        Self {
+            passphrase: passphrase.into(),
+            database: Arc::default(),
+            anchors: anchors.into_iter().collect(),
+            facts: Arc::default(),
+        }
+    }
+
+    /// Makes views of the database with this identity.
+    #[must_use]
+    pub fn of_database(self, database: Arc<str>) -> Self {
+        Self { database, ..self }
     }
 
     /// Makes views with these stored facts.
@@ -65,7 +78,8 @@ impl LazyListing {
         let make = || {
             let (snapshot, passphrase) = (Arc::clone(&self.snapshot), Arc::clone(&source.passphrase));
             let facts = source.facts.load();
-            Arc::new(ListingView::new(self.seq, snapshot, passphrase, &source.anchors, &facts))
+            let view = ListingView::new(self.seq, snapshot, passphrase, &source.anchors, &facts);
+            Arc::new(view.of_database(Arc::clone(&source.database)))
         };
         Arc::clone(self.view.get_or_init(make))
     }

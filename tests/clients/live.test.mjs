@@ -45,7 +45,9 @@ async function agrees(page) {
     const pairs = [...document.querySelectorAll("#rows tr")].flatMap((row) => {
       const other = server.querySelector(`tr[data-number="${row.dataset.number}"]`);
       // Ages go on.
-      return other ? [...row.cells].map((cell, place) => [cell.className, text(cell), text(other.cells[place])]) : [];
+      if (!other) return [];
+      const links = [row, other].map((one) => one.querySelector("a").getAttribute("href"));
+      return [["link", ...links], ...[...row.cells].map((cell, place) => [cell.className, text(cell), text(other.cells[place])])];
     });
     const different = pairs.filter(([name, one, other]) => name !== "age" && one !== other);
     const [said, expected] = [document, server].map((root) => text(root.querySelector(".title p")));
@@ -315,6 +317,39 @@ for (const isBehindNginx of [false, true]) {
     remove();
   });
 }
+
+test("a page that is open while another database takes the place of its own shows the markets of that one", async () => {
+  const [one, other] = [scratch(), scratch()];
+  const bind = `127.0.0.1:${await freePort()}`;
+  const demo = (seed) =>
+    ["demo", "--trades-per-second", "5", "--history-hours", "1", "--ledger-seconds", "2", "--seed", seed];
+  let running = await daemon(one.path, demo("1"), bind);
+  const { url } = running;
+  await published(url, 10);
+  const { page, close } = await open(browser, url);
+  await page.waitForSelector(READY);
+  await updates(page, "live");
+  const { markets: [{ id }] } = await (await fetch(`${url}/api/v1/markets?sort=trades&limit=1`)).json();
+  const ofMarket = await page.context().newPage();
+  ofMarket.setDefaultTimeout(DEADLINE_MS);
+  await ofMarket.goto(`${url}/m/${id}`);
+  await updates(ofMarket, "live");
+  const edition = await ofMarket.getAttribute("body", "data-edition");
+  assert.equal(await running.program.stop(), 0);
+  running = await daemon(other.path, demo("2"), bind);
+  await published(url, 10);
+  const { database } = await (await fetch(`${url}/api/v1/board/figures`)).json();
+  assert(database && !edition.endsWith(` ${database}`), `${edition} ${database}`);
+  await ofMarket.waitForFunction((database) => document.body.dataset.edition.endsWith(` ${database}`), database, POLLING);
+  await page.waitForFunction((database) => document.body.dataset.edition.endsWith(` ${database}`), database, POLLING);
+  await page.waitForSelector(READY);
+  await updates(page, "live");
+  await agrees(page);
+  await close();
+  assert.equal(await running.program.stop(), 0);
+  one.remove();
+  other.remove();
+});
 
 // Asserts that axe finds nothing on any page at this address, and that the policy holds.
 async function pagesAreSound(url) {

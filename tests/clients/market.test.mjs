@@ -304,6 +304,29 @@ test("local times ascend when the clocks go back, and the texts name the true on
   await close();
 });
 
+const otherPages = {
+  version: (html) => html.replace(/data-edition="[^"]*"/, 'data-edition="0.0.1 x"'),
+  parts: (html) => html.replace("<dd data-live>", "<dd>"),
+};
+for (const [name, change] of Object.entries(otherPages)) {
+  test(`an open page with the ${name} of before an upgrade is loaded again when nobody is in it`, async () => {
+    const { page, close } = await cached(browser, path(), (html) => oldFigures(change(html)), (page) => page.clock.install());
+    await page.evaluate(() => getSelection().selectAllChildren(document.querySelector("h1")));
+    const reads = (time) => page.waitForResponse((response) => new URL(response.url()).pathname === path())
+      .then(() => time > 1 && reads(time - 1));
+    const read = reads(2);
+    await page.clock.fastForward(60_000);
+    await read;
+    assert.equal(await page.textContent(".price strong"), OLD, "text is selected");
+    const loaded = page.waitForEvent("load");
+    await page.evaluate(() => getSelection().removeAllRanges());
+    await page.clock.fastForward(2_000);
+    await loaded;
+    assert.notEqual(await page.textContent(".price strong"), OLD);
+    await close();
+  });
+}
+
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
   assert(await page.isVisible("svg.candles"));

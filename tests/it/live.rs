@@ -326,6 +326,8 @@ fn events_of_the_board_bring_figures_to_the_figures_of_a_later_moment() {
         let mut reader = Reader::open(&daemon, "?board=1", None);
         assert_eq!(reader.next().name, "hello");
         let (mut as_of, mut rows) = figures(&daemon);
+        let database = daemon.get("/api/v1/board/names").json()["database"].clone();
+        assert!(database.is_string());
         for order in 0..3 {
             source.push_trade(trade(LEDGER + 2, order, Utc::now())).unwrap();
         }
@@ -334,6 +336,7 @@ fn events_of_the_board_bring_figures_to_the_figures_of_a_later_moment() {
             let event = reader.next_of("board");
             assert!(event.data["after"].as_str().unwrap() <= as_of.as_str(), "no gap: {event:?}");
             assert!(event.data["after_seq"].as_i64().unwrap() <= event.data["seq"].as_i64().unwrap());
+            assert_eq!(event.data["database"], database, "{event:?}");
             event.data["as_of"].as_str().unwrap().clone_into(&mut as_of);
             apply(&mut rows, &event.data);
             last = event.id.unwrap();

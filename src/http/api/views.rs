@@ -130,6 +130,11 @@ impl Views {
         Arc::clone(&self.source.passphrase)
     }
 
+    /// Identity of the database.
+    pub(super) fn database(&self) -> Arc<str> {
+        Arc::clone(&self.source.database)
+    }
+
     /// The pinned view: of the newest publication, or of one that is less than ten seconds older.
     pub(super) async fn pinned(&self, newest: &Publication) -> Result<Arc<PinnedView>, ApiError> {
         let slot = self.slot(|kept| match kept.recent(newest) {

@@ -35,11 +35,13 @@ fn on_the_private_postgres_start_over_sets_the_trades_aside_and_a_daemon_begins_
             &data_dir,
         ])
     };
+    let identity = |daemon: &Daemon| daemon.get("/api/v1/board/figures").json()["database"].clone();
     let start_over = || run(&["start-over", "--yes", "--data-dir", &data_dir]);
     block_on(async {
         let database = format!("host='{data_dir}/pg-socket' user=ticker dbname=ticker");
         let mut daemon = serve(&url, PASSPHRASE);
         wait_for_pairs(&daemon);
+        let first = identity(&daemon);
         // It joins the server of the running daemon, and stops neither.
         let (code, _, log) = start_over();
         assert!(code == 69 && log.contains("a daemon leads"), "{code}: {log}");
@@ -58,10 +60,16 @@ fn on_the_private_postgres_start_over_sets_the_trades_aside_and_a_daemon_begins_
             stream_poll: Duration::from_millis(50),
             ..SimConfig::default()
         });
-        let _daemon = serve(&other.url(), "Another Network");
+        let daemon = serve(&other.url(), "Another Network");
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 20).await;
         compare_with_emitted(&client, other.oracle()).await;
+        wait_for_pairs(&daemon);
+        let second = identity(&daemon);
+        assert!(
+            first.is_string() && second.is_string() && first != second,
+            "numbers begin again: {first} {second}"
+        );
         let aside = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'ticker_2%'";
         let aside: String = client.query_one(aside, &[]).await.unwrap().get(0);
         assert!(log.contains(&aside), "{log}");

@@ -1,6 +1,7 @@
 //! The feed of the page's script: columns in JSON, as small as a binary form once compressed, and readable with curl.
 //!
-//! Markets have the numbers of the database, which never change and are the same on every replica.
+//! Markets have the numbers of the database, which never change and are the same on every replica. Another database has
+//! other numbers, so readers compare its identity.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +17,10 @@ use super::{
 use crate::listings::{AssetView, ListingView, own::to_bytes};
 
 #[derive(Serialize)]
-struct Names {
+struct Names<'a> {
     as_of: String,
     seq: i64,
+    database: &'a str,
     assets: AssetColumns,
     markets: MarketColumns,
 }
@@ -42,9 +44,10 @@ struct MarketColumns {
 }
 
 #[derive(Serialize)]
-struct Figures {
+struct Figures<'a> {
     as_of: String,
     seq: i64,
+    database: &'a str,
     ledger: Option<u32>,
     ledger_close_time: Option<String>,
     totals: FeedTotals,
@@ -95,6 +98,7 @@ pub fn names(view: &ListingView, board: &Board, from: i32) -> Vec<u8> {
     to_bytes(&Names {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
+        database: view.database(),
         assets: asset_columns(&assets),
         markets: columns,
     })
@@ -133,6 +137,7 @@ pub fn figures(view: &ListingView, board: &Board) -> Vec<u8> {
     to_bytes(&Figures {
         as_of: view.as_of().to_rfc3339(),
         seq: view.seq(),
+        database: view.database(),
         ledger: view.latest_ledger().map(|(ledger, _)| ledger),
         ledger_close_time: view.latest_ledger().map(|(_, closed_at)| closed_at.to_rfc3339()),
         totals: FeedTotals::of(board),

@@ -38,9 +38,10 @@ pub enum BoardChange {
 }
 
 #[derive(Serialize)]
-struct Event {
+struct Event<'a> {
     seq: i64,
     as_of: String,
+    database: &'a str,
     /// The event applies to figures of this moment or a later one, and of this batch or a later one.
     after: String,
     after_seq: i64,
@@ -83,6 +84,7 @@ impl FollowedBoard {
         let event = Event {
             seq: view.seq(),
             as_of: view.as_of().to_rfc3339(),
+            database: view.database(),
             after: after.to_rfc3339(),
             after_seq,
             ledger: view.latest_ledger().map(|(ledger, _)| ledger),

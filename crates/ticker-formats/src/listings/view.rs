@@ -25,6 +25,7 @@ pub struct ListingView {
     seq: i64,
     snapshot: Arc<MarketSnapshot>,
     passphrase: Arc<str>,
+    database: Arc<str>,
     usd: UsdPrices,
     symbols: Symbols,
     anchors: Arc<[Asset]>,
@@ -46,7 +47,28 @@ impl ListingView {
         snapshot.directory().names().prepare_contracts(&passphrase);
         let usd = UsdPrices::of(&snapshot, anchors);
         let symbols = Symbols::of(&snapshot, anchors, &facts.choices);
-        Self { seq, snapshot, passphrase, usd, symbols, anchors: anchors.into(), facts: Arc::clone(facts) }
+        Self {
+            seq,
+            snapshot,
+            passphrase,
+            database: Arc::default(),
+            usd,
+            symbols,
+            anchors: anchors.into(),
+            facts: Arc::clone(facts),
+        }
+    }
+
+    /// The same view, of the database with this identity.
+    #[must_use]
+    pub fn of_database(self, database: Arc<str>) -> Self {
+        Self { database, ..self }
+    }
+
+    /// Identity of the database, to which the numbers of markets and assets belong.
+    #[must_use]
+    pub(crate) fn database(&self) -> &str {
+        &self.database
     }
 
     /// Number of the last batch in it.

@@ -21,6 +21,8 @@ pub struct TickerState {
     pub version: &'static str,
     /// Passphrase of the network.
     pub passphrase: Arc<str>,
+    /// Identity of the database.
+    pub database: Arc<str>,
     /// True from the first publication on.
     pub is_published: bool,
     /// Last ledger with a trade, and its close time.
@@ -93,6 +95,8 @@ pub struct BudgetState {
 pub(super) struct Frame {
     pub(super) network: String,
     pub(super) version: &'static str,
+    /// Version and database. A script cannot continue the page with parts of a page that has others.
+    pub(super) edition: String,
     /// Address of the current page in the navigation, or an empty text.
     pub(super) current: &'static str,
     pub(super) ledger: Option<String>,
@@ -154,6 +158,7 @@ impl Frame {
         Self {
             network: network(&state.passphrase),
             version: state.version,
+            edition: format!("{} {}", state.version, state.database),
             current,
             ledger: state.latest.map(|(ledger, _)| shown::count(ledger.into())),
             closed_at: state.latest.map_or(0, |(_, closed_at)| closed_at.0),

@@ -23,6 +23,7 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
         now: now.into(),
         version: env!("CARGO_PKG_VERSION"),
         passphrase: state.views.passphrase(),
+        database: state.views.database(),
         is_published: newest.is_some(),
         latest: newest.and_then(|newest| newest.latest),
         received_at: received_at.map(UnixSeconds::from),
