@@ -17,8 +17,10 @@ const SERVER_PAGE_ROWS = 50;
 const SPARKS_MS = 600_000;
 const NAMES_MS = 6 * 3_600_000;
 const LOOK_MS = 30_000;
-// Wait before names are asked for again that could not be read.
+// Wait before names are asked for again that could not be read or did not have a market yet: the server cuts them every 10
+// seconds. The random part spreads the requests of many pages.
 const LEARN_MS = 10_000;
+const LEARN_RANDOM_MS = 5_000;
 // First and longest wait before a board is read again that could not be read.
 const RETRY_MS = 2_000;
 const RETRY_MAX_MS = 30_000;
@@ -178,12 +180,17 @@ async function learn(unknown) {
   isLearning = true;
   try {
     addNames(await read(`names?from=${unknown}`));
+    if (board.changed() !== null) waitToLearn();
   } catch (error) {
-    learnsAgainAt = performance.now() + LEARN_MS;
+    waitToLearn();
     console.warn("the names of new markets cannot be read:", error);
   } finally {
     isLearning = false;
   }
+}
+
+function waitToLearn() {
+  learnsAgainAt = performance.now() + LEARN_MS + Math.random() * LEARN_RANDOM_MS;
 }
 
 function addNames(names) {

@@ -458,6 +458,24 @@ test("an event of the second of the figures applies, if it is of a later publica
   await close();
 });
 
+test("a market without a name yet is asked for once, not with each event", async () => {
+  const documents = feed(20);
+  const { page, close } = await madeUp(documents);
+  const asked = [];
+  page.on("request", (request) => request.url().includes("names?from=") && asked.push(request.url()));
+  let last = documents.figures;
+  await stream(page, () => {
+    const later = { seq: last.seq + 1, as_of: new Date(Date.parse(last.as_of) + 1_000).toISOString() };
+    const event = eventAfter(last, later, 20, "0.55555");
+    last = { ...last, ...later };
+    return [event];
+  });
+  await page.goto(process.env.TICKER_URL);
+  await page.waitForFunction(() => Number(document.querySelector("#board table").dataset.seq) >= 8);
+  assert.equal(asked.length, 1, asked.join(" "));
+  await close();
+});
+
 test("without script, links sort and a form searches", async () => {
   const { page, faults, close } = await open(browser, "/", { javaScriptEnabled: false });
   const read = async () =>
