@@ -11,7 +11,7 @@ const PATIENCE_MS = 20_000;
 const RENEW_MS = 10_000;
 // Wait before the next attempt.
 const RENEW_LOOK_MS = 1_000;
-// Parts of a page that newer figures replace.
+// Parts of a page that newer figures replace. Those with the value "rows" have rows that may move.
 const PARTS = "[data-live]";
 
 const ageText = document.getElementById("age");
@@ -72,6 +72,9 @@ function isInUse(part) {
   return isSelected || part.contains(document.activeElement);
 }
 
+// True while the pointer is over rows: none may move under it, for a click would meet another one. A finger does not hover.
+const isUnderPointer = (part) => part.dataset.live === "rows" && matchMedia("(hover: hover)").matches && part.matches(":hover");
+
 // Version and database of a page. A proxy's page has none.
 const edition = (root) => root.body.dataset.edition;
 const isOwn = (root) => root.getElementById("content") !== null;
@@ -124,7 +127,7 @@ export function exchangeParts(root) {
   // A part in which only ages have grown stays.
   for (const page of [root, document]) writeAges(page);
   old.forEach((part, place) => {
-    if (isInUse(part) || part.isEqualNode(parts[place])) return;
+    if (isInUse(part) || isUnderPointer(part) || part.isEqualNode(parts[place])) return;
     part.replaceWith(document.importNode(parts[place], true));
   });
 }

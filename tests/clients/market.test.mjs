@@ -304,6 +304,37 @@ test("local times ascend when the clocks go back, and the texts name the true on
   await close();
 });
 
+// Answers later requests for the page of the market by `change` of it, once `isDue` resolves.
+const laterPages = (change, isDue) => async (page) => {
+  let isFirst = true;
+  await page.route((url) => url.pathname === path(), async (route) => {
+    if (isFirst) {
+      isFirst = false;
+      return route.fallback();
+    }
+    await isDue;
+    const html = await (await fetch(TICKER + path(), { headers: { Accept: "text/html" } })).text();
+    return route.fulfill({ contentType: "text/html; charset=utf-8", body: change(html) });
+  });
+};
+
+test("no row with another link comes under the pointer", async () => {
+  const issuers = (...names) => (html) => html.replace(/(aria-labelledby="issuers"[\s\S]*?<tbody[^>]*>)[\s\S]*?<\/tbody>/,
+    `$1${names.map((name) => `<tr><td class="left"><a href="/m/${name}">${name}</a></td><td>1</td><td>1 %</td></tr>`).join("")}</tbody>`);
+  let release;
+  const isDue = new Promise((resolve) => { release = resolve; });
+  const { page, close } = await cached(browser, path(), (html) => oldFigures(issuers("ONE", "OTHER")(html)),
+    laterPages(issuers("OTHER", "ONE"), isDue));
+  const names = () => page.$$eval('[aria-labelledby="issuers"] tbody a', (links) => links.map((link) => link.textContent));
+  await page.hover('[aria-labelledby="issuers"] tbody a >> nth=0');
+  release();
+  await page.waitForFunction((old) => document.querySelector(".price strong").textContent !== old, OLD);
+  assert.deepEqual(await names(), ["ONE", "OTHER"]);
+  await page.mouse.move(2, 2);
+  await eventually(page, () => document.querySelector('[aria-labelledby="issuers"] tbody a').textContent === "OTHER");
+  await close();
+});
+
 const otherPages = {
   version: (html) => html.replace(/data-edition="[^"]*"/, 'data-edition="0.0.1 x"'),
   parts: (html) => html.replace("<dd data-live>", "<dd>"),
