@@ -1,11 +1,14 @@
 // Candles by TradingView Lightweight Charts. Only market pages load the library.
 import { CandlestickSeries, HistogramSeries, createChart } from "./vendor/lightweight-charts.js";
-import { amount, count, price, scale } from "./numbers.js";
+import { NONE, amount, count, price, rounded, scale, units } from "./numbers.js";
 
 const VOLUME_SHARE = 0.2;
 const HOUR_S = 3_600;
 // Widest step from one candle to the next: a few candles do not fill the chart.
 const STEP_MAX = 40;
+
+// Prices of a candle.
+const PRICES = ["open", "high", "low", "close"];
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const pad = (number) => String(number).padStart(2, "0");
@@ -18,13 +21,15 @@ function clock(seconds) {
 }
 
 export class Chart {
-  // `lastPrice` is the text from which the decimals are taken, `onPoint` gets the place of the candle under the pointer, or
+  // `lastPrice` is the text from which the decimals are taken until `show` gets another, `onPoint` gets the place of the candle under the pointer, or
   // null once there is none.
   constructor(box, lastPrice, onPoint) {
-    const decimals = scale(lastPrice);
-    const exponent = Number(decimals.suffix.slice(1));
-    this.unit = 10 ** (exponent - decimals.places);
-    this.print = (value) => price({ ...decimals, units: Math.round(value / this.unit) });
+    this.setDecimals(lastPrice);
+    // Prices of the axis, which lie between those of the candles.
+    const print = (value) => {
+      const units = Math.round(value / this.unit);
+      return Number.isSafeInteger(units) ? this.print(units) : NONE;
+    };
     this.isLocal = false;
     this.isPointed = false;
     this.candles = [];
@@ -36,10 +41,17 @@ export class Chart {
       // The logo would add a style element, which the policy forbids. The foot of the page has the credit.
       layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily, fontSize: 12 },
       timeScale: { timeVisible: true, secondsVisible: false, maxBarSpacing: STEP_MAX },
-      localization: { priceFormatter: this.print },
+      localization: { priceFormatter: print },
     });
-    const priceFormat = { type: "custom", formatter: this.print, minMove: this.unit };
-    this.series = this.chart.addSeries(CandlestickSeries, { priceFormat });
+    this.series = this.chart.addSeries(CandlestickSeries, {});
+    this.formatPrices = () => this.series.applyOptions({
+      priceFormat: {
+        type: "custom", formatter: print, minMove: this.unit,
+        // Without it the library divides 1 by the unit, and throws if the quotient is not exact.
+        ...(this.places >= 0 && { base: Number(`1e${this.places}`) }),
+      },
+    });
+    this.formatPrices();
     this.volumes = this.chart.addSeries(HistogramSeries, {
       priceScaleId: "volume", lastValueVisible: false, priceLineVisible: false,
       priceFormat: { type: "custom", formatter: amount, minMove: 1e-7 },
@@ -55,6 +67,22 @@ export class Chart {
     });
     this.paint();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+  }
+
+  // Takes the decimals of a last price. Returns true if they are others than before.
+  setDecimals(lastPrice) {
+    const { places, suffix } = scale(lastPrice);
+    if (this.decimals?.places === places && this.decimals.suffix === suffix) return false;
+    this.decimals = { places, suffix };
+    // Decimal places of a unit. Negative for a unit of ten, a hundred and so on.
+    this.places = places - Number(suffix.slice(1));
+    this.unit = Number(`1e${-this.places}`);
+    return true;
+  }
+
+  // Text of a price in units.
+  print(units) {
+    return price({ ...this.decimals, units });
   }
 
   // Colours of the present scheme.
@@ -78,14 +106,19 @@ export class Chart {
     return this.isLocal ? at - new Date(at * 1000).getTimezoneOffset() * 60 : at;
   }
 
-  // Shows candles of the API.
-  show(candles, isRaw) {
-    const value = (candle, name) => Number(candle[isRaw ? `${name}_raw` : name]);
-    this.candles = candles.filter((candle) => candle.close !== null && (!isRaw || candle.close_raw !== null)).map((candle) => ({
+  // Shows candles of the API, with the decimals of this last price.
+  show(candles, isRaw, lastPrice) {
+    if (lastPrice && this.setDecimals(lastPrice)) this.formatPrices();
+    const text = (candle, name) => candle[isRaw ? `${name}_raw` : name];
+    const made = candles.filter((candle) => text(candle, "close") !== null).map((candle) => ({
       at: Date.parse(candle.time) / 1000,
-      open: value(candle, "open"), high: value(candle, "high"), low: value(candle, "low"), close: value(candle, "close"),
-      volume: Number(candle.base_volume), trades: candle.trade_count,
+      // Drawn by doubles, and printed by exact units.
+      ...Object.fromEntries(PRICES.map((name) => [name, Number(text(candle, name))])),
+      units: PRICES.map((name) => units(text(candle, name), this.places)),
+      volume: Number(candle.base_volume), printed: amount(rounded(candle.base_volume)), trades: candle.trade_count,
     }));
+    // A price too far from the last one cannot be shown beside it. The server leaves out such a candle too.
+    this.candles = made.filter(({ units }) => !units.includes(null));
     this.draw();
   }
 
@@ -134,10 +167,8 @@ export class Chart {
   }
 
   figures(candle) {
-    return [
-      ["open", this.print(candle.open)], ["high", this.print(candle.high)], ["low", this.print(candle.low)],
-      ["close", this.print(candle.close)], ["volume", amount(rounded(candle.volume))], ["trades", count(candle.trades)],
-    ];
+    const prices = PRICES.map((name, place) => [name, this.print(candle.units[place])]);
+    return [...prices, ["volume", candle.printed], ["trades", count(candle.trades)]];
   }
 
   // Texts of the last candles, the newest first, with times in UTC.
@@ -146,9 +177,6 @@ export class Chart {
     return last.map((candle) => [clock(candle.at), ...this.figures(candle).map(([, text]) => text)]);
   }
 }
-
-// Amount with four digits, as the server rounds it.
-const rounded = (value) => (value === 0 ? 0 : Number(value.toPrecision(4)));
 
 // Limit of the API: enough for 7 days of every interval from a quarter of an hour on.
 export const CANDLES_MAX = 7 * 24 * HOUR_S / 900;

@@ -19,7 +19,7 @@ const slider = document.getElementById("slider");
 const readout = document.getElementById("readout");
 const trouble = document.getElementById("trouble");
 const table = document.getElementById("last-candles");
-const { market, price, number } = form.dataset;
+const { market, number } = form.dataset;
 let chart = null;
 // Choices of the candles that the chart shows.
 let shown = null;
@@ -31,6 +31,8 @@ let hasFailed = false;
 // Place of the candle under the pointer, or null.
 let pointed = null;
 
+// Last price that the page shows now, from which the decimals are taken. Empty for a market without one.
+const price = () => document.getElementById("price")?.dataset.price;
 const chosen = (name) => form.elements[name].value;
 const words = ({ time, figures }) => [time, ...figures.flat()].join(" ");
 
@@ -68,7 +70,7 @@ async function load(isWhole) {
 // Puts the chart in the place of the server's drawing, and the choices in the hands of this script.
 function takeOver() {
   box.hidden = false;
-  chart = new Chart(box, price, (place) => {
+  chart = new Chart(box, price(), (place) => {
     pointed = place;
     describe();
   });
@@ -91,7 +93,7 @@ function takeOver() {
 function show(candles) {
   const isAtEnd = slider.value === slider.max && document.activeElement !== slider;
   const at = isAtEnd ? Infinity : (chart.candles[Number(slider.value)]?.at ?? Infinity);
-  chart.show(candles, chosen("trades") === "raw");
+  chart.show(candles, chosen("trades") === "raw", price());
   slider.max = String(Math.max(0, chart.candles.length - 1));
   slider.value = String(Math.max(0, chart.placeOf(at)));
   shown = { interval: chosen("interval"), trades: chosen("trades") };
@@ -179,7 +181,7 @@ function say(text) {
 // Reads the newest candles. While there are none at all, the drawing of the server stays. So it does on a page without a
 // price, and on one of an older version.
 async function update(isWhole) {
-  if (!box || !price || !table || !trouble) return;
+  if (!box || !price() || !table || !trouble) return;
   const interval = chosen("interval");
   try {
     await load(isWhole || hasFailed);

@@ -4,6 +4,9 @@
 // Text of a value that is not known.
 export const NONE = "–";
 
+// Digits of an amount.
+const AMOUNT_DIGITS = 4;
+
 const grouped = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, ",");
 
 // Whole number with a point before its last `places` digits.
@@ -11,6 +14,26 @@ function point(units, places) {
   const digits = String(Math.abs(units)).padStart(places + 1, "0");
   const whole = grouped(digits.slice(0, digits.length - places));
   return (units < 0 ? "−" : "") + whole + (places > 0 ? `.${digits.slice(-places)}` : "");
+}
+
+// Decimal text of the API in units of its decimal `places`, rounded half up as on the server. Null beyond 2^53 - 1 units.
+// Rounding a double would go wrong: 1.0005 is one below a half.
+export function units(text, places) {
+  const [whole, fraction = ""] = text.split(".");
+  const digits = whole + fraction;
+  const end = whole.length + places;
+  const kept = digits.slice(0, Math.max(0, end)).padEnd(end, "0");
+  const rounded = BigInt(kept || "0") + (digits[end] >= "5" ? 1n : 0n);
+  return rounded > BigInt(Number.MAX_SAFE_INTEGER) ? null : Number(rounded);
+}
+
+// Decimal text of an amount, as the feed would send it: with four digits.
+export function rounded(text) {
+  const [whole, fraction = ""] = text.split(".");
+  const first = (whole + fraction).search(/[1-9]/);
+  if (first < 0) return 0;
+  const places = first + AMOUNT_DIGITS - whole.length;
+  return Number(`${units(text, places)}e${-places}`);
 }
 
 // Decimals that all prices of a market have, from its last price as the feed sends it: "0.10630", "1.584e-7".

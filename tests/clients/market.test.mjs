@@ -335,6 +335,24 @@ test("no row with another link comes under the pointer", async () => {
   await close();
 });
 
+test("the decimals follow the last price", async () => {
+  let release;
+  const isDue = new Promise((resolve) => { release = resolve; });
+  const { page, close } = await cached(browser, path(), (html) => html.replace(/data-price="[^"]*"/, 'data-price="1.0000e9"'),
+    laterPages((html) => html, isDue));
+  await page.waitForSelector(CHART);
+  await page.waitForFunction(() => document.querySelector("#last-candles tbody td:nth-child(5)").textContent.endsWith("e9"));
+  release();
+  await eventually(page, async () => {
+    const html = await (await fetch(location.href, { headers: { Accept: "text/html" } })).text();
+    const server = new DOMParser().parseFromString(html, "text/html");
+    const rows = (root) => [...root.querySelectorAll("#last-candles tr")].map((row) => [...row.cells].map((cell) => cell.textContent));
+    return JSON.stringify(rows(server)) === JSON.stringify(rows(document));
+  });
+  assert.doesNotMatch(await page.textContent("#readout"), /e9/);
+  await close();
+});
+
 const otherPages = {
   version: (html) => html.replace(/data-edition="[^"]*"/, 'data-edition="0.0.1 x"'),
   parts: (html) => html.replace("<dd data-live>", "<dd>"),
@@ -357,6 +375,59 @@ for (const [name, change] of Object.entries(otherPages)) {
     await close();
   });
 }
+
+test("candles of every size of price are drawn, and printed as on the server", async () => {
+  const { page, faults, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  const drawn = await page.evaluate(async () => {
+    const { Chart } = await import("/web/chart.js");
+    const box = document.body.appendChild(document.createElement("div"));
+    box.style.height = "200px";
+    const texts = [];
+    for (let exponent = -19; exponent <= 18; exponent += 1) {
+      const digits = exponent < -3 ? 3 : 4;
+      const isPlain = exponent >= -6 && exponent < 9;
+      const plain = exponent < 0 ? `0.${"0".repeat(-exponent - 1)}12345` : "12345".padEnd(exponent + 1, "0").replace(/^(.{1,19})$/, (all) => {
+        const whole = all.slice(0, exponent + 1);
+        return all.length > exponent + 1 ? `${whole}.${all.slice(exponent + 1)}` : whole;
+      });
+      const last = isPlain ? Number(plain).toFixed(Math.max(0, digits - exponent)) : `${(1.2345).toFixed(digits)}e${exponent}`;
+      const chart = new Chart(box, last, () => {});
+      chart.show([0, 1, 2].map((hour) => ({
+        time: `2026-11-30T0${hour}:00:00Z`, open: plain, high: plain, low: plain, close: plain, base_volume: "1.0005000", trade_count: 1,
+      })), false);
+      chart.setLog(exponent % 2 === 0);
+      chart.fit();
+      await new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); });
+      texts.push(chart.texts(1)[0].slice(1, 6));
+      chart.chart.remove();
+    }
+    return texts;
+  });
+  assert.equal(drawn.length, 38);
+  for (const [open, , , , volume] of drawn) {
+    assert.match(open.replaceAll(/[,.]/g, ""), /^0*123(45|4|5)?0*(e-?\d+)?$/);
+    assert.equal(volume, "1.001");
+  }
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("a candle whose price is too far from the last one is left out, and ties are rounded up", async () => {
+  const { page, faults, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  const texts = await page.evaluate(async () => {
+    const { Chart } = await import("/web/chart.js");
+    const candle = (time, price) =>
+      ({ time, open_raw: price, high_raw: price, low_raw: price, close_raw: price, base_volume: "1.0000000", trade_count: 1 });
+    const chart = new Chart(document.body.appendChild(document.createElement("div")), "1.000e-9", () => {});
+    chart.show([candle("2026-11-30T00:00:00Z", "1000000000000"), candle("2026-11-30T01:00:00Z", "0.0000000010005")], true);
+    return chart.texts(9);
+  });
+  assert.deepEqual(texts.map(([time, open]) => [time, open]), [["2026-11-30 01:00", "1.001e-9"]]);
+  assert.deepEqual(faults, []);
+  await close();
+});
 
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });

@@ -16,8 +16,17 @@ test("prices", () => {
   }
 });
 
+test("decimals of the API", () => {
+  assert(golden.decimals.length > 5);
+  for (const { text, places, units } of golden.decimals) assert.equal(numbers.units(text, places), units, `${text} ${places}`);
+});
+
 test("amounts", () => {
-  for (const { feed, text } of golden.amounts) assert.equal(numbers.amount(Number(feed)), text, feed);
+  for (const { stroops, feed, text } of golden.amounts) {
+    assert.equal(numbers.amount(Number(feed)), text, feed);
+    const digits = stroops.padStart(8, "0");
+    assert.equal(numbers.rounded(`${digits.slice(0, -7)}.${digits.slice(-7)}`), Number(feed), stroops);
+  }
 });
 
 for (const [name, print] of [

@@ -292,6 +292,16 @@ mod tests {
     }
 
     #[test]
+    fn decimals_of_the_api_round_as_in_the_golden_file() {
+        for row in rows("decimals") {
+            let places = i32::try_from(row["places"].as_i64().unwrap()).unwrap();
+            let scale = PriceScale { places, exponent: None };
+            let ratio = ratio_of(row["text"].as_str().unwrap()).unwrap();
+            assert_eq!(scale.units(ratio), row["units"].as_i64(), "{row}");
+        }
+    }
+
+    #[test]
     fn whole_numbers_print_as_in_the_golden_file() {
         type Print = fn(i64) -> String;
         let kinds: [(&str, Print); 4] = [
