@@ -429,6 +429,14 @@ test("a candle whose price is too far from the last one is left out, and ties ar
   await close();
 });
 
+test("a length of candles that the page does not offer is an hour", async () => {
+  const { page, faults, close } = await open(browser, `${path()}?interval=1w`);
+  assert(await page.isChecked('input[value="1h"]'));
+  await page.waitForSelector(CHART);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test("without script the server draws the candles, and the form chooses them", async () => {
   const { page, faults, close } = await open(browser, path(), { javaScriptEnabled: false });
   assert(await page.isVisible("svg.candles"));

@@ -20,7 +20,7 @@ pub use asset::asset;
 pub use explain::explain;
 pub use frame::{AuditState, BackfillState, BudgetState, TickerState};
 pub use list::list;
-pub use market::{MarketRequest, market};
+pub use market::{MarketRequest, market, page_interval};
 pub use message::{missing, starting};
 pub use status::{licences, status};
 

@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     db::origin::query_of_window,
-    domain::{
-        candles::Interval, conversions::SaturatingFrom, identity::SpelledAsset, plain_text::stripped,
-        span::Span,
-    },
+    domain::{conversions::SaturatingFrom, identity::SpelledAsset, plain_text::stripped, span::Span},
     http::{methods, origin::origin, requests, state::PublicState},
 };
 use responses::{answer_page, kept, send};
@@ -110,7 +107,7 @@ async fn market(
         if let Some(field) = parameters.text("explain") {
             return explained(request, view, canonical, field, parameters.text("window"), state).await;
         }
-        let interval = parameters.text("interval").and_then(Interval::named).unwrap_or(Interval::Hour);
+        let interval = pages::page_interval(parameters.text("interval").unwrap_or_default());
         let is_raw = parameters.text("trades") == Some("raw");
         let origin = origin(request);
         let key = format!("page/{canonical}?{}&{is_raw}&{origin}", interval.name());

@@ -256,21 +256,31 @@ fn shares(book: i128, pool: i128) -> String {
     format!("{share} % book, {} % pool", 100_i128.saturating_sub(share))
 }
 
+/// Lengths of candles among which a reader of the page chooses, and their labels. There is no week: a page without
+/// script has candles of 7 days.
+const INTERVALS: [(Interval, &str); 6] = [
+    (Interval::Minute, "1 m"),
+    (Interval::FiveMinutes, "5 m"),
+    (Interval::Quarter, "15 m"),
+    (Interval::Hour, "1 h"),
+    (Interval::FourHours, "4 h"),
+    (Interval::Day, "1 d"),
+];
+
+/// Length of a candle that an address names, or an hour if the page does not offer it.
+#[must_use]
+pub fn page_interval(name: &str) -> Interval {
+    let offered = INTERVALS.into_iter().find(|(interval, _)| interval.name() == name);
+    offered.map_or(Interval::Hour, |(interval, _)| interval)
+}
+
 fn intervals(chosen: Interval) -> Vec<Choice> {
-    let all = [
-        (Interval::Minute, "1 m"),
-        (Interval::FiveMinutes, "5 m"),
-        (Interval::Quarter, "15 m"),
-        (Interval::Hour, "1 h"),
-        (Interval::FourHours, "4 h"),
-        (Interval::Day, "1 d"),
-    ];
     let choice = |(interval, label): (Interval, _)| Choice {
         name: interval.name(),
         label,
         is_chosen: interval == chosen,
     };
-    all.into_iter().map(choice).collect()
+    INTERVALS.into_iter().map(choice).collect()
 }
 
 /// The last trades, the newest first.
