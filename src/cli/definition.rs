@@ -154,9 +154,11 @@ fn horizon_sim() -> Command {
         "horizon-sim",
         "Run the simulated Horizon alone, with TOML files under /_toml, and its ledgers as a data lake under /lake and as \
          RPC under /rpc",
-        "stellar-ticker horizon-sim --bind 127.0.0.1:8001 --seed 7\n  \
-         stellar-ticker serve --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml \
-         --horizon-requests-per-hour 0",
+        "stellar-ticker horizon-sim --network Simulation --bind 127.0.0.1:8001 --seed 7\n  \
+         env -u DATABASE_URL -u DB_URL -u DATABASE_URL_FILE -u DB_URL_FILE \
+         stellar-ticker serve --network Simulation --data-dir /tmp/simulated-ticker \
+         --horizon-url http://127.0.0.1:8001 --toml-gateway http://127.0.0.1:8001/_toml --horizon-requests-per-hour 0\n\n\
+         Its trades are invented. The network name, the data directory and env -u keep them out of a real database",
     );
     simulated.args(HORIZON_SIM_SETTINGS.iter().chain(SIMULATION_SETTINGS).map(argument))
 }
