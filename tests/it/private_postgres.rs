@@ -209,10 +209,10 @@ fn stops_a_server_that_outlived_its_daemon_and_starts_its_own() {
 fn refuses_data_of_another_major_version() {
     let dir = open_tempdir();
     fs::create_dir(dir.path().join("pg")).unwrap();
-    fs::write(dir.path().join("pg/PG_VERSION"), "9\n").unwrap();
+    fs::write(dir.path().join("pg/PG_VERSION"), "99\n").unwrap();
     let refused = PrivatePostgres::start(dir.path(), test_options(), DEADLINE).unwrap_err();
     assert!(
-        matches!(&refused, PrivatePostgresError::OtherMajorVersion { found, .. } if found == "9"),
+        matches!(&refused, PrivatePostgresError::OtherMajorVersion { found, .. } if found == "99"),
         "{refused}"
     );
     assert!(!refused.is_transient());

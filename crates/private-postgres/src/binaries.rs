@@ -16,6 +16,8 @@ const VERSIONED: [(&str, &str, &str); 4] = [
     ("/opt/homebrew/opt", "postgresql@", "bin"),
     ("/usr/local/opt", "postgresql@", "bin"),
 ];
+/// Oldest major version that the daemon supports. `tests/script.rs` compares it with the daemon's own check.
+const MAJOR_MIN: u32 = 15;
 /// Depth of the search for a directory `bin` below `<data>/pg-dist`.
 const DIST_DEPTH: usize = 5;
 
@@ -28,31 +30,50 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Returns the first server found. If a cluster exists, returns the first server of its major version.
+    /// Returns the first server found that the daemon supports. If a cluster exists, returns the first server of its
+    /// major version.
     pub(super) fn find(
         explicit: Option<&Path>,
         data_dir: &Path,
         wanted_major: Option<&str>,
     ) -> Result<Self, PrivatePostgresError> {
+        let cluster = || data_dir.join("pg");
+        if let Some(found) = wanted_major.filter(|major| !is_supported(major)) {
+            return Err(PrivatePostgresError::OldCluster {
+                cluster: cluster(),
+                found: found.to_owned(),
+                wanted: MAJOR_MIN,
+            });
+        }
+        let dirs = explicit.map_or_else(|| candidates(data_dir), |dir| vec![dir.to_owned()]);
+        let installed = match Self::first(&dirs, wanted_major) {
+            Ok(found) => return Ok(found),
+            Err(installed) => installed,
+        };
+        match wanted_major {
+            Some(wanted) if !installed.is_empty() => Err(PrivatePostgresError::OtherMajorVersion {
+                cluster: cluster(),
+                found: wanted.to_owned(),
+                installed: installed.join(", "),
+            }),
+            _ => Err(PrivatePostgresError::NotFound(how_to_install(explicit, data_dir, &installed))),
+        }
+    }
+
+    /// Returns the first suitable server of these directories, or the major versions of all that were found.
+    fn first(dirs: &[PathBuf], wanted_major: Option<&str>) -> Result<Self, Vec<String>> {
         let mut installed = Vec::new();
-        for dir in explicit.map_or_else(|| candidates(data_dir), |dir| vec![dir.to_owned()]) {
-            let Some(found) = Self::in_dir(&dir) else { continue };
-            if wanted_major.is_none_or(|wanted| wanted == found.major) {
+        for found in dirs.iter().filter_map(|dir| Self::in_dir(dir)) {
+            let is_suitable =
+                wanted_major.map_or_else(|| is_supported(&found.major), |wanted| wanted == found.major);
+            if is_suitable {
                 return Ok(found);
             }
-            installed.push(found.major);
-        }
-        match wanted_major {
-            Some(wanted) if !installed.is_empty() => {
-                installed.dedup();
-                Err(PrivatePostgresError::OtherMajorVersion {
-                    cluster: data_dir.join("pg"),
-                    found: wanted.to_owned(),
-                    installed: installed.join(", "),
-                })
+            if !installed.contains(&found.major) {
+                installed.push(found.major);
             }
-            _ => Err(PrivatePostgresError::NotFound(how_to_install(explicit, data_dir))),
         }
+        Err(installed)
     }
 
     fn in_dir(dir: &Path) -> Option<Self> {
@@ -87,6 +108,11 @@ fn major_of(version: &str) -> Option<String> {
     let number = version.split_once("(PostgreSQL) ")?.1;
     let major: String = number.chars().take_while(char::is_ascii_digit).collect();
     (!major.is_empty()).then_some(major)
+}
+
+/// Returns true if the daemon supports this major version, such as `15`. Clusters before 10 have two numbers (`9.6`).
+fn is_supported(major: &str) -> bool {
+    major.parse().is_ok_and(|major: u32| major >= MAJOR_MIN)
 }
 
 /// Returns every directory that may hold a server, the best first.
@@ -144,17 +170,28 @@ fn bin_below(dir: &Path, depth: usize) -> Vec<PathBuf> {
     found
 }
 
-fn how_to_install(explicit: Option<&Path>, data_dir: &Path) -> String {
+/// `too_old` are major versions of the servers that were found.
+fn how_to_install(explicit: Option<&Path>, data_dir: &Path, too_old: &[String]) -> String {
+    let too_old = too_old.join(", ");
     if let Some(dir) = explicit {
+        let dir = dir.display();
+        if too_old.is_empty() {
+            return format!(
+                "no PostgreSQL server in {dir} (TICKER_PG_BIN_DIR): it must hold postgres and initdb"
+            );
+        }
         return format!(
-            "no PostgreSQL server in {} (TICKER_PG_BIN_DIR): it must hold postgres and initdb",
-            dir.display()
+            "PostgreSQL {too_old} in {dir} (TICKER_PG_BIN_DIR) is too old: this program needs {MAJOR_MIN} or later"
         );
     }
+    let problem = if too_old.is_empty() {
+        "no PostgreSQL server is installed to start a private one".to_owned()
+    } else {
+        format!("the installed PostgreSQL {too_old} is too old: a private one needs {MAJOR_MIN} or later")
+    };
     let dist = data_dir.join("pg-dist");
     format!(
-        "no DATABASE_URL was given and no PostgreSQL server is installed to start a private one. \
-         Give --database-url, or install a server:\n\
+        "no DATABASE_URL was given and {problem}. Give --database-url, or install a server:\n\
          \x20 Debian, Ubuntu: apt-get install postgresql\n\
          \x20 Fedora:         dnf install postgresql-server\n\
          \x20 macOS:          brew install postgresql@17\n\
@@ -219,10 +256,46 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_the_daemon_does_not_support_counts_as_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        fake_server(dir.path(), "14.9");
+        let text = Binaries::find(Some(dir.path()), dir.path(), None).unwrap_err().to_string();
+        assert!(text.contains("PostgreSQL 14 in ") && text.contains("needs 15 or later"), "{text}");
+        let text = how_to_install(None, dir.path(), &["14".to_owned(), "13".to_owned()]);
+        assert!(text.contains("the installed PostgreSQL 14, 13 is too old"), "{text}");
+        assert!(text.contains("apt-get install postgresql"), "{text}");
+    }
+
+    #[test]
+    fn an_old_server_is_passed_over_for_a_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = ["old", "none", "new", "newer"].map(|name| dir.path().join(name));
+        for (dir, version) in [(&dirs[0], "14.9"), (&dirs[2], "17.2"), (&dirs[3], "18.0")] {
+            fake_server(dir, version);
+        }
+        assert_eq!(Binaries::first(&dirs, None).unwrap().major, "17");
+        assert_eq!(Binaries::first(&dirs, Some("18")).unwrap().major, "18");
+        assert_eq!(Binaries::first(&dirs, Some("16")).unwrap_err(), ["14", "17", "18"]);
+        assert_eq!(Binaries::first(&dirs[..2], None).unwrap_err(), ["14"]);
+    }
+
+    /// A start with an old server made a cluster, and refused it afterwards.
+    #[test]
+    fn a_cluster_of_an_unsupported_version_is_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        fake_server(dir.path(), "14.9");
+        for major in ["14", "9.6"] {
+            let text = Binaries::find(Some(dir.path()), dir.path(), Some(major)).unwrap_err().to_string();
+            assert!(text.contains(&format!("PostgreSQL {major}, and this program needs 15")), "{text}");
+            assert!(text.contains("move the directory away"), "{text}");
+        }
+    }
+
+    #[test]
     fn says_how_to_install_a_server_if_none_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let error = Binaries::find(Some(dir.path()), dir.path(), None).unwrap_err();
         assert!(matches!(&error, PrivatePostgresError::NotFound(text) if text.contains("TICKER_PG_BIN_DIR")));
-        assert!(how_to_install(None, dir.path()).contains("apt-get install postgresql"));
+        assert!(how_to_install(None, dir.path(), &[]).contains("apt-get install postgresql"));
     }
 }

@@ -29,6 +29,18 @@ pub enum PrivatePostgresError {
         /// Major versions of the servers found, separated by commas.
         installed: String,
     },
+    /// A cluster of a major version that the daemon does not support, so that no daemon stored anything in it.
+    #[error(
+        "the data in {cluster} are of PostgreSQL {found}, and this program needs {wanted} or later: move the directory away (nothing was stored in it), and install PostgreSQL {wanted} or later"
+    )]
+    OldCluster {
+        /// The cluster's directory.
+        cluster: PathBuf,
+        /// Major version in its `PG_VERSION`.
+        found: String,
+        /// Oldest supported major version.
+        wanted: u32,
+    },
     /// The cluster belongs to another user than the one that would run the server.
     #[error(
         "{path} belongs to {owner}, but the program runs as {user}: it was probably started as another user before (as root, the server runs as an unprivileged one). Run it as that user again, give {path} to {user} (chown -R), or choose another data directory"
