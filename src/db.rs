@@ -48,6 +48,7 @@ mod tls;
 pub mod toml_files;
 pub mod trades;
 mod unproven;
+mod unreachable;
 
 pub use error::DbError;
 pub use pool::{Database, DatabaseSettings, PoolUse};

@@ -25,7 +25,10 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
-use super::targets::{Address, Target, shown_host, targets};
+use super::{
+    targets::{Address, Target, targets},
+    unreachable::Unreachable,
+};
 use crate::{
     connection_string::is_plain,
     outbound::{Resolver, dial},
@@ -103,9 +106,7 @@ impl Attempt {
                 Ok(Err(error)) => failure = error,
                 Err(_) => {
                     passed_over.was_silent(host.index);
-                    let text =
-                        format!("no connection to {} within {} s", host.address, host_timeout.as_secs_f32());
-                    failure = self.failed(io::Error::new(io::ErrorKind::TimedOut, text)).await;
+                    failure = self.failed(Unreachable::silent(&host.address, host_timeout)).await;
                 }
             }
         }
@@ -121,17 +122,11 @@ impl Attempt {
                     config.ssl_mode(SslMode::Disable);
                     self.session(&config, stream, NoTls, "").await
                 }
-                Err(error) => {
-                    let text = format!("{}: {error}", path.display());
-                    Err(self.failed(io::Error::new(error.kind(), text)).await)
-                }
+                Err(error) => Err(self.failed(Unreachable::failed(&host.address, &error)).await),
             },
             Address::Host { dialled, name, port } => match self.dial(dialled, *port).await {
                 Ok(stream) => self.session(&self.config, stream, self.tls.clone(), name).await,
-                Err(error) => {
-                    let text = format!("{}: {error}", shown_host(dialled));
-                    Err(self.failed(io::Error::new(error.kind(), text)).await)
-                }
+                Err(error) => Err(self.failed(Unreachable::failed(&host.address, &error)).await),
             },
         }
     }

@@ -1,8 +1,14 @@
 //! Errors of database calls.
 
+use std::io;
+
 use tokio_postgres::error::SqlState;
 
+use super::unreachable::Unreachable;
 use crate::connection_string::ConnectionStringError;
+
+/// Text of tokio-postgres for a server that refuses TLS.
+const NO_TLS: &str = "server does not support TLS";
 
 /// Error of a database call. No text contains a password.
 #[derive(Debug, thiserror::Error)]
@@ -10,8 +16,8 @@ pub enum DbError {
     /// The connection string or a certificate file is invalid.
     #[error("the database url cannot be used: {0}")]
     Settings(String),
-    /// The pool had no connection in time, or connecting failed.
-    #[error("no database connection: {0}")]
+    /// The pool had no connection in time, or connecting failed. The text says which.
+    #[error("{0}")]
     Pool(String),
     /// No answer within the caller's limit, which is longer than the server's own limits.
     #[error("the database does not answer: no response for {} s", .0.as_secs_f32())]
@@ -130,6 +136,22 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     )
 }
 
+/// Returns the text of a failed attempt to connect.
+fn describe_connecting(error: &tokio_postgres::Error) -> String {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let inner = source.and_then(io::Error::get_ref);
+    if let Some(unreachable) = inner.and_then(|inner| inner.downcast_ref::<Unreachable>()) {
+        return unreachable.to_string();
+    }
+    let text = format!("no database connection: {}", describe(error));
+    if text.ends_with(NO_TLS) {
+        return format!(
+            "{text} (set `ssl = on` in postgresql.conf, or sslmode=disable in the connection string)"
+        );
+    }
+    text
+}
+
 impl DbError {
     /// Returns true if the same call may succeed later. A refused log-in counts as transient: once the daemon runs, it
     /// means that an operator is changing the password. At start `is_final_at_start` decides.
@@ -215,8 +237,8 @@ impl From<deadpool_postgres::PoolError> for DbError {
             deadpool_postgres::PoolError::Backend(error) if is_refusal(&error) => {
                 Self::Refused(describe(&error))
             }
-            deadpool_postgres::PoolError::Backend(error) => Self::Pool(describe(&error)),
-            other => Self::Pool(other.to_string()),
+            deadpool_postgres::PoolError::Backend(error) => Self::Pool(describe_connecting(&error)),
+            other => Self::Pool(format!("no database connection: {other}")),
         }
     }
 }

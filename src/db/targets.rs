@@ -1,6 +1,6 @@
 //! Hosts of a connection string, in the order in which they are tried. Pure, except for the shuffle.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::Ipv6Addr, path::PathBuf};
 
 use rand::seq::SliceRandom;
 use tokio_postgres::{
@@ -40,13 +40,16 @@ impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(formatter, "{}", path.display()),
+            Self::Host { dialled, port, .. } if dialled.parse::<Ipv6Addr>().is_ok() => {
+                write!(formatter, "[{dialled}]:{port}")
+            }
             Self::Host { dialled, port, .. } => write!(formatter, "{}:{port}", shown_host(dialled)),
         }
     }
 }
 
 /// Returns a host for a message. One that may hold a part of a password is hidden.
-pub(super) fn shown_host(host: &str) -> &str {
+fn shown_host(host: &str) -> &str {
     if is_plain(host) { host } else { "***" }
 }
 

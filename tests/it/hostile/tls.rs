@@ -70,7 +70,11 @@ fn only_the_right_authority_and_name_are_taken() {
             url("127.0.0.1", port, &format!("sslmode=verify-ca&sslrootcert={ca}")),
             "not valid for name",
         ),
-        ("a server without TLS", url("localhost", plain.port, &full(&ca)), "server does not support TLS"),
+        (
+            "a server without TLS",
+            url("localhost", plain.port, &full(&ca)),
+            "server does not support TLS (set `ssl = on`",
+        ),
         ("no TLS where it must be", url("localhost", port, "sslmode=disable"), "no encryption"),
     ] {
         let (code, log) = migrate(&url, &[]);
