@@ -1,8 +1,8 @@
 -- Least-privilege roles for the ticker. Run once, as a superuser, in the ticker's database, before the first `migrate`:
 --
---     createdb --encoding=UTF8 --template=template0 --locale=C ticker
---     psql -d ticker -f deploy/roles.sql
---     psql -d ticker    (then \password ticker_migrate and \password ticker_rw)
+--     sudo -u postgres createdb --encoding=UTF8 --template=template0 --locale=C ticker
+--     sudo -u postgres psql -d ticker < deploy/roles.sql
+--     sudo -u postgres psql -d ticker    (then \password ticker_migrate and \password ticker_rw)
 --     DATABASE_URL_FILE=/run/secrets/migrate-url stellar-ticker migrate    (postgres://ticker_migrate:…@db/ticker)
 --     DATABASE_URL_FILE=/run/secrets/database-url stellar-ticker serve     (postgres://ticker_rw:…@db/ticker)
 --
@@ -12,8 +12,8 @@
 --                 functions that run as their owner. It cannot change the schema otherwise.
 -- ticker_ro       for people, dashboards and backups (pg_dump): reads, at most 30 s a statement.
 --
--- Running this file again changes nothing. If the tables already belong to one role, first run
--- REASSIGN OWNED BY that_role TO ticker_migrate, then this file.
+-- Running this file again changes nothing. If the tables already belong to one role: run this file, then
+-- `REASSIGN OWNED BY that_role TO ticker_migrate`, then this file again.
 
 DO $$
 DECLARE

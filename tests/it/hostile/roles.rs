@@ -14,17 +14,56 @@ use crate::support::{
 
 const ROLES: &str = include_str!("../../../deploy/roles.sql");
 
-/// A new database with the roles in it: how each connects.
-async fn with_roles() -> impl Fn(&str) -> String {
+/// A new database: its name, and how the superuser connects.
+async fn new_database() -> (String, String) {
     let database = fresh_database().await;
     let name = database.rsplit_once("dbname=").unwrap().1.to_owned();
     let superuser = superuser().replace("dbname=postgres", &format!("dbname={name}"));
+    (name, superuser)
+}
+
+/// Runs the file, these statements, and the file again, which changes nothing by itself.
+async fn make_roles(superuser: &str, between: &str) {
     // Roles belong to the whole server, and two tests at once would create the same ones.
     static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _turn = ONE_AT_A_TIME.lock().await;
-    execute(&superuser, ROLES).await;
-    execute(&superuser, ROLES).await; // a second time changes nothing
+    for statements in [ROLES, between, ROLES] {
+        execute(superuser, statements).await;
+    }
+}
+
+/// A new database with the roles in it: how each connects.
+async fn with_roles() -> impl Fn(&str) -> String {
+    let (_, superuser) = new_database().await;
+    make_roles(&superuser, "SELECT 1").await;
     move |role: &str| superuser.replace("user=postgres", &format!("user={role}"))
+}
+
+/// By the steps at the head of the file. `that_role` owns the database and made the tables.
+#[test]
+fn a_database_of_one_role_is_given_to_three_by_the_written_steps() {
+    let sim = network(513, FaultPlan::none());
+    block_on(async {
+        let (name, superuser) = new_database().await;
+        let url = |role: &str| superuser.replace("user=postgres", &format!("user={role}"));
+        let single = format!("single_{name}");
+        execute(&superuser, &format!("CREATE ROLE {single} LOGIN; ALTER DATABASE {name} OWNER TO {single}"))
+            .await;
+        assert_eq!(run(&["migrate", "--database-url", &url(&single)]).0, 0);
+        let head = ROLES.lines().map_while(|line| line.strip_prefix("--")).collect::<Vec<_>>().join("");
+        let (_, steps) =
+            head.split_once("If the tables already belong to one role: run this file, then ").unwrap();
+        let (reassign, rest) = steps.split_once(", then ").unwrap();
+        assert!(rest.starts_with("this file again"), "{rest}");
+        make_roles(&superuser, &reassign.trim_matches('`').replace("that_role", &single)).await;
+        let owner = recomputation::connect(&url("ticker_migrate")).await;
+        let of_the_old_role = format!(
+            "SELECT count(*) FROM pg_class WHERE relowner = '{single}'::regrole AND relkind IN ('r', 'p')"
+        );
+        assert_eq!(number(&owner, &of_the_old_role).await, 0);
+        let _daemon = Daemon::serve(&sim.url(), &url("ticker_rw"), PASSPHRASE, &[]);
+        wait_for_trades(&owner, 50).await;
+    });
 }
 
 #[test]
