@@ -7,6 +7,7 @@
 mod definition;
 mod inspection;
 mod parts;
+mod relevant;
 mod validation;
 
 use std::ffi::OsString;

@@ -8,11 +8,11 @@ use clap_complete::Shell;
 
 use super::{
     inspection,
-    parts::{JSON, argument, command, demo_argument, every_group, settings},
-    validation,
+    parts::{JSON, argument, command, demo_argument, settings},
+    relevant, validation,
 };
 use crate::config::{
-    AUDIT_SETTINGS, Group, HORIZON_SIM_SETTINGS, InDemo, LEDGER_SETTINGS, SETTINGS, SIMULATION_SETTINGS,
+    AUDIT_SETTINGS, HORIZON_SIM_SETTINGS, InDemo, LEDGER_SETTINGS, SETTINGS, SIMULATION_SETTINGS,
 };
 
 pub(super) const OUT_FILE: &str = "out-file";
@@ -41,7 +41,7 @@ pub fn definition() -> Command {
                 "Run the whole daemon. With no database it starts a private PostgreSQL of its own",
                 &format!("{SERVE_EXAMPLE}\n\n{EXIT_CODES}"),
             ),
-            every_group,
+            relevant::all,
         ))
         .subcommand(demo())
         .subcommand(horizon_sim())
@@ -51,7 +51,7 @@ pub fn definition() -> Command {
                 "Bring the schema of the database up to date",
                 "stellar-ticker migrate --database-url postgres://ticker:PASSWORD@localhost/ticker",
             ),
-            |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
+            relevant::database,
         ))
         .subcommand(start_over())
         .subcommand(ingest())
@@ -69,7 +69,7 @@ pub fn definition() -> Command {
                 "Exit 0 if the daemon that listens on --bind reports that it is alive",
                 "stellar-ticker healthcheck --bind 127.0.0.1:8080",
             ),
-            |group| matches!(group, Group::Configuration | Group::Listeners | Group::Logging),
+            relevant::healthcheck,
         ))
         .subcommand(
             command(
@@ -112,12 +112,7 @@ fn audit() -> Command {
              stellar-ticker audit --url http://ticker.example:8000 --database-url postgres://ticker:PASSWORD@db/ticker\n\n\
              Exit codes: 0 all agree; 1 something differs; 64 usage; 69 the daemon or PostgreSQL does not answer",
         ),
-        |group| {
-            matches!(
-                group,
-                Group::Configuration | Group::Database | Group::Listeners | Group::Storage | Group::Logging
-            )
-        },
+        relevant::audit,
     );
     audit.args(AUDIT_SETTINGS.iter().map(argument))
 }
@@ -132,7 +127,7 @@ fn doctor() -> Command {
              stellar-ticker doctor --json --config /etc/stellar-ticker.toml\n\n\
              Exit codes: 0 nothing to do; 1 warnings only; 2 at least one failure; 64 usage",
         ),
-        every_group,
+        relevant::all,
     )
     .arg(Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Print one JSON object"))
 }
@@ -171,7 +166,7 @@ fn start_over() -> Command {
              after a reset of the network, as on testnet each quarter. Refused while a daemon leads",
             "stellar-ticker start-over --yes --database-url postgres://ticker:PASSWORD@localhost/ticker",
         ),
-        |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
+        relevant::database,
     );
     start_over.arg(
         Arg::new("yes")
@@ -183,13 +178,13 @@ fn start_over() -> Command {
 }
 
 fn ingest() -> Command {
-    let task = |name, about, example| {
-        settings(command(name, about, example), |group| !matches!(group, Group::Listeners | Group::Schedules))
-    };
-    let trades = task(
-        "trades",
-        "Fill history once, the newest first; with --stream continue with new trades",
-        "stellar-ticker ingest trades --num-hours 24",
+    let trades = settings(
+        command(
+            "trades",
+            "Fill history once, the newest first; with --stream continue with new trades",
+            "stellar-ticker ingest trades --num-hours 24",
+        ),
+        relevant::trades,
     )
     .arg(
         Arg::new(NUM_HOURS)
@@ -208,16 +203,22 @@ fn ingest() -> Command {
     command("ingest", "Do one task of the daemon once, then exit", "stellar-ticker ingest assets")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(task(
-            "assets",
-            "Look up all assets and the files of their issuers once",
-            "stellar-ticker ingest assets",
+        .subcommand(settings(
+            command(
+                "assets",
+                "Look up all assets and the files of their issuers once",
+                "stellar-ticker ingest assets",
+            ),
+            relevant::assets,
         ))
         .subcommand(trades)
-        .subcommand(task(
-            "orderbooks",
-            "Read the order book of every market once",
-            "stellar-ticker ingest orderbooks",
+        .subcommand(settings(
+            command(
+                "orderbooks",
+                "Read the order book of every market once",
+                "stellar-ticker ingest orderbooks",
+            ),
+            relevant::orderbooks,
         ))
 }
 
@@ -228,7 +229,7 @@ fn clean() -> Command {
             "Drop the daily partitions of trades that are older than --keep-days",
             "stellar-ticker clean trades --keep-days 8",
         ),
-        |group| matches!(group, Group::Configuration | Group::Database | Group::Storage | Group::Logging),
+        relevant::cleaning,
     );
     let keep_days = Arg::new(KEEP_DAYS)
         .long(KEEP_DAYS)
@@ -252,8 +253,7 @@ fn generate() -> Command {
         .value_parser(value_parser!(PathBuf))
         .help("File to write; an existing one is replaced once the new one is whole");
     let one = |name, about, example| {
-        let listed = |group| !matches!(group, Group::Listeners | Group::Schedules);
-        settings(command(name, about, example), listed).arg(out_file.clone())
+        settings(command(name, about, example), relevant::stored_data).arg(out_file.clone())
     };
     command("generate", "Write one file, then exit", "stellar-ticker generate market-data -o markets.json")
         .subcommand_required(true)
@@ -288,8 +288,8 @@ fn config() -> Command {
     )
     .subcommand_required(true)
     .arg_required_else_help(true)
-    .subcommand(settings(check, every_group))
-    .subcommand(settings(show, every_group))
+    .subcommand(settings(check, relevant::all))
+    .subcommand(settings(show, relevant::all))
 }
 
 fn ledger() -> Command {
@@ -317,8 +317,65 @@ fn ledger() -> Command {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    /// The help of a command such as `ingest assets`.
+    fn help(path: &str) -> String {
+        let mut command = definition();
+        for name in path.split(' ') {
+            command = command.find_subcommand(name).unwrap().clone();
+        }
+        command.render_long_help().to_string()
+    }
+
     #[test]
     fn clap_finds_no_contradiction() {
-        super::definition().debug_assert();
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_command_lists_only_the_settings_that_matter_to_it() {
+        for (path, listed, left_out) in [
+            (
+                "ingest assets",
+                "data-dir horizon-url toml-gateway network",
+                "publish-interval usd-anchors lake-url output-dir",
+            ),
+            ("ingest orderbooks", "horizon-requests-per-hour", "toml-gateway stale-after trace-messages"),
+            (
+                "ingest trades",
+                "lake-url backfill-hours live-from",
+                "publish-interval output-dir toml-gateway",
+            ),
+            (
+                "generate asset-data",
+                "database-url network ca-file",
+                "horizon-url lake-url toml-gateway backfill-hours",
+            ),
+            ("healthcheck", "bind config", "nginx connections-per-address trace-messages admin-bind"),
+            ("migrate", "database-direct-url data-dir", "retention-days output-dir network"),
+            ("clean trades", "retention-days horizon-url", "output-dir backfill-hours"),
+            ("audit", "bind admin-bind database-url", "nginx backfill-hours"),
+            ("actors", "admin-bind", "nginx data-dir"),
+            ("validate", "ca-file", "bind database-url"),
+            ("serve", "usd-anchors nginx lake-url", "none"),
+        ] {
+            let help = help(path);
+            let lists = |name: &str| help.contains(&format!("--{name} <"));
+            for name in listed.split(' ') {
+                assert!(lists(name), "{path} lacks --{name}: {help}");
+            }
+            for name in left_out.split(' ') {
+                assert!(!lists(name), "{path} lists --{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_that_the_help_leaves_out_is_accepted() {
+        for command in ["migrate", "healthcheck"] {
+            let arguments = ["stellar-ticker", command, "--nginx", "x", "--lake-url", "file:///x"];
+            definition().try_get_matches_from(arguments).unwrap();
+        }
     }
 }

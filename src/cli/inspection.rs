@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::parts::{JSON, command, settings};
-use crate::config::Group;
+use super::relevant;
 
 /// Question to the running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ fn explain() -> Command {
 
 /// A command that asks the daemon. Its help lists only the settings that say where the daemon is.
 fn inspecting(name: &'static str, about: &'static str, example: &str) -> Command {
-    settings(command(name, about, example), |group| matches!(group, Group::Configuration | Group::Listeners))
+    settings(command(name, about, example), relevant::listeners)
 }
 
 /// Reads the question of a command by its name; none for other commands.

@@ -2,24 +2,19 @@
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use crate::config::{Group, Kind, SETTINGS, Setting};
+use crate::config::{Kind, SETTINGS, Setting};
 
 /// Flag that prints JSON.
 pub(super) const JSON: &str = "json";
-
-/// Lists all settings in the help.
-pub(super) const fn every_group(_: Group) -> bool {
-    true
-}
 
 /// A command with an example below its help.
 pub(super) fn command(name: &'static str, about: &'static str, example: &str) -> Command {
     Command::new(name).about(about).after_help(format!("Example:\n  {example}"))
 }
 
-/// Adds all settings. The help lists only groups that `listed` accepts.
-pub(super) fn settings(command: Command, listed: impl Fn(Group) -> bool) -> Command {
-    command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.group))))
+/// Adds all settings. The help lists only those whose name `listed` accepts.
+pub(super) fn settings(command: Command, listed: impl Fn(&str) -> bool) -> Command {
+    command.args(SETTINGS.iter().map(|setting| argument(setting).hide(!listed(setting.name))))
 }
 
 /// Flag of a setting in `demo`, which ignores some variables and has defaults of its own.

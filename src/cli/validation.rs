@@ -3,7 +3,8 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser};
 
 use super::parts::{JSON, command, settings};
-use crate::config::{self, ConfigError, Group};
+use super::relevant;
+use crate::config::{self, ConfigError};
 
 /// Families of formats, as `--format` names them.
 const FAMILIES: [&str; 6] = ["own", "ccxt", "coingecko", "coinmarketcap", "udf", "horizon"];
@@ -28,8 +29,7 @@ pub(super) fn definition() -> Command {
     let examples = "stellar-ticker validate http://127.0.0.1:8080\n  \
                     stellar-ticker validate https://ticker.example --format coingecko\n\n\
                     Exit codes: 0 all is well; 1 a difference; 64 usage; 69 the server does not answer, or has published nothing yet; 78 a refused setting or URL";
-    let listed = |group| matches!(group, Group::Configuration);
-    settings(command("validate", about, examples), listed)
+    settings(command("validate", about, examples), relevant::validate)
         .arg(
             Arg::new(URL)
                 .value_name("URL")

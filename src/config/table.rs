@@ -147,7 +147,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "rpc-url",
         env: &["TICKER_RPC_URL"],
         value_name: "URL",
-        help: "Stellar RPC whose getLedgers gives ledger metadata",
+        help: "Stellar RPC that returns ledger metadata from getLedgers",
         allowed: HTTP_BASE,
         in_demo: InDemo::FlagOnly,
         ..UPSTREAM
