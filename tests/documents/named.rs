@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{document, prose, sources};
 
 /// Words that begin a command or a setting, not a text of the log.
-const NO_TEXTS: [&str; 17] = [
+const NO_TEXTS: [&str; 18] = [
     "ALTER",
     "CREATE",
     "DELETE",
@@ -18,6 +18,7 @@ const NO_TEXTS: [&str; 17] = [
     "curl",
     "job_name:",
     "ls",
+    "mv",
     "promtool",
     "psql",
     "ss",
