@@ -7,15 +7,16 @@ mod answers;
 mod fields;
 mod limits;
 mod market_data;
-mod nesting;
 mod output;
 mod plan;
 mod prepared;
+mod punctuation;
 mod render;
 mod request;
 mod rows;
 mod schema;
 mod template;
+mod variables;
 
 #[cfg(test)]
 pub(super) use schema::tests::schema_fields;

@@ -8,7 +8,7 @@ use async_graphql::{
     parser::types::{ExecutableDocument, Field, Selection, SelectionSet},
 };
 
-use super::{market_data::FIRST_DEFAULT, nesting, output::ANSWER_BYTES_MAX, plan::List};
+use super::{market_data::FIRST_DEFAULT, output::ANSWER_BYTES_MAX, plan::List, punctuation};
 use crate::domain::{
     conversions::SaturatingFrom,
     market_snapshot::{MarketSnapshot, PairCodes},
@@ -90,9 +90,17 @@ pub(super) struct Cost {
     introspection_lists: u32,
 }
 
-/// Checks the nesting of brackets. The parser is recursive, so deep nesting would overflow its stack.
-pub(super) fn check_nesting(text: &str) -> Result<(), LimitError> {
-    if nesting::depth(text) > NESTING_MAX { Err(LimitError::Nesting) } else { Ok(()) }
+/// Checks a document before it is parsed. The parser is recursive, so deep nesting would overflow its stack, and it
+/// takes up to 1 KiB for each directive.
+pub(super) fn check_text(text: &str) -> Result<(), LimitError> {
+    let counted = punctuation::count(text);
+    if counted.depth > NESTING_MAX {
+        Err(LimitError::Nesting)
+    } else if u32::saturating_from(counted.directives) > DIRECTIVES_MAX {
+        Err(LimitError::Directives)
+    } else {
+        Ok(())
+    }
 }
 
 /// Counts the cost of a document on this snapshot.
@@ -303,7 +311,7 @@ mod tests {
     use serde_json::json;
 
     fn cost_with(query: &str, variables: serde_json::Value) -> Result<Cost, LimitError> {
-        check_nesting(query)?;
+        check_text(query)?;
         check(&parse_query(query).unwrap(), &Variables::from_json(variables), &MarketSnapshot::default())
     }
 
@@ -481,7 +489,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_causes_a_panic(text in "[\\PC\\n\"#{}()\\[\\]\\\\]{0,200}") {
-            if check_nesting(&text).is_ok() && let Ok(document) = parse_query(&text) {
+            if check_text(&text).is_ok() && let Ok(document) = parse_query(&text) {
                 let _ = check(&document, &Variables::default(), &MarketSnapshot::default());
             }
         }

@@ -1,5 +1,7 @@
 //! Rows of the root fields `trades` and `candles`, out of the trades of the last 7 days. Prices are quote per base.
 
+use std::cmp::Reverse;
+
 use crate::domain::{
     asset::Asset,
     candles::Interval,
@@ -52,30 +54,73 @@ pub(super) fn newest(
     let wanted = market.map(|market| id_of(snapshot, market));
     let oldest = Span::Week.edge(snapshot.as_of());
     let last_of = |id: MarketId| windows.figures_of(id)?.week.times.map(|(_, last)| last);
+    let ids = || windows.figures().map(|(id, _)| id);
     let last = match wanted {
-        Some(id) => id.and_then(last_of).unwrap_or(oldest),
-        None => snapshot.as_of(),
+        Some(id) => id.and_then(last_of),
+        None => ids().filter_map(last_of).max(),
     };
-    let (mut seconds, mut found): (i64, Vec<(MarketId, WindowTrade)>) = (MINUTE, Vec::new());
+    let last = last.unwrap_or(oldest);
+    let (mut seconds, mut found) = (MINUTE, Newest::new(first));
     while is_wanted() {
         // Look further back until there are enough: the newest trades of all markets are mostly seconds old.
         let edge = last.minus(seconds).max(oldest);
-        let traded = |id: MarketId| last_of(id).is_some_and(|last| last > edge);
-        let trades = |id: MarketId| windows.trades_since(id, edge).map(move |trade| (id, trade));
-        found = match wanted {
-            Some(id) => id.into_iter().flat_map(trades).collect(),
-            None => windows.figures().map(|(id, _)| id).filter(|id| traded(*id)).flat_map(trades).collect(),
+        let traded = |id: &MarketId| last_of(*id).is_some_and(|last| last > edge);
+        let markets: Vec<MarketId> = match wanted {
+            Some(id) => id.into_iter().collect(),
+            None => ids().filter(traded).collect(),
         };
-        if found.len() >= first || edge == oldest {
+        found = Newest::new(first);
+        for id in markets.into_iter().take_while(|_| is_wanted()) {
+            windows.trades_since(id, edge).for_each(|trade| found.push((id, trade)));
+        }
+        if found.is_full() || edge == oldest {
             break;
         }
         seconds = seconds.saturating_mul(GROWTH);
     }
-    let key = |(_, trade): &(MarketId, WindowTrade)| std::cmp::Reverse((trade.closed_at, trade.token));
-    found.sort_unstable_by_key(key);
-    found.truncate(first);
     let named = |(id, trade)| Some(Swap { market: market_of(snapshot, id)?, trade });
-    found.into_iter().filter_map(named).collect()
+    found.sorted().into_iter().filter_map(named).collect()
+}
+
+/// The newest of the trades that were pushed. Holds at most twice as many as are wanted, whatever was pushed.
+struct Newest {
+    wanted: usize,
+    trades: Vec<(MarketId, WindowTrade)>,
+}
+
+impl Newest {
+    const fn new(wanted: usize) -> Self {
+        Self { wanted, trades: Vec::new() }
+    }
+
+    fn push(&mut self, trade: (MarketId, WindowTrade)) {
+        self.trades.push(trade);
+        if self.trades.len() > self.wanted.saturating_mul(2) {
+            self.drop_the_older();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.trades.len() >= self.wanted
+    }
+
+    /// Returns them, the newest first.
+    fn sorted(mut self) -> Vec<(MarketId, WindowTrade)> {
+        self.drop_the_older();
+        self.trades.sort_unstable_by_key(Self::age);
+        self.trades
+    }
+
+    fn drop_the_older(&mut self) {
+        if self.trades.len() > self.wanted {
+            self.trades.select_nth_unstable_by_key(self.wanted, Self::age);
+            self.trades.truncate(self.wanted);
+        }
+    }
+
+    fn age((_, trade): &(MarketId, WindowTrade)) -> Reverse<(UnixSeconds, PagingToken)> {
+        Reverse((trade.closed_at, trade.token))
+    }
 }
 
 /// Returns the newest candles of a market, the oldest first.
@@ -248,6 +293,31 @@ mod tests {
         }
         windows.advance(UnixSeconds(now));
         (MarketSnapshot::new(windows.view(), directory), market)
+    }
+
+    #[test]
+    fn the_newest_of_many_are_kept_and_never_more_than_twice_as_many() {
+        let (mut newest, mut pushed) = (Newest::new(10), Vec::new());
+        for number in (1..=1_000).map(|number| (number * 7_919) % 1_009) {
+            let trade = (7, trade(number, 0, number, (1, 1), (1, 1)));
+            newest.push(trade);
+            pushed.push(trade);
+            assert!(newest.trades.len() <= 20);
+        }
+        pushed.sort_unstable_by_key(Newest::age);
+        pushed.truncate(10);
+        assert!(newest.is_full());
+        assert_eq!(newest.sorted(), pushed);
+    }
+
+    #[test]
+    fn the_newest_of_all_are_found_however_long_ago_the_last_trade_was() {
+        let (snapshot, market) = snapshot(&[70 * HOUR, 69 * HOUR]);
+        let tokens = |market| {
+            let swaps = newest(&snapshot, market, 1, &|| true);
+            swaps.into_iter().map(|swap| swap.trade.token.ledger()).collect::<Vec<_>>()
+        };
+        assert_eq!((tokens(None), tokens(Some(&market))), (vec![2], vec![2]));
     }
 
     #[test]

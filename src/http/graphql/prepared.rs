@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use async_graphql::{Response, ServerError};
+use async_graphql::{Response, ServerError, Value};
 use async_graphql_actix_web::GraphQLRequest;
 
 use super::{
@@ -24,7 +24,11 @@ impl Prepared {
     /// Validates and resolves a document.
     pub(super) async fn of(schema: &Legacy, request: GraphQLRequest) -> Self {
         let plan = Arc::new(Plan::default());
-        let response = schema.execute(request.into_inner().data(Arc::clone(&plan))).await;
+        let mut response = schema.execute(request.into_inner().data(Arc::clone(&plan))).await;
+        if !response.errors.is_empty() {
+            // No field of the root may be null. async-graphql leaves out those that fail.
+            response.data = Value::Null;
+        }
         match plan.take_lists(&response.data) {
             Ok(lists) => Self { response, lists },
             Err(ConflictError) => Self::from(ServerError::new(

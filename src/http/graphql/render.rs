@@ -54,6 +54,8 @@ pub(super) fn print(
                 }
                 out.text.push('}');
             }
+            // Directives skip all fields. With an error the data are null.
+            Value::Null if response.errors.is_empty() => out.text.push_str("{}"),
             other => push_value(&mut out.text, other),
         }
     }

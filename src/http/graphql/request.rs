@@ -6,7 +6,10 @@ use async_graphql::{ServerError, Variables, parser::parse_query};
 use async_graphql_actix_web::GraphQLRequest;
 use serde_json::Value;
 
-use super::limits::{self, Cost, LimitError};
+use super::{
+    limits::{self, Cost, LimitError},
+    variables,
+};
 use crate::domain::market_snapshot::MarketSnapshot;
 
 /// Error in a body or a query string.
@@ -88,7 +91,7 @@ impl DocumentRequest {
         &self,
         snapshot: &MarketSnapshot,
     ) -> Result<Result<(GraphQLRequest, Cost), ServerError>, LimitError> {
-        limits::check_nesting(&self.query)?;
+        limits::check_text(&self.query)?;
         let document = match parse_query(&self.query) {
             Ok(document) => document,
             Err(error) => return Ok(Err(error.into())),
@@ -96,6 +99,7 @@ impl DocumentRequest {
         // Either an object, which `from_parts` has checked, or empty.
         let variables = serde_json::from_str(&self.variables).map(Variables::from_json).unwrap_or_default();
         let cost = limits::check(&document, &variables, snapshot)?;
+        let variables = variables::completed(variables, &document, self.operation_name.as_deref());
         let mut request = async_graphql::Request::new(String::new()).variables(variables);
         request.operation_name.clone_from(&self.operation_name);
         request.set_parsed_query(document);
@@ -155,6 +159,8 @@ mod tests {
         assert!(request("", None, "").parse(&snapshot).unwrap().is_err());
         assert!(request("{a}", None, "").parse(&snapshot).unwrap().is_ok());
         assert_eq!(request(&"{".repeat(9_999), None, "").parse(&snapshot).err(), Some(LimitError::Nesting));
+        let directives = request(&format!("{{a{}", "@b".repeat(51)), None, "");
+        assert_eq!(directives.parse(&snapshot).err(), Some(LimitError::Directives), "before it is parsed");
     }
 
     proptest! {

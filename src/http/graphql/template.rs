@@ -20,13 +20,11 @@ impl<P: Copy> Template<P> {
     }
 
     fn push_object(&mut self, type_name: &str, fields: &[ChosenField], printer: Printer<P>) {
-        if fields.is_empty() {
-            // Directives skip all fields.
-            self.tail.push_str("null");
-            return;
-        }
+        self.tail.push('{');
         for (place, field) in fields.iter().enumerate() {
-            self.tail.push(if place == 0 { '{' } else { ',' });
+            if place > 0 {
+                self.tail.push(',');
+            }
             push_string(&mut self.tail, &field.key);
             self.tail.push(':');
             match field.name.as_str() {

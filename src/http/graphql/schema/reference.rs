@@ -290,9 +290,7 @@ async fn rows_are_printed_as_the_values_of_the_schema_would_be() {
         "{ markets { open } markets { close open orderbookStats { askMin } orderbookStats { bidMax askMin } } }",
         "{ ...q ticker(pairName: \"BRL_XLM\") { open } } fragment q on Query { ticker(pairName: \"BRL_XLM\") { ...r close } }
          fragment r on AggregatedMarket { low ... on AggregatedMarket { high } ... { __typename } }",
-        "{ markets { close @skip(if: true) } assets @include(if: false) { code } __typename }",
-        "{ markets { orderbookStats { askMin @skip(if: true) } } }",
-        "{ markets @skip(if: true) { close } }",
+        "{ markets { close @skip(if: true) open } assets @include(if: false) { code } __typename }",
         "{ markets(counterAssetCode: \"TEA\") { tradePair } ticker(pairName: \"NONE_XLM\") { open } }",
         "{ __typename a: __typename issuers { name } }",
     ] {
@@ -301,6 +299,36 @@ async fn rows_are_printed_as_the_values_of_the_schema_would_be() {
         assert!(!printed.contains("\"errors\""), "{printed}");
     }
     assert!(both(&everything).await.0.len() > 5_000);
+}
+
+#[tokio::test]
+async fn an_object_whose_fields_are_all_skipped_is_empty_and_not_null() {
+    for (query, data) in [
+        ("{ issuers { name @skip(if: true) } }", "{\"issuers\":[{},{},{}]}"),
+        (
+            "{ markets(numHoursAgo: 2) { orderbookStats { askMin @include(if: false) } } }",
+            "{\"markets\":[{\"orderbookStats\":{}}]}",
+        ),
+        ("{ markets @skip(if: true) { close } }", "{}"),
+        (
+            "query($s: Boolean! = true) { a: issuers @skip(if: $s) { name } b: assets @include(if: $s) { countries } }",
+            "{\"b\":[{\"countries\":\"\"},{\"countries\":\"\"},{\"countries\":\"\"},{\"countries\":\"\"}]}",
+        ),
+    ] {
+        assert_eq!(both(query).await.0, format!("{{\"data\":{data}}}"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_argument_leaves_no_data_of_other_fields() {
+    for query in [
+        "{ a: ticker(numHoursAgo: 169) { close } b: markets { close } }",
+        "{ b: markets { close } a: ticker(numHoursAgo: 169) { close } }",
+    ] {
+        let (printed, _) = both(query).await;
+        assert!(printed.starts_with("{\"errors\":[{") && printed.ends_with(",\"data\":null}"), "{printed}");
+        assert_eq!(printed.matches("\"message\"").count(), 1, "{printed}");
+    }
 }
 
 #[tokio::test]

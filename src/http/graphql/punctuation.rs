@@ -1,8 +1,17 @@
-//! Nesting of brackets in a document, counted before a parser reads it. Pure.
+//! Brackets and directives of a document, counted before a parser reads it. Pure.
 
-/// Largest depth of brackets of any kind. Those in texts and comments do not count.
-pub(super) fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut rest) = (0_usize, 0, text);
+/// Counts of a document. What stands in its texts and comments does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Punctuation {
+    /// Largest depth of brackets of any kind.
+    pub depth: usize,
+    /// Number of directives.
+    pub directives: usize,
+}
+
+/// Counts brackets and directives.
+pub(super) fn count(text: &str) -> Punctuation {
+    let (mut depth, mut counted, mut rest) = (0_usize, Punctuation::default(), text);
     while let Some(first) = rest.chars().next() {
         rest = match first {
             '#' => rest.trim_start_matches(|character| character != '\n' && character != '\r'),
@@ -12,11 +21,12 @@ pub(super) fn depth(text: &str) -> usize {
         match first {
             '{' | '[' | '(' => depth += 1,
             '}' | ']' | ')' => depth = depth.saturating_sub(1),
+            '@' => counted.directives += 1,
             _ => {}
         }
-        deepest = deepest.max(depth);
+        counted.depth = counted.depth.max(depth);
     }
-    deepest
+    counted
 }
 
 /// Returns the text after the string at the beginning of `text`; empty if the string does not end.
@@ -46,16 +56,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brackets_in_texts_and_comments_do_not_nest() {
-        let brackets = "{[(".repeat(50);
+    fn what_stands_in_texts_and_comments_does_not_count() {
+        let brackets = "{[(@".repeat(50);
         for query in [
             format!("{{ a(b: \"{brackets}\") }}"),
             format!("{{ a(b: \"\\\"{brackets}\") }}"),
             format!("{{ a(b: \"\"\"\\\"\"\"{brackets}\"\"\") }}"),
             format!("{{ a # {brackets}\n }}"),
         ] {
-            assert!(depth(&query) <= 3, "{query}");
+            let counted = count(&query);
+            assert!(counted.depth <= 3 && counted.directives == 0, "{query}");
         }
-        assert_eq!(depth(&format!("\"\" {brackets}")), 150);
+        assert_eq!(count(&format!("\"\" {brackets}")), Punctuation { depth: 150, directives: 50 });
     }
 }
