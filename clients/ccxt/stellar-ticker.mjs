@@ -117,14 +117,17 @@ export class StellarTicker extends Exchange {
     return this.market(symbol); // BadSymbol for an unknown one
   }
 
-  // Numbers as CCXT keeps them. Null stays unknown.
+  // Numbers as CCXT keeps them. Null stays unknown. The symbol is the one under which the market was loaded: at the
+  // server it may stand for another asset by now.
   parsed(ticker) {
+    const [market] = this.markets_by_id?.[ticker.id] ?? [];
     const texts = ["high", "low", "bid", "ask", "vwap", "open", "close", "last", "change", "percentage", "average",
       "baseVolume", "quoteVolume"];
     const figures = Object.fromEntries(texts.map((name) => [name, this.safeNumber(ticker, name)]));
     return {
       ...ticker,
       ...figures,
+      symbol: market?.symbol ?? ticker.id,
       timestamp: Number(ticker.timestamp),
       bidVolume: undefined,
       askVolume: undefined,

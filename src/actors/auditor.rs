@@ -54,7 +54,7 @@ const REREAD_TIMEOUT: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Differences that are logged each time. The rest is only counted.
 const DIFFERENCES_LOGGED_MAX: usize = 10;
-/// Ledgers that are sent to the backfiller at a time. It also reads others at random.
+/// Ledgers that the backfiller has not confirmed, at most. It also reads others at random.
 const LEDGERS_MAX: usize = 1_000;
 
 /// Dependencies of the auditor.
@@ -78,6 +78,9 @@ pub struct Audit {
     pub is_hurried: Rc<Cell<bool>>,
     /// Hour since 1970 whose candles the next pass compares first.
     pub next_candle_hour: Rc<Cell<i64>>,
+    /// Ledgers to read again that the backfiller has not confirmed. They are sent again after each pass: once the windows
+    /// are rebuilt from the rows, no comparison shows that a row is lost.
+    pub unconfirmed: Rc<RefCell<BTreeSet<u32>>>,
     /// Choices of the assets that stand for codes, as the last pass left them.
     pub choices_seen: Rc<RefCell<Choices>>,
     /// Assets that count as one dollar.
@@ -108,6 +111,7 @@ impl DaemonActor for Auditor {
             interval: services.config.audit_interval,
             is_hurried: Rc::default(),
             next_candle_hour: Rc::default(),
+            unconfirmed: Rc::default(),
             choices_seen: Rc::default(),
             anchors: services.usd_anchors().into(),
             leadership: services.leadership.clone(),
@@ -236,6 +240,7 @@ impl Audit {
         let mut tally = steps.tally;
         self.audit_candles(context, is_hurried, &mut tally).await;
         self.publish_tally(&tally, true);
+        self.request_reread(None).await;
     }
 
     /// Audits one slice. Logs and repairs what differs twice. Returns false if the slice could not be compared.
@@ -316,7 +321,8 @@ impl Audit {
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();
         let ledgers = differing_ledgers(&before.snapshot, &publication.snapshot, &differing);
-        self.request_reread(ledgers.into_iter().take(LEDGERS_MAX).collect(), cause).await;
+        self.unconfirmed.borrow_mut().extend(ledgers);
+        self.request_reread(Some(cause)).await;
         let repaired = u64::saturating_from(differing.difference(&after.markets).count());
         counter!("ticker_audit_repaired_markets_total").increment(repaired);
         if after.comparison.difference_count > 0 {
@@ -330,16 +336,21 @@ impl Audit {
         Ok(repaired)
     }
 
-    /// Asks the backfiller to read ledgers again. Rows and windows differed, and only Horizon can tell which is right.
-    async fn request_reread(&self, ledgers: Vec<u32>, cause: &TraceContext) {
-        if ledgers.is_empty() {
-            return;
-        }
-        let message = RereadLedgers { ledgers };
-        let sent = self.rereader.call(Some(cause), message, REREAD_TIMEOUT).await;
-        if let Err(error) = sent {
-            debug!(%error, "backfiller did not confirm doubtful ledgers, it may still read them at random");
-        }
+    /// Asks the backfiller to read ledgers again. Rows and windows differed, and only their source can tell which is
+    /// right.
+    async fn request_reread(&self, cause: Option<&TraceContext>) {
+        let newest: BTreeSet<u32> =
+            self.unconfirmed.borrow().iter().rev().take(LEDGERS_MAX).copied().collect();
+        let message = RereadLedgers { ledgers: newest.iter().copied().collect() };
+        let sent =
+            if newest.is_empty() { Ok(()) } else { self.rereader.call(cause, message, REREAD_TIMEOUT).await };
+        *self.unconfirmed.borrow_mut() = match sent {
+            Ok(()) => BTreeSet::new(),
+            Err(error) => {
+                debug!(%error, ledgers = newest.len(), "backfiller did not confirm doubtful ledgers, they are sent again");
+                newest
+            }
+        };
     }
 
     /// Publishes the counts in the vitals. `is_complete`: the pass is over. Before that, only its findings are

@@ -122,6 +122,32 @@ test("a fault that passes is one that bots try again", async () => {
   server.close();
 });
 
+test("a symbol means the market that was loaded, although its code has another owner now", async () => {
+  const market = (id, symbol) => ({ id, symbol, base: "TEA", quote: "XLM", active: true, type: "spot", spot: true,
+    precision: { amount: "0.0000001", price: "0.0000001" } });
+  const ticker = (id, symbol, last) => ({ id, symbol, timestamp: 1, last });
+  const answers = {
+    "/markets": [market("TEA-OLD_XLM", "TEA/XLM")],
+    "/tickers": [ticker("TEA-OLD_XLM", "TEA-OLD/XLM", "100"), ticker("TEA-NEW_XLM", "TEA/XLM", "0.001")],
+    "/ticker": ticker("TEA-OLD_XLM", "TEA-OLD/XLM", "100"),
+  };
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answers[pathname]));
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const url = `http://127.0.0.1:${server.address().port}`;
+  const bot = new ccxt.stellarticker({ urls: { api: { public: url } }, enableRateLimit: false });
+  const tickers = await bot.fetchTickers(["TEA/XLM"]);
+  assert.deepEqual(Object.keys(tickers), ["TEA/XLM"]);
+  for (const found of [tickers["TEA/XLM"], await bot.fetchTicker("TEA/XLM")]) {
+    assert.deepEqual([found.symbol, found.last, found.info.id], ["TEA/XLM", 100, "TEA-OLD_XLM"]);
+  }
+  const all = await bot.fetchTickers();
+  assert.deepEqual(Object.keys(all).sort(), ["TEA-NEW_XLM", "TEA/XLM"]);
+  server.close();
+});
+
 test("an unknown symbol is a BadSymbol, here and at the server", async () => {
   await assert.rejects(exchange.fetchTicker("NONE/XLM"), ccxt.BadSymbol);
   await assert.rejects(exchange.publicGetTicker({ symbol: "NONE/XLM" }), ccxt.BadSymbol);

@@ -41,6 +41,25 @@ pub fn stripped(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(kept).collect())
 }
 
+/// Removes emoji, and the blanks that they leave.
+#[must_use]
+pub fn without_emoji(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_emoji) {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.replace(is_emoji, " ");
+    Cow::Owned(kept.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+const fn is_emoji(character: char) -> bool {
+    matches!(character,
+        '\u{20e3}'                                    // keycap
+        | '\u{231a}' | '\u{231b}' | '\u{23e9}'..='\u{23fa}' // clocks and buttons
+        | '\u{2600}'..='\u{27bf}'                     // symbols and dingbats
+        | '\u{2b00}'..='\u{2bff}'                     // arrows and stars
+        | '\u{1f000}'..='\u{1faff}') // pictographs, flags and skin tones
+}
+
 /// Escapes hidden characters as `\u{202e}`, for an operator who needs to see the received text.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
@@ -90,6 +109,18 @@ mod tests {
         assert_eq!(stripped("Tea & Co. 茶 e\u{301} \u{1f375}"), "Tea & Co. 茶 e\u{301} \u{1f375}");
         assert_eq!(stripped("a\u{202e}b\u{200b}c\u{1b}[2Jd\r\ne\u{9b}f\u{0}"), "abc[2Jd ef");
         assert_eq!(shown("a\u{202e}b\n\u{1b}"), "a\\u{202e}b\\n\\u{1b}");
+    }
+
+    #[test]
+    fn emoji_go_and_letters_of_all_scripts_stay() {
+        for (text, plain) in [
+            ("\u{1f680} Moon", "Moon"),
+            ("To the\u{1f680}\u{1f680}moon \u{2b50}", "To the moon"),
+            ("\u{1f1e8}\u{1f1ed}", ""),
+            ("茶  & Caf\u{e9} ™", "茶  & Caf\u{e9} ™"),
+        ] {
+            assert_eq!(without_emoji(text), plain);
+        }
     }
 
     #[test]

@@ -120,8 +120,9 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
     let mut candidates: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
     for (id, listed) in directory.assets() {
         let Some(asset) = names.asset(id) else { continue };
-        // `native` means XLM wherever an asset is named.
-        let is_fixed = asset.code() == "native" || fixed.iter().any(|fixed| fixed.code() == asset.code());
+        // `native` means XLM wherever an asset is named. A reader takes `usdc` for USDC.
+        let has_code = |fixed: &Asset| fixed.code().eq_ignore_ascii_case(asset.code());
+        let is_fixed = asset.code() == "native" || fixed.iter().any(has_code);
         // Replicas may know different markets without a trade in the windows.
         let is_traded =
             directory.markets_of_asset(id).any(|market| snapshot.windows().figures_of(market).is_some());
@@ -171,6 +172,23 @@ mod tests {
     fn listed(byte: u8, num_accounts: i64, is_controlled_by_domain: bool) -> ListedAsset {
         let currency = Currency { code: "TEA".into(), issuer: address(byte), ..Currency::default() };
         ListedAsset { currency, num_accounts, is_controlled_by_domain, ..ListedAsset::default() }
+    }
+
+    #[test]
+    fn a_code_that_a_reader_takes_for_a_listed_one_has_no_candidate() {
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        for (code, has_candidate) in [("TEA", true), ("usdc", false), ("Xlm", false), ("USDCx", true)] {
+            let (mut directory, mut windows) = (Directory::default(), Windows::default());
+            directory.add_names([(1, usdc), (2, issued(code, 1))]);
+            let mut asset = listed(1, 50, true);
+            asset.currency.code = code.to_owned();
+            directory.update_assets([(2, Some(asset))]);
+            directory.add_markets([(7, 2, 1)]);
+            windows.add(7, trade(7, 0, 1_000, (10_000_000, 10_000_000), (1, 1)));
+            windows.advance(UnixSeconds(2_000));
+            let snapshot = MarketSnapshot::new(windows.view(), directory);
+            assert_eq!(candidates(&snapshot, &[usdc]).contains_key(code), has_candidate, "{code}");
+        }
     }
 
     #[test]

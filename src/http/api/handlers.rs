@@ -12,13 +12,12 @@ use super::{
     document::{self, redirect, send},
     error::ApiError,
     market_query::MarketQuery,
-    parameters::Parameters,
+    parameters::{Parameters, held_from},
 };
 use crate::{
     domain::{
         conversions::SaturatingFrom,
         instant::{DAY, UnixSeconds},
-        span::Span,
     },
     http::{requests, state::PublicState},
 };
@@ -97,18 +96,12 @@ async fn trades(
             return Ok(redirect);
         }
         let as_of = view.listing.as_of();
-        let oldest = Span::Week.edge(as_of).plus(1);
         let from = parameters.number("from", 0, i64::MAX)?.map_or(as_of.minus(DAY).plus(1), UnixSeconds);
         // The network's clock may be ahead of ours.
         let to = parameters.number("to", 0, i64::MAX)?.map_or(UnixSeconds(i64::MAX), UnixSeconds);
         let limit = parameters.number("limit", 1, TRADES_MAX)?.unwrap_or(TRADES);
         let limit = usize::saturating_from(limit);
-        if from < oldest {
-            let oldest = oldest.0;
-            return Err(ApiError::Gone(format!(
-                "trades are held for 7 days: from must be at least {oldest}"
-            )));
-        }
+        let from = held_from("from", from, as_of)?;
         let key = format!("trades/{canonical}?{}", parameters.key(&[]));
         send(request, view, key, move |view| {
             document::market(view, &canonical)

@@ -15,7 +15,7 @@ use super::{
     Wanted, answer,
     document::{self, send_made, send_written},
     error::ApiError,
-    parameters::Parameters,
+    parameters::{Parameters, held_from},
 };
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds, span::Span},
@@ -78,7 +78,6 @@ async fn historical_trades(
         let canonical = document::market_in_order(&view.listing, ticker_id)?.name();
         let side = parameters.word("type", &["buy", "sell"])?;
         let as_of = view.listing.as_of();
-        let oldest = Span::Week.edge(as_of).plus(1);
         let [from, to] = [("start_time", 999), ("end_time", 0)].map(|(name, round_up)| {
             Ok(parameters.number(name, 0, i64::MAX)?.map(|time| seconds(time, round_up)))
         });
@@ -87,16 +86,10 @@ async fn historical_trades(
         let query = TradeQuery {
             side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
             limit: limit.map(usize::saturating_from),
-            from,
+            from: held_from("start_time", from, as_of)?,
             // The network's clock may be ahead of ours.
             to: to?.unwrap_or(UnixSeconds(i64::MAX)),
         };
-        if from < oldest {
-            let oldest = oldest.0;
-            return Err(ApiError::Gone(format!(
-                "trades are held for 7 days: start_time must be at least {oldest}"
-            )));
-        }
         let key = format!("historical_trades/{canonical}?{}", parameters.key(&["ticker_id"]));
         send_written(request, view, key, move |view, out| {
             let market = document::market(view, &canonical);

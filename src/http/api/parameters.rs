@@ -4,7 +4,10 @@
 use actix_web::{HttpRequest, web};
 
 use super::error::ApiError;
-use crate::domain::{percent, plain_text::shown};
+use crate::domain::{instant::UnixSeconds, percent, plain_text::shown, span::Span};
+
+/// Seconds by which a question for the trades of 7 days may be behind the figures, by the clock of whoever asks.
+const BEHIND_S: i64 = 60;
 
 /// Parameters of a request, each at most once.
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -21,9 +24,11 @@ impl Parameters {
     }
 
     /// Reads the parameters that are `known`, and ignores all others: crawlers, wallets and chart libraries add
-    /// parameters of their own, such as against caches.
+    /// parameters of their own, such as against caches. One without a value is absent, as at Horizon.
     pub(super) fn tolerant(request: &HttpRequest, known: &[&str]) -> Result<Self, ApiError> {
-        Self::each_once(request, known, |_| Ok(()))
+        let mut parameters = Self::each_once(request, known, |_| Ok(()))?;
+        parameters.0.retain(|(_, value)| !value.is_empty());
+        Ok(parameters)
     }
 
     fn each_once(
@@ -95,11 +100,36 @@ impl Parameters {
     }
 }
 
+/// Returns the first second of trades that are asked for with the parameter `name`. Trades are held for 7 days.
+///
+/// # Errors
+///
+/// [`ApiError::Gone`] for older ones.
+pub(super) fn held_from(name: &str, from: UnixSeconds, as_of: UnixSeconds) -> Result<UnixSeconds, ApiError> {
+    let oldest = Span::Week.edge(as_of).plus(1);
+    if from < oldest.minus(BEHIND_S) {
+        let oldest = oldest.0;
+        return Err(ApiError::Gone(format!("trades are held for 7 days: {name} must be at least {oldest}")));
+    }
+    Ok(from.max(oldest))
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+
+    #[test]
+    fn seven_days_are_held_by_the_clock_of_whoever_asks() {
+        let as_of = UnixSeconds(1_000_000_000);
+        let from = |age| held_from("from", as_of.minus(age), as_of).ok();
+        let week = 7 * 86_400;
+        assert_eq!(from(week - 1), Some(as_of.minus(week - 1)));
+        assert_eq!(from(week), Some(as_of.minus(week - 1)));
+        assert_eq!(from(week + 30), Some(as_of.minus(week - 1)));
+        assert_eq!(from(week + 3_600), None);
+    }
 
     #[test]
     fn questions_have_the_same_key_only_if_they_ask_the_same() {

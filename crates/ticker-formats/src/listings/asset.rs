@@ -1,8 +1,13 @@
 //! An asset as documents show it.
 
 use ticker_domain::{
-    asset::Asset, asset_names::AssetId, decimal, listed_asset::ListedAsset, plain_text::stripped,
-    toml_link::TomlLink, usd::UsdPrice,
+    asset::Asset,
+    asset_names::AssetId,
+    decimal,
+    listed_asset::ListedAsset,
+    plain_text::{stripped, without_emoji},
+    toml_link::TomlLink,
+    usd::UsdPrice,
 };
 
 use super::view::{IdStyle, ListingView};
@@ -79,10 +84,12 @@ impl<'a> AssetView<'a> {
         (!host.is_empty()).then(|| stripped(&host).into_owned())
     }
 
-    /// Display name out of the issuer's file, without hidden characters, or the code. Never empty.
+    /// Display name out of the issuer's file, without hidden characters and emoji, which listing sites refuse, or the
+    /// code. Never empty.
     #[must_use]
     pub(crate) fn display_name(&self) -> String {
         let name = self.listed.map(|listed| stripped(&listed.currency.name)).unwrap_or_default();
+        let name = without_emoji(&name);
         let name = name.trim();
         if name.is_empty() { self.asset.code().to_owned() } else { name.to_owned() }
     }
@@ -126,15 +133,29 @@ mod tests {
     use super::*;
 
     fn home_domain(domain: &str) -> Option<String> {
-        let asset = Asset::issued("TEA", &address(1)).unwrap();
         let toml_url = format!("https://{domain}/.well-known/stellar.toml");
-        let listed = ListedAsset { toml_url, ..listed("TEA", &address(1), "") };
+        of(ListedAsset { toml_url, ..listed("TEA", &address(1), "") }, |asset| asset.home_domain())
+    }
+
+    /// What a view of this asset says.
+    fn of<T>(listed: ListedAsset, say: impl Fn(&AssetView<'_>) -> T) -> T {
+        let asset = Asset::issued("TEA", &address(1)).unwrap();
         let mut directory = Directory::default();
         directory.add_names([(1, asset)]);
         directory.update_assets([(1, Some(listed))]);
         let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
         let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
-        AssetView::new(&view, 1).unwrap().home_domain()
+        say(&AssetView::new(&view, 1).unwrap())
+    }
+
+    #[test]
+    fn a_name_has_no_emoji_and_is_the_code_if_nothing_is_left() {
+        for (name, shown) in [("\u{1f680} Moon", "Moon"), ("\u{1f680}\u{200d}\u{fe0f}", "TEA"), ("茶", "茶")]
+        {
+            let mut asset = listed("TEA", &address(1), "");
+            asset.currency.name = name.to_owned();
+            assert_eq!(of(asset, |asset| asset.display_name()), shown);
+        }
     }
 
     #[test]

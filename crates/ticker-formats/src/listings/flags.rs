@@ -93,16 +93,14 @@ fn of_asset(asset: &AssetView<'_>, market: &MarketView<'_>) -> Vec<Flag> {
         let reason = format!("{} is not valid: Horizon or its issuer's file does not list it", asset.name());
         flags.push(Flag { flag: Warning::InvalidAsset, reason });
     }
-    let of_list = QUOTE_ASSETS.iter().find(|listed| listed.split(':').next() == Some(code));
-    let original = of_list.filter(|listed| **listed != asset.asset().to_string());
-    if let Some(original) = original {
-        let reason = format!("{} has the code of {}", asset.name(), original.replace(':', "-"));
-        flags.push(Flag { flag: Warning::LookalikeOf, reason });
-    } else if code == "XLM" && asset.name() != "XLM" {
-        flags.push(Flag {
-            flag: Warning::LookalikeOf,
-            reason: format!("{} has the code of XLM", asset.name()),
-        });
+    // A reader takes `usdc` for USDC.
+    let has_code = |listed: &&str| listed.split(':').next().is_some_and(|of| of.eq_ignore_ascii_case(code));
+    if let Some(original) = QUOTE_ASSETS.into_iter().chain(["XLM"]).find(has_code) {
+        let original = original.replace(':', "-");
+        if original != asset.name() {
+            let reason = format!("{} has the code of {original}", asset.name());
+            flags.push(Flag { flag: Warning::LookalikeOf, reason });
+        }
     } else if let Some(symbol) =
         market.view().symbols().of_code(code).filter(|symbol| symbol.asset != asset.id())
     {
@@ -120,4 +118,44 @@ fn of_asset(asset: &AssetView<'_>, market: &MarketView<'_>) -> Vec<Flag> {
         flags.push(Flag { flag: Warning::Depeg, reason });
     }
     flags
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        asset::Asset,
+        directory::Directory,
+        instant::UnixSeconds,
+        market_snapshot::MarketSnapshot,
+        test_support::{address, trade},
+        windows::Windows,
+    };
+
+    use super::{super::ListingView, *};
+
+    fn is_lookalike(base: Asset, quote: Asset) -> bool {
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, base), (2, quote)]);
+        directory.add_markets([(7, 1, 2)]);
+        windows.add(7, trade(7, 0, 1_000, (10_000_000, 10_000_000), (1, 1)));
+        windows.advance(UnixSeconds(2_000));
+        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
+        let market = view.market(7).unwrap();
+        of(&market).iter().any(|flag| matches!(flag.flag, Warning::LookalikeOf))
+    }
+
+    #[test]
+    fn a_code_of_a_listed_asset_in_any_case_is_a_lookalike() {
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        for (code, expected) in
+            [("USDC", true), ("usdc", true), ("Xlm", true), ("TEA", false), ("USDCx", false)]
+        {
+            let asset = Asset::issued(code, &address(1)).unwrap();
+            assert_eq!(is_lookalike(Asset::Native, asset), expected, "{code}");
+        }
+        assert!(!is_lookalike(Asset::Native, usdc));
+    }
 }
