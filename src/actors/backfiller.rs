@@ -1,5 +1,5 @@
-//! The backfiller: reads history, gaps and the tail of recent ledgers by pages, from new to old. It works while this
-//! replica leads.
+//! The backfiller: reads history, gaps and the tail of recent ledgers by Horizon's pages or from a lake. It works while
+//! this replica leads. ARCHITECTURE.md has its loops and a map of its files.
 //!
 //! The coverage alone says which ledgers are complete. The backfiller reads what it lacks, the newest first. So a first
 //! start, a gap after an outage and a trade that the stream skipped are one and the same case.

@@ -200,7 +200,7 @@ impl Collector {
                 cursor: cursor.take(),
                 trades: trades.split_off(first),
                 quarantine: std::mem::take(&mut quarantine),
-                covered: None, // only pages show which ledgers are complete: a stream may skip trades
+                covered: None, // a stream may skip trades, so it completes no ledger
             });
             kind = BatchKind::Repair;
             if trades.is_empty() {
