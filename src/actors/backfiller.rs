@@ -4,6 +4,7 @@
 //! The coverage alone says which ledgers are complete. The backfiller reads what it lacks, the newest first. So a first
 //! start, a gap after an outage and a trade that the stream skipped are one and the same case.
 
+mod comparison;
 mod descending_read;
 mod doubtful_ledgers;
 mod draw;

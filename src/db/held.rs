@@ -1,4 +1,4 @@
-//! Complete rows of `trades`, for comparison with the trades that Horizon returns.
+//! Complete rows of `trades`, for comparison with the trades of their source.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +39,15 @@ pub struct HeldRow {
 }
 
 impl HeldRow {
+    /// Makes the rows that hold a trade this many times.
+    #[cfg(test)]
+    pub(crate) fn of(trade: &Trade, copies: u32) -> Self {
+        let [base, counter] =
+            [trade.market.base(), trade.market.counter()].map(|asset| Some(asset.to_string()));
+        let assets = [base.clone(), counter.clone(), base, counter];
+        Self { copies, figures: StoredFigures::from(trade), parties: StoredParties::from(trade), assets }
+    }
+
     /// Returns the close time of the trade's ledger.
     #[must_use]
     pub const fn closed_at(&self) -> UnixSeconds {

@@ -1,21 +1,17 @@
 //! Reading held ledgers again from the lake. It costs no request, and a ledger proves that it is complete.
 
-use std::collections::BTreeMap;
-
 use super::{
     Backfill, HistoryError, Upstream,
-    reread::{PageComparison, RereadOutcome},
+    comparison::{self, ComparedWith, Comparison, Differences, SourceTrade},
+    reread::RereadOutcome,
 };
 use crate::{
     actors::{
         lake_reader::{Collected, LakeReader},
         worker::WorkContext,
     },
-    domain::{
-        coverage::LedgerRange,
-        cursor::PagingToken,
-        instant::{DAY, UnixSeconds},
-    },
+    db::held::HeldRows,
+    domain::{coverage::LedgerRange, cursor::PagingToken, instant::UnixSeconds},
     horizon::budget::Class,
     lake::{Content, Link, VerifiedLedger},
     published::Anchor,
@@ -38,9 +34,7 @@ impl Backfill {
         let found = ledgers.into_iter().flatten().find(|found| found.sequence == ledger);
         let Some(found) = found else { return Ok(RereadOutcome::Unreadable) };
         let (comparison, found) = self.compared(reader, found).await?;
-        let differs = !comparison.missing.is_empty()
-            || !comparison.contradicting.is_empty()
-            || !comparison.surplus.is_empty();
+        let differs = !comparison.differences.is_empty();
         let is_believed = if reader.wants_anchor() {
             // A difference counts only if Horizon confirms the ledger's hash.
             let hash = found.hash.to_string();
@@ -48,7 +42,7 @@ impl Backfill {
         } else {
             // The chain may have refused this ledger before, so that its trades came from Horizon. What contradicts
             // them is only quarantined. Trades are stored only if the next ledger names this one.
-            comparison.missing.is_empty()
+            comparison.differences.missing.is_empty()
                 || !reader.checks_chain()
                 || is_named_by_next(reader, context, &found).await?
         };
@@ -88,37 +82,25 @@ impl Backfill {
         &self,
         reader: &LakeReader,
         ledger: VerifiedLedger,
-    ) -> Result<(PageComparison, VerifiedLedger), HistoryError> {
+    ) -> Result<(Comparison, VerifiedLedger), HistoryError> {
         let (from, to) = (
             PagingToken::before_ledger(ledger.sequence),
             PagingToken::before_ledger(ledger.sequence.saturating_add(1)),
         );
-        let held = self.writer.database.held_between(from, to).await?;
-        let mut rows = held.rows;
+        let HeldRows { rows, from: below } = self.writer.database.held_between(from, to).await?;
         let now = UnixSeconds::from(self.writer.clock.now());
         let mut collected = Collected::default();
         reader.collect(ledger.clone(), self.retention_days, now, &mut collected);
-        let mut comparison = PageComparison {
-            below: held.from,
-            ledgers: 1,
-            is_of_lake: true,
-            is_unreadable: false,
-            missing: Vec::new(),
-            contradicting: Vec::new(),
-            surplus: BTreeMap::new(),
-        };
-        for incoming in collected.trades.into_iter().filter(|incoming| incoming.trade.token >= held.from) {
-            match rows.remove(&incoming.trade.token) {
-                None => comparison.missing.push(incoming),
-                Some(row) if row.is(&incoming.trade) => {}
-                Some(_) => comparison.contradicting.push(incoming),
-            }
-        }
-        // A day of slack, as for Horizon. Refused trades are not in `collected`, so their rows may look surplus.
-        let kept_since = now.minus((self.retention_days.saturating_sub(1)).saturating_mul(DAY));
-        if collected.quarantine.is_empty() {
-            comparison.surplus = rows.into_iter().filter(|(_, row)| row.closed_at() > kept_since).collect();
-        }
+        let trades = collected.trades.into_iter().filter(|incoming| incoming.trade.token >= below);
+        let differences = Differences::of(
+            rows,
+            trades.map(|incoming| SourceTrade::Believed(Box::new(incoming))),
+            comparison::kept_since(now, self.retention_days),
+            // Refused trades are not among the collected ones, so their rows may look surplus.
+            collected.quarantine.is_empty(),
+        );
+        let comparison =
+            Comparison { with: ComparedWith::Lake, below, ledgers: 1, is_unreadable: false, differences };
         Ok((comparison, ledger))
     }
 }

@@ -1,15 +1,16 @@
 //! Held ledgers, read again from their source: random ones, and those that an audit named. Missing trades are stored
-//! like any repair. Rows that contradict Horizon stay as they are, and go to quarantine for the operator to decide.
+//! like any repair. Rows that contradict their source stay as they are, and go to quarantine, where the operator
+//! decides.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix::{Context, Handler};
-use bytes::Bytes;
 use metrics::counter;
 use tracing::{info, warn};
 
 use super::{
     Backfill, Backfiller, HistoryError, Retry, TICK, Upstream, WorkContext,
+    comparison::{self, ComparedWith, Comparison, Differences, SourceTrade},
     descending_read::LEDGER_PAGES_MAX,
     draw::{self, Draw},
     end,
@@ -24,15 +25,12 @@ use crate::{
         trade_writer::WriteError,
     },
     db::{
-        held::{HeldRow, HeldRows},
-        trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
+        held::HeldRows,
+        trades::{BatchKind, IncomingTrade, TradeBatch},
     },
     domain::{
-        close_times::CloseTimes,
-        conversions::SaturatingFrom,
-        coverage::LedgerRange,
-        cursor::PagingToken,
-        instant::{DAY, UnixSeconds},
+        close_times::CloseTimes, conversions::SaturatingFrom, coverage::LedgerRange, cursor::PagingToken,
+        instant::UnixSeconds,
     },
     horizon::budget::Class,
     published::Reread,
@@ -66,40 +64,6 @@ pub(super) enum RereadOutcome {
     Compared,
     /// Some of it cannot be compared now.
     Unreadable,
-}
-
-/// Comparison of one page with the held rows.
-#[derive(Debug)]
-pub(super) struct PageComparison {
-    /// Everything from here up to the beginning of the page was compared.
-    pub(super) below: PagingToken,
-    /// Ledgers that are completely compared now.
-    pub(super) ledgers: u64,
-    /// True if a ledger of the lake was compared, false for a page of Horizon.
-    pub(super) is_of_lake: bool,
-    /// True if something on the page could be a held trade but cannot be read.
-    pub(super) is_unreadable: bool,
-    /// Trades that are not held.
-    pub(super) missing: Vec<IncomingTrade>,
-    /// Trades that are held with other figures.
-    pub(super) contradicting: Vec<IncomingTrade>,
-    /// Held rows that Horizon does not have.
-    pub(super) surplus: BTreeMap<PagingToken, HeldRow>,
-}
-
-impl PageComparison {
-    /// Nothing below this place can be compared now.
-    const fn none(above: PagingToken) -> Self {
-        Self {
-            below: above,
-            ledgers: 0,
-            is_of_lake: false,
-            is_unreadable: true,
-            missing: Vec::new(),
-            contradicting: Vec::new(),
-            surplus: BTreeMap::new(),
-        }
-    }
 }
 
 impl Backfill {
@@ -217,10 +181,10 @@ impl Backfill {
         let mut above = PagingToken::before_ledger(top.saturating_add(1));
         for _ in 0..LEDGER_PAGES_MAX {
             let mut comparison = self.compare_page(context, upstream, range, above).await?;
-            if !comparison.surplus.is_empty() {
+            if !comparison.differences.surplus.is_empty() {
                 // The absence of a trade is believed only if Horizon omits it twice.
-                let again = self.compare_page(context, upstream, range, above).await?;
-                comparison.surplus.retain(|token, _| again.surplus.contains_key(token));
+                let again = self.compare_page(context, upstream, range, above).await?.differences;
+                comparison.differences.surplus.retain(|token, _| again.surplus.contains_key(token));
             }
             let (below, is_unreadable) = (comparison.below, comparison.is_unreadable);
             self.settle(context, upstream, range, comparison).await?;
@@ -243,7 +207,7 @@ impl Backfill {
         upstream: &Upstream,
         range: LedgerRange,
         above: PagingToken,
-    ) -> Result<PageComparison, HistoryError> {
+    ) -> Result<Comparison, HistoryError> {
         let horizon = self.horizon.of_class(Class::Audit);
         let history = self.history(&horizon, upstream).await?;
         context.advance();
@@ -252,7 +216,7 @@ impl Backfill {
         let held = self.writer.database.oldest_held_between(above, end).await?;
         let place = held.map_or(Place::Position(above), |(trade, _)| Place::Trade(trade));
         let Some(page) = page::read(&horizon, place, AskedPage::default()).await? else {
-            return Ok(PageComparison::none(above));
+            return Ok(Comparison::none(above));
         };
         context.advance();
         let bottom = PagingToken::before_ledger(range.from);
@@ -281,39 +245,34 @@ impl Backfill {
         let is_doubtful = |ledger: u32, at: UnixSeconds| {
             times.is_implausible(ledger, at) || times.undecided_from().is_some_and(|from| ledger <= from)
         };
-        let HeldRows { mut rows, from: below } = self.writer.database.held_between(below, above).await?;
+        let HeldRows { rows, from: below } = self.writer.database.held_between(below, above).await?;
         // A doubtful end of history says nothing about the rows held there. Neither does a server without any trade
         // below: it may be ingesting its history again.
         let is_bare = page.is_last && page.trades.is_empty() && !rows.is_empty();
         let is_doubted = is_bare || matches!(end, Some(Err(_)));
-        let mut comparison = PageComparison {
+        let is_unreadable = is_doubted || !page.refused.is_empty();
+        let trades = page.trades.into_iter().filter(|(token, _)| *token >= below).map(|(token, received)| {
+            // A doubtful close time is not believed, or this page alone cannot judge it.
+            if is_doubtful(token.ledger(), received.trade.closed_at) {
+                return SourceTrade::Unjudged(token);
+            }
+            match intake.decide(received, now) {
+                IntakeDecision::Store(incoming) => SourceTrade::Believed(incoming),
+                IntakeDecision::Skip | IntakeDecision::Quarantine(_) => SourceTrade::Unjudged(token),
+            }
+        });
+        Ok(Comparison {
+            with: ComparedWith::Pages,
             below,
             ledgers: ledgers_between(below, above),
-            is_of_lake: false,
-            is_unreadable: is_doubted || !page.refused.is_empty(),
-            missing: Vec::new(),
-            contradicting: Vec::new(),
-            surplus: BTreeMap::new(),
-        };
-        for (token, received) in page.trades.into_iter().filter(|(token, _)| *token >= below) {
-            let row = rows.remove(&token);
-            if is_doubtful(token.ledger(), received.trade.closed_at) {
-                continue; // the close time is not believed, or this page alone cannot judge it
-            }
-            let IntakeDecision::Store(incoming) = intake.decide(received, now) else { continue };
-            match row {
-                None => comparison.missing.push(*incoming),
-                Some(row) if row.is(&incoming.trade) => {}
-                Some(_) => comparison.contradicting.push(*incoming),
-            }
-        }
-        if comparison.is_unreadable {
-            return Ok(comparison); // a row that seems to be surplus may be a trade that could not be read
-        }
-        // A day of slack: Horizon may have dropped trades that are about to be dropped here.
-        let kept_since = now.minus((self.retention_days.saturating_sub(1)).saturating_mul(DAY));
-        comparison.surplus = rows.into_iter().filter(|(_, row)| row.closed_at() > kept_since).collect();
-        Ok(comparison)
+            is_unreadable,
+            differences: Differences::of(
+                rows,
+                trades,
+                comparison::kept_since(now, self.retention_days),
+                !is_unreadable,
+            ),
+        })
     }
 
     /// Stores missing trades, quarantines contradictions and surplus rows, and publishes the counts.
@@ -322,40 +281,31 @@ impl Backfill {
         context: &WorkContext,
         upstream: &Upstream,
         range: LedgerRange,
-        comparison: PageComparison,
+        comparison: Comparison,
     ) -> Result<(), HistoryError> {
+        let Comparison { with, ledgers, differences, .. } = comparison;
         let counts = Reread {
             at: Some(self.writer.clock.now()),
-            ledgers: comparison.ledgers,
-            missing: u64::saturating_from(comparison.missing.len()),
+            ledgers,
+            missing: u64::saturating_from(differences.missing.len()),
             contradicting: upstream
-                .newly_wrong(comparison.contradicting.iter().map(|incoming| incoming.trade.token)),
-            surplus: upstream.newly_wrong(comparison.surplus.keys().copied()),
+                .newly_wrong(differences.contradicting.iter().map(|incoming| incoming.trade.token)),
+            surplus: upstream.newly_wrong(differences.surplus.keys().copied()),
         };
-        let (contradicting, surplus_rows) = (comparison.contradicting.len(), comparison.surplus.len());
-        if !comparison.missing.is_empty() || contradicting > 0 || surplus_rows > 0 {
-            let places = || {
-                let differing = comparison.missing.iter().chain(&comparison.contradicting);
-                let tokens = differing.map(|incoming| incoming.trade.token);
-                tokens.chain(comparison.surplus.keys().copied())
-            };
+        if !differences.is_empty() {
             warn!(
                 missing = counts.missing,
-                contradicting,
-                surplus = surplus_rows,
-                from = places().min().map(|token| token.to_string()),
-                to = places().max().map(|token| token.to_string()),
+                contradicting = differences.contradicting.len(),
+                surplus = differences.surplus.len(),
+                from = differences.places().min().map(|token| token.to_string()),
+                to = differences.places().max().map(|token| token.to_string()),
                 "held ledgers differ from their source"
             );
-            let conflicts = comparison.contradicting.iter().map(conflict);
-            let surplus = comparison.surplus.iter().map(|(token, row)| surplus(*token, row));
-            let quarantine = conflicts.chain(surplus).collect();
-            let trades = comparison.missing;
+            let quarantine = differences.entries(with);
+            let trades = differences.missing;
             let batch =
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
-            // A connection opened meanwhile may lead to another network: check again before storing. Ledgers
-            // of a lake prove their network themselves.
-            if !comparison.is_of_lake {
+            if with.needs_network_check() {
                 self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
             }
             self.uncover_around(&batch.trades, range).await?;
@@ -428,24 +378,6 @@ impl Upstream {
             is_new
         };
         u64::saturating_from(tokens.filter(is_new).count())
-    }
-}
-
-fn conflict(incoming: &IncomingTrade) -> QuarantineEntry {
-    QuarantineEntry {
-        source: "audit",
-        token: Some(incoming.trade.token),
-        reason: "conflict: a row of this identity is held with other figures than Horizon reports".into(),
-        raw: incoming.raw.clone(),
-    }
-}
-
-fn surplus(token: PagingToken, row: &HeldRow) -> QuarantineEntry {
-    QuarantineEntry {
-        source: "audit",
-        token: Some(token),
-        reason: "surplus: this row is held, but Horizon has no such trade".into(),
-        raw: Bytes::from(format!("{row:?}")),
     }
 }
 

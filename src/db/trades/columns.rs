@@ -60,6 +60,15 @@ impl StoredParties {
     }
 }
 
+#[cfg(test)]
+impl From<&Trade> for StoredParties {
+    fn from(trade: &Trade) -> Self {
+        let [base_account, counter_account, liquidity_pool_id] =
+            parties(trade).map(|party| party.map(str::to_owned));
+        Self { base_is_seller: trade.base_is_seller, base_account, counter_account, liquidity_pool_id }
+    }
+}
+
 /// Base account, counter account and liquidity pool of a trade, as their columns hold them.
 pub(super) fn parties(trade: &Trade) -> [Option<&str>; 3] {
     [

@@ -111,10 +111,10 @@ pub(super) const METRICS: &[Metric] = &[
         Unit::Seconds,
         "Time since the last audit compared all markets; before the first, age of the process.",
     ),
-    Metric::counter("ticker_reread_ledgers_total", "Stored ledgers that were read again from Horizon."),
+    Metric::counter("ticker_reread_ledgers_total", "Stored ledgers that were read again from Horizon or a lake."),
     Metric::counter(
         "ticker_reread_trades_total",
-        "Trades of such ledgers that were missing, contradicted Horizon, or were unknown to it. A wrong row counts once.",
+        "Trades of such ledgers that were missing, contradicted their source, or were unknown to it. A wrong row counts once.",
     )
     .by(REREAD),
 ];
