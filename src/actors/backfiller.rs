@@ -28,14 +28,12 @@ mod reread;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
     io::IsTerminal as _,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use metrics::counter;
 use tracing::warn;
 
@@ -61,7 +59,7 @@ use crate::{
         instant::UnixSeconds,
     },
     horizon::{HorizonClient, budget::Class},
-    lake::{FIRST_LEDGER, Link},
+    lake::FIRST_LEDGER,
     outbound::retry::Retry,
     published::Part,
     shutdown,
@@ -69,7 +67,6 @@ use crate::{
 
 use descending_read::DescendingRead;
 use doubtful_ledgers::DoubtfulLedgers;
-use filling::StuckGap;
 use history_error::HistoryError;
 use left_to_horizon::LeftToHorizon;
 use plan::Stretch;
@@ -155,15 +152,15 @@ impl Backfill {
 
 impl Work for Backfill {
     async fn run(self, context: WorkContext) {
-        let upstream = Upstream::default();
+        let shared = SharedByLoops::default();
         if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
-            self.run_with_lake(reader, &context, &upstream).await;
+            self.run_with_lake(reader, &context, &shared).await;
             return;
         }
         tokio::join!(
-            self.watch_tail(&context, &upstream),
-            self.fill_forever(&context, &upstream),
-            self.reread_forever(&context, &upstream)
+            self.watch_tail(&context, &shared),
+            self.fill_forever(&context, &shared),
+            self.reread_forever(&context, &shared)
         );
     }
 
@@ -172,33 +169,24 @@ impl Work for Backfill {
     }
 }
 
-/// Knowledge of this incarnation about Horizon.
+/// State that the loops of one incarnation share. What only one of them needs is a local of that loop.
 #[derive(Default)]
-struct Upstream {
-    /// Last check of the network; none if it must be repeated.
+struct SharedByLoops {
+    /// Last check of the network; none if it must be repeated. Every loop that asks Horizon sets and reads it, and
+    /// clears it after a failure.
     history: Cell<Option<History>>,
-    /// True once the tail was read. Before that it is unknown what is missing.
+    /// True once the tail was read. Before that it is unknown what is missing. The loops of the tail set it, and those
+    /// that fill or read again wait for it.
     tail_is_read: Cell<bool>,
-    /// Attempts to fill that failed since a missing ledger was last read.
+    /// Attempts to fill that failed since a missing ledger was last read. The loop that fills counts them. The loop of
+    /// the tail reads them, and then does not report success.
     failed_fills: Cell<u32>,
-    /// True if the last end of history was not believed, or history has a hole.
-    end_is_doubted: Cell<bool>,
-    /// Gap that could not be read; none if the last attempt made progress.
-    stuck: Cell<Option<StuckGap>>,
-    /// Ledgers that the lake lacks, or that are refused.
+    /// Ledgers that the lake lacks, or that are refused. Loops that read the lake add them. Those that fill split the
+    /// missing ledgers by them.
     left: RefCell<LeftToHorizon>,
-    /// Last ledgers of stretches that the lake does not give, and the time since when.
-    failing: RefCell<BTreeMap<u32, DateTime<Utc>>>,
-    /// Time when a single object of the lake was last given up.
-    bad_object_at: Cell<Option<DateTime<Utc>>>,
-    /// Rows that contradicted their source since the start.
-    known_wrong: RefCell<BTreeSet<PagingToken>>,
-    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it.
-    /// Without an anchor, the lowest one.
-    proven: Cell<Option<Link>>,
 }
 
-impl Upstream {
+impl SharedByLoops {
     /// Oldest ledger of Horizon, or the first one of the network if it has not been asked.
     fn oldest_of_horizon(&self) -> u32 {
         self.history.get().map_or(FIRST_LEDGER, |history| history.elder.max(FIRST_LEDGER))
@@ -217,7 +205,7 @@ impl Upstream {
 }
 
 impl Backfill {
-    async fn watch_tail(&self, context: &WorkContext, upstream: &Upstream) {
+    async fn watch_tail(&self, context: &WorkContext, shared: &SharedByLoops) {
         let interval = if self.is_limited { TAIL_INTERVAL } else { TAIL_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();
         loop {
@@ -225,28 +213,28 @@ impl Backfill {
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 continue;
             }
-            match self.read_tail(context, upstream).await {
+            match self.read_tail(context, shared).await {
                 Ok(()) => {
-                    self.report_tail(upstream, "recent ledgers are read again by pages");
+                    self.report_tail(shared, "recent ledgers are read again by pages");
                     retry.reset();
                     context.pause(interval).await;
                 }
-                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+                Err(error) => self.wait_after(&error, &mut retry, context, shared).await,
             }
         }
     }
 
     /// Reports that recent ledgers are read, unless filling fails: the check `history` must show that.
-    fn report_tail(&self, upstream: &Upstream, detail: &str) {
-        if upstream.failed_fills.get() < FAILED_FILLS_SHOWN {
+    fn report_tail(&self, shared: &SharedByLoops, detail: &str) {
+        if shared.failed_fills.get() < FAILED_FILLS_SHOWN {
             self.status.succeeds(detail);
         }
     }
 
     /// Reads from the newest trade down to what is held, or as far as the tail goes.
-    async fn read_tail(&self, context: &WorkContext, upstream: &Upstream) -> Result<(), HistoryError> {
+    async fn read_tail(&self, context: &WorkContext, shared: &SharedByLoops) -> Result<(), HistoryError> {
         let horizon = self.horizon.of_class(Class::Live);
-        let history = self.history(&horizon, upstream).await?;
+        let history = self.history(&horizon, shared).await?;
         let held = self.held().await?;
         let newest = held.last();
         let stretch = Stretch {
@@ -261,19 +249,19 @@ impl Backfill {
             pages_max: if newest.is_some() { TAIL_PAGES_MAX } else { 1 },
             top_max: history.complete_up_to(live),
             kind: BatchKind::Repair,
-            ..self.descending_read(&horizon, context, upstream)
+            ..self.descending_read(&horizon, context, shared)
         };
         let read = descending_read.read(stretch).await;
         let held = self.publish_coverage().await?;
         if read.as_ref().is_err_and(HistoryError::is_doubt) && !held.is_empty() {
-            upstream.tail_is_read.set(true); // everything below is a gap like any other
+            shared.tail_is_read.set(true); // everything below is a gap like any other
         }
         let read = read?;
-        upstream.tail_is_read.set(true);
+        shared.tail_is_read.set(true);
         let newest_seen = descending_read.newest_seen.get();
         self.writer.published.vitals.newest_by_pages.store(newest_seen, Ordering::Relaxed);
         if descending_read.top_max.saturating_add(TAIL_LAG_MAX) < newest_seen {
-            upstream.history.set(None); // the stream is behind: ask the root next time
+            shared.history.set(None); // the stream is behind: ask the root next time
         }
         counter!("ticker_tail_trades_total", "found" => "before").increment(read.repeats);
         counter!("ticker_tail_trades_total", "found" => "now").increment(read.new);
@@ -313,12 +301,12 @@ impl Backfill {
         &'a self,
         horizon: &'a HorizonClient,
         context: &'a WorkContext,
-        upstream: &'a Upstream,
+        shared: &'a SharedByLoops,
     ) -> DescendingRead<'a> {
         DescendingRead {
             deps: self,
             horizon,
-            upstream,
+            shared,
             context,
             kind: BatchKind::Backfill,
             top_max: u32::MAX,
@@ -330,15 +318,19 @@ impl Backfill {
     }
 
     /// Returns Horizon's history. Also confirms that everything received so far is of the right network.
-    async fn history(&self, horizon: &HorizonClient, upstream: &Upstream) -> Result<History, HistoryError> {
+    async fn history(
+        &self,
+        horizon: &HorizonClient,
+        shared: &SharedByLoops,
+    ) -> Result<History, HistoryError> {
         let history = network_check::confirmed(
-            upstream.history.get(),
+            shared.history.get(),
             horizon,
             &self.network_passphrase,
             &self.writer.database,
         )
         .await?;
-        upstream.history.set(Some(history));
+        shared.history.set(Some(history));
         Ok(history)
     }
 
@@ -352,9 +344,9 @@ impl Backfill {
         error: &HistoryError,
         retry: &mut Retry,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
     ) {
-        upstream.history.set(None);
+        shared.history.set(None);
         let asked = match error {
             HistoryError::Horizon(error) | HistoryError::Network(NetworkError::Horizon(error)) => {
                 error.retry_after()

@@ -6,7 +6,7 @@ use std::{cell::Cell, rc::Rc};
 use metrics::counter;
 
 use super::{
-    Backfill, Upstream, end,
+    Backfill, SharedByLoops, end,
     history_error::{HistoryEndError, HistoryError},
     holes::{self, Pause},
     page::{self, AskedPage, Page, Place},
@@ -46,7 +46,7 @@ pub(super) struct DescendingRead<'a> {
     pub(super) deps: &'a Backfill,
     /// Client with the budget class of this read.
     pub(super) horizon: &'a HorizonClient,
-    pub(super) upstream: &'a Upstream,
+    pub(super) shared: &'a SharedByLoops,
     pub(super) context: &'a WorkContext,
     pub(super) kind: BatchKind,
     /// Highest ledger that may be reported as complete, whatever a page holds.
@@ -92,7 +92,7 @@ impl DescendingRead<'_> {
             return Ok(page);
         }
         // A held trade that Horizon does not have must not hold up history for ever.
-        let latest = self.deps.history(self.horizon, self.upstream).await?.known();
+        let latest = self.deps.history(self.horizon, self.shared).await?.known();
         let to = place.cursor().map_or(latest, PagingToken::ledger);
         let page = match place.cursor().filter(|_| latest.saturating_sub(to) > BEHIND_LEDGERS_MAX) {
             Some(missing) => self.page_past(&horizon, missing).await?,
@@ -223,7 +223,7 @@ impl DescendingRead<'_> {
     /// Returns Horizon's history, which is looked at again if a record of the page is above all ledgers that can exist.
     /// If most of the page is, its server is far ahead of the root's.
     async fn history_of(&self, page: &Page) -> Result<History, HistoryError> {
-        let history = self.deps.history(self.horizon, self.upstream).await?;
+        let history = self.deps.history(self.horizon, self.shared).await?;
         let ledgers = || page.trades.keys().rev().map(|token| token.ledger());
         let refused = page.refused.iter().filter_map(|refused| refused.token).map(PagingToken::ledger);
         let top = ledgers().next().into_iter().chain(refused).max();
@@ -233,7 +233,7 @@ impl DescendingRead<'_> {
         let mut history =
             network_check::reaching(history, top, self.horizon, network_passphrase, database).await?;
         history.raise(ledgers());
-        self.upstream.history.set(Some(history));
+        self.shared.history.set(Some(history));
         Ok(history)
     }
 
@@ -326,7 +326,7 @@ impl DescendingRead<'_> {
         read.set_subject(subjects::incoming(&batch));
         let cause = read.done();
         // A connection opened meanwhile may lead to another network: check again before storing.
-        self.deps.history(self.horizon, self.upstream).await?;
+        self.deps.history(self.horizon, self.shared).await?;
         let written = self.deps.writer.write(&batch, &cause, self.context).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));
         sum.new = sum.new.saturating_add(written.new);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Backfill, Upstream,
+    Backfill, SharedByLoops,
     descending_read::DescendingRead,
     history_error::HistoryError,
     plan::{self, Stretch},
@@ -36,9 +36,18 @@ const LASTING_WAIT: Duration = Duration::from_secs(300);
 /// Failures in a row at the top of the same gap from which on what lies below is read as well.
 const STUCK_AFTER: u32 = 2;
 
+/// Outcome of the last attempt at the newest gap. The loop that fills owns it.
+#[derive(Debug, Default)]
+pub(super) struct NewestGap {
+    /// Gap that could not be read; none if the last attempt made progress.
+    stuck: Option<StuckGap>,
+    /// True if the last end of history was not believed, or history has a hole.
+    end_is_doubted: bool,
+}
+
 /// Gap whose newest ledgers could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StuckGap {
+struct StuckGap {
     /// Its last ledger.
     to: u32,
     /// Failures in a row.
@@ -54,59 +63,61 @@ struct ReadPlan {
     is_around_a_failure: bool,
 }
 
-impl Upstream {
+impl NewestGap {
     /// Returns true if the newest ledgers of this gap could not be read several times in a row.
     fn is_stuck_at(&self, gap: &Missing) -> bool {
-        self.stuck.get().is_some_and(|stuck| stuck.to == gap.to && stuck.failures >= STUCK_AFTER)
+        self.stuck.is_some_and(|stuck| stuck.to == gap.to && stuck.failures >= STUCK_AFTER)
     }
 
     /// Returns true if a gap has failed for so long that it may stay.
     fn is_lasting(&self) -> bool {
-        self.stuck.get().is_some_and(|stuck| stuck.failures >= LASTING_AFTER)
+        self.stuck.is_some_and(|stuck| stuck.failures >= LASTING_AFTER)
     }
 
     /// Records how an attempt ended at the gap that was the newest one at its beginning.
-    fn note_gap(&self, gap: &Missing, failure: Option<&HistoryError>) {
+    fn note(&mut self, gap: &Missing, failure: Option<&HistoryError>) {
         let is_of_a_place = failure.is_some_and(HistoryError::is_of_a_place);
-        let before = self.stuck.get().filter(|stuck| stuck.to == gap.to).map_or(0, |stuck| stuck.failures);
+        let before = self.stuck.filter(|stuck| stuck.to == gap.to).map_or(0, |stuck| stuck.failures);
         let stuck = StuckGap { to: gap.to, failures: before.saturating_add(1) };
-        self.stuck.set(is_of_a_place.then_some(stuck));
+        self.stuck = is_of_a_place.then_some(stuck);
+        self.end_is_doubted = failure.is_some_and(HistoryError::is_doubt);
     }
 }
 
 impl Backfill {
     /// Returns true if this replica leads and the newest ledgers are read. Otherwise waits a little.
-    pub(super) async fn may_fill(&self, context: &WorkContext, upstream: &Upstream) -> bool {
+    pub(super) async fn may_fill(&self, context: &WorkContext, shared: &SharedByLoops) -> bool {
         context.advance();
         if self.writer.leadership.epoch_within(TICK).await.is_none() {
             self.status.set_state("following");
-            upstream.failed_fills.set(0); // another replica fills
+            shared.failed_fills.set(0); // another replica fills
             return false;
         }
-        if !upstream.tail_is_read.get() {
+        if !shared.tail_is_read.get() {
             context.pause(TAIL_POLL).await;
             return false;
         }
         true
     }
 
-    pub(super) async fn fill_forever(&self, context: &WorkContext, upstream: &Upstream) {
+    pub(super) async fn fill_forever(&self, context: &WorkContext, shared: &SharedByLoops) {
         let (mut retry, mut progress) = (Retry::default(), Progress::default());
+        let mut newest_gap = NewestGap::default();
         loop {
-            if !self.may_fill(context, upstream).await {
+            if !self.may_fill(context, shared).await {
                 continue;
             }
-            match self.fill(context, upstream, &mut progress).await {
+            match self.fill(context, shared, &mut progress, &mut newest_gap).await {
                 Ok(is_whole) => {
-                    self.filled(is_whole, &mut retry, context, upstream).await;
+                    self.filled(is_whole, &mut retry, context, shared).await;
                 }
                 Err(error) => {
-                    if upstream.failed_fills.get() == 0 {
+                    if shared.failed_fills.get() == 0 {
                         retry.reset(); // some of it was stored
                     }
-                    upstream.note_failed_fill();
-                    self.wait_after(&error, &mut retry, context, upstream).await;
-                    if upstream.is_lasting() && upstream.failed_fills.get() > 0 {
+                    shared.note_failed_fill();
+                    self.wait_after(&error, &mut retry, context, shared).await;
+                    if newest_gap.is_lasting() && shared.failed_fills.get() > 0 {
                         context.pause(LASTING_WAIT).await;
                     }
                 }
@@ -120,9 +131,9 @@ impl Backfill {
         is_whole: bool,
         retry: &mut Retry,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
     ) {
-        upstream.failed_fills.set(0);
+        shared.failed_fills.set(0);
         if is_whole {
             self.status.set_state("whole");
             context.pause(REST).await;
@@ -135,10 +146,11 @@ impl Backfill {
     pub(super) async fn fill(
         &self,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
         progress: &mut Progress,
+        newest_gap: &mut NewestGap,
     ) -> Result<bool, HistoryError> {
-        let history = self.history(&self.horizon.of_class(Class::Live), upstream).await?;
+        let history = self.history(&self.horizon.of_class(Class::Live), shared).await?;
         // The coverage may be empty then, and looks whole until the newest ledgers are read again.
         if !self.is_live_from_lake && self.doubt_what_a_lake_left(history.elder).await?.is_some() {
             return Ok(false);
@@ -147,13 +159,8 @@ impl Backfill {
         let now = UnixSeconds::from(self.writer.clock.now());
         let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
         let wanted = Wanted { floor: history.elder.max(1), day: day.max(all), all };
-        let missing = self.missing(&held, wanted, upstream);
-        self.publish_unread(
-            &held,
-            wanted.floor,
-            all,
-            missing.last().filter(|_| upstream.end_is_doubted.get()),
-        );
+        let missing = self.missing(&held, wanted, newest_gap);
+        self.publish_unread(&held, wanted.floor, all, missing.last().filter(|_| newest_gap.end_is_doubted));
         let Some(newest) = missing.first() else {
             self.publish_done(&held);
             *progress = Progress::default();
@@ -161,25 +168,24 @@ impl Backfill {
         };
         self.status.set_state("filling");
         progress.begin(&held, wanted, self.is_limited);
-        let plan = self.plan(&missing, &held, upstream.is_stuck_at(newest));
-        let failure = self.read_stretches(plan, context, upstream, progress).await?;
-        upstream.note_gap(newest, failure.as_ref());
-        upstream.end_is_doubted.set(failure.as_ref().is_some_and(HistoryError::is_doubt));
-        if upstream.end_is_doubted.get() {
+        let plan = self.plan(&missing, &held, newest_gap.is_stuck_at(newest));
+        let failure = self.read_stretches(plan, context, shared, progress).await?;
+        newest_gap.note(newest, failure.as_ref());
+        if newest_gap.end_is_doubted {
             // Publish the gap now, not only at the next attempt.
             let held = self.held().await?;
-            self.publish_unread(&held, wanted.floor, all, self.missing(&held, wanted, upstream).last());
+            self.publish_unread(&held, wanted.floor, all, self.missing(&held, wanted, newest_gap).last());
         }
         failure.map_or(Ok(false), Err)
     }
 
     /// Returns the missing ledgers, and tells the budget whether those of the last 24 hours are held. Older ones count
     /// only then, unless the newest gap cannot be read.
-    fn missing(&self, held: &[LedgerRange], wanted: Wanted, upstream: &Upstream) -> Vec<Missing> {
+    fn missing(&self, held: &[LedgerRange], wanted: Wanted, newest_gap: &NewestGap) -> Vec<Missing> {
         let Wanted { floor, day, all } = wanted;
         let of_day = coverage::missing(held, floor, day, day);
         let is_day_over =
-            !held.is_empty() && of_day.first().is_none_or(|newest| upstream.is_stuck_at(newest));
+            !held.is_empty() && of_day.first().is_none_or(|newest| newest_gap.is_stuck_at(newest));
         self.horizon.limiter().set_day_complete(is_day_over);
         // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
         if is_day_over { coverage::missing(held, floor, all, UnixSeconds(i64::MIN)) } else { of_day }
@@ -202,7 +208,7 @@ impl Backfill {
         &self,
         ReadPlan { stretches, at_once, is_around_a_failure }: ReadPlan,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
         progress: &mut Progress,
     ) -> Result<Option<HistoryError>, HistoryError> {
         let waiting = progress.wait_callback(context.heartbeat());
@@ -210,7 +216,7 @@ impl Backfill {
         let descending_read = DescendingRead {
             stored: progress.stored(),
             is_around_a_failure,
-            ..self.descending_read(&horizon, context, upstream)
+            ..self.descending_read(&horizon, context, shared)
         };
         let mut reads =
             stream::iter(stretches).map(|stretch| descending_read.read(stretch)).buffer_unordered(at_once);
@@ -234,13 +240,13 @@ impl Backfill {
                     }
                 },
                 _ = tick.tick() => {
-                    upstream.note_stored(progress.stored().get() > stored);
+                    shared.note_stored(progress.stored().get() > stored);
                     self.publish_progress(progress).await?;
                 }
             }
         }
         drop(reads);
-        upstream.note_stored(progress.stored().get() > stored);
+        shared.note_stored(progress.stored().get() > stored);
         self.publish_progress(progress).await?;
         Ok(failure)
     }
@@ -257,11 +263,11 @@ mod tests {
 
     #[test]
     fn a_gap_is_stuck_after_two_failures_at_its_top_and_no_longer_once_it_is_read() {
-        let upstream = Upstream::default();
+        let mut newest_gap = NewestGap::default();
         let failed = |status| HistoryError::Horizon(HorizonError::Status { status });
-        let after = |to, error: Option<HistoryError>| {
-            upstream.note_gap(&gap(to), error.as_ref());
-            (upstream.is_stuck_at(&gap(90)), upstream.is_stuck_at(&gap(80)))
+        let mut after = |to, error: Option<HistoryError>| {
+            newest_gap.note(&gap(to), error.as_ref());
+            (newest_gap.is_stuck_at(&gap(90)), newest_gap.is_stuck_at(&gap(80)))
         };
         assert_eq!(after(90, Some(failed(504))), (false, false));
         assert_eq!(after(80, Some(failed(504))), (false, false), "the first attempt made progress");

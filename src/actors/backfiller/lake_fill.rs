@@ -8,9 +8,10 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    Backfill, HistoryError, TAIL_INTERVAL, Upstream,
+    Backfill, HistoryError, SharedByLoops, TAIL_INTERVAL,
     descending_read::DescendingRead,
     filling::REST,
+    lake_given_up::LakeFilling,
     lake_read::{LakeRead, LakeStretch},
     left_to_horizon::LeftToHorizon,
     plan::Stretch,
@@ -53,17 +54,17 @@ impl Backfill {
         &self,
         reader: &LakeReader,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
     ) {
         tokio::join!(
-            self.watch_lake_tail(reader, context, upstream),
-            self.fill_from_lake_forever(reader, context, upstream),
-            self.fill_left_forever(context, upstream),
-            self.reread_forever(context, upstream)
+            self.watch_lake_tail(reader, context, shared),
+            self.fill_from_lake_forever(reader, context, shared),
+            self.fill_left_forever(context, shared),
+            self.reread_forever(context, shared)
         );
     }
 
-    async fn watch_lake_tail(&self, reader: &LakeReader, context: &WorkContext, upstream: &Upstream) {
+    async fn watch_lake_tail(&self, reader: &LakeReader, context: &WorkContext, shared: &SharedByLoops) {
         let (mut lake_retry, mut pages_retry) = (Retry::default(), Retry::default());
         let (tail, mut fell_short) = (LakeTail::default(), false);
         loop {
@@ -78,14 +79,14 @@ impl Backfill {
             }
             let read = if self.is_live_from_lake {
                 // The stream ingester stores each ledger as complete.
-                self.publish_coverage().await.map(|held| upstream.tail_is_read.set(!held.is_empty()))
+                self.publish_coverage().await.map(|held| shared.tail_is_read.set(!held.is_empty()))
             } else {
-                self.read_lake_tail(reader, context, upstream, &tail).await
+                self.read_lake_tail(reader, context, shared, &tail).await
             };
             let is_read = read.is_ok();
             match read {
                 Ok(()) => lake_retry.reset(),
-                Err(error) => self.wait_after(&error, &mut lake_retry, context, upstream).await,
+                Err(error) => self.wait_after(&error, &mut lake_retry, context, shared).await,
             }
             let falls_short = self.falls_short(reader.patience.late);
             if falls_short != fell_short && self.is_live_from_lake {
@@ -94,35 +95,32 @@ impl Backfill {
             fell_short = falls_short;
             if !falls_short {
                 if is_read {
-                    self.report_tail(upstream, "recent ledgers are read from the lake");
+                    self.report_tail(shared, "recent ledgers are read from the lake");
                 }
-                upstream.left.borrow_mut().end_outage();
+                shared.left.borrow_mut().end_outage();
                 context.pause(LAKE_TAIL_INTERVAL).await;
                 continue;
             }
             // A bad or late lake costs requests, but no trades.
-            let read = match self.read_tail(context, upstream).await {
+            let read = match self.read_tail(context, shared).await {
                 // A batch of a contradicted lake may have been stored after the ledgers before it were doubted.
                 Ok(())
                     if reader.is_contradicted()
                         || self.is_lake_out_for(LakeUse::Recent, reader.patience.given_up) =>
                 {
-                    self.read_unproven_from_horizon(reader, upstream).await
+                    self.read_unproven_from_horizon(reader, shared).await
                 }
                 read => read,
             };
             match read {
                 Ok(()) => {
                     if is_read {
-                        self.report_tail(
-                            upstream,
-                            "recent ledgers are read by pages instead of from the lake",
-                        );
+                        self.report_tail(shared, "recent ledgers are read by pages instead of from the lake");
                     }
                     pages_retry.reset();
                     context.pause(TAIL_INTERVAL).await;
                 }
-                Err(error) => self.wait_after(&error, &mut pages_retry, context, upstream).await,
+                Err(error) => self.wait_after(&error, &mut pages_retry, context, shared).await,
             }
         }
     }
@@ -149,7 +147,7 @@ impl Backfill {
         &self,
         reader: &LakeReader,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
         tail: &LakeTail,
     ) -> Result<(), HistoryError> {
         let held = self.held().await?;
@@ -163,11 +161,11 @@ impl Backfill {
             ascent = Some(begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?);
         }
         let Some(mut ascent) = ascent else { return Ok(()) };
-        let read = self.climb(reader, context, upstream, &mut ascent).await;
+        let read = self.climb(reader, context, shared, &mut ascent).await;
         *tail.0.borrow_mut() = Some(ascent);
         read?;
         let held = self.publish_coverage().await?;
-        upstream.tail_is_read.set(!held.is_empty());
+        shared.tail_is_read.set(!held.is_empty());
         Ok(())
     }
 
@@ -187,7 +185,7 @@ impl Backfill {
         &self,
         reader: &LakeReader,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
         ascent: &mut Ascent,
     ) -> Result<(), HistoryError> {
         loop {
@@ -204,7 +202,7 @@ impl Backfill {
             let covered = match step {
                 Step::NotYet | Step::Unread(_) => return Ok(()),
                 Step::Hole { from, to } => {
-                    upstream.left.borrow_mut().add(from, to, Instant::now());
+                    shared.left.borrow_mut().add(from, to, Instant::now());
                     continue;
                 }
                 Step::Doubted(doubt) => {
@@ -213,7 +211,7 @@ impl Backfill {
                     continue;
                 }
                 Step::Refused { from, to, reason, is_chain_break } => {
-                    upstream.left.borrow_mut().add(from, to, Instant::now());
+                    shared.left.borrow_mut().add(from, to, Instant::now());
                     collected.quarantine.push(reader.refuse(from, to, &reason, is_chain_break));
                     None
                 }
@@ -245,19 +243,25 @@ impl Backfill {
         }
     }
 
-    async fn fill_from_lake_forever(&self, reader: &LakeReader, context: &WorkContext, upstream: &Upstream) {
+    async fn fill_from_lake_forever(
+        &self,
+        reader: &LakeReader,
+        context: &WorkContext,
+        shared: &SharedByLoops,
+    ) {
         let (mut retry, mut progress) = (Retry::default(), Progress::default());
+        let mut filling = LakeFilling::default();
         loop {
-            if !self.may_fill(context, upstream).await {
+            if !self.may_fill(context, shared).await {
                 continue;
             }
-            match self.fill_from_lake(reader, context, upstream, &mut progress).await {
+            match self.fill_from_lake(reader, context, shared, (&mut progress, &mut filling)).await {
                 Ok(is_whole) => {
-                    self.filled(is_whole, &mut retry, context, upstream).await;
+                    self.filled(is_whole, &mut retry, context, shared).await;
                 }
                 Err(error) => {
-                    upstream.note_failed_fill();
-                    self.wait_after(&error, &mut retry, context, upstream).await;
+                    shared.note_failed_fill();
+                    self.wait_after(&error, &mut retry, context, shared).await;
                 }
             }
         }
@@ -269,16 +273,16 @@ impl Backfill {
         &self,
         reader: &LakeReader,
         context: &WorkContext,
-        upstream: &Upstream,
-        progress: &mut Progress,
+        shared: &SharedByLoops,
+        (progress, filling): (&mut Progress, &mut LakeFilling),
     ) -> Result<bool, HistoryError> {
         let held = self.held().await?;
-        let (of_lake, of_horizon, wanted) = self.missing_by_source(&held, upstream);
+        let (of_lake, of_horizon, wanted) = self.missing_by_source(&held, shared);
         let Some(gap) = of_lake.first() else {
             reader.note_answer(LakeUse::History); // no reading would end an outage
             if of_horizon.is_empty() {
                 self.publish_done(&held);
-                self.publish_unread(&held, upstream.oldest_of_horizon(), wanted.all, None);
+                self.publish_unread(&held, shared.oldest_of_horizon(), wanted.all, None);
                 *progress = Progress::default();
             }
             return Ok(true);
@@ -295,27 +299,29 @@ impl Backfill {
             deps: self,
             reader,
             context,
-            upstream,
+            shared,
             kind: BatchKind::Backfill,
             stored: progress.stored(),
             has_found: Cell::new(false),
         };
-        let mut reading = std::pin::pin!(read.read(stretch));
-        let stored = progress.stored().get();
-        let mut tick = tokio::time::interval(TICK);
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut reading => break outcome,
-                _ = tick.tick() => {
-                    upstream.note_stored(progress.stored().get() > stored);
-                    self.publish_progress(progress).await?;
+        let outcome = {
+            let mut reading = std::pin::pin!(read.read(stretch, &mut filling.proven));
+            let stored = progress.stored().get();
+            let mut tick = tokio::time::interval(TICK);
+            loop {
+                tokio::select! {
+                    outcome = &mut reading => break outcome,
+                    _ = tick.tick() => {
+                        shared.note_stored(progress.stored().get() > stored);
+                        self.publish_progress(progress).await?;
+                    }
                 }
             }
         };
         self.publish_progress(progress).await?;
         let has_found = read.has_found.get();
         // Leaving ledgers to Horizon is progress too: a lake may have many bad objects.
-        if self.leave_what_is_given_up(reader, upstream, stretch, &outcome, has_found).await {
+        if self.leave_what_is_given_up(reader, (shared, filling), stretch, &outcome, has_found).await {
             if let Err(error) = outcome {
                 warn!(%error, from = stretch.from, to = stretch.to, "the lake does not give these ledgers");
             }
@@ -329,15 +335,15 @@ impl Backfill {
     fn missing_by_source(
         &self,
         held: &[LedgerRange],
-        upstream: &Upstream,
+        shared: &SharedByLoops,
     ) -> (Vec<Missing>, Vec<Missing>, Wanted) {
         let now = UnixSeconds::from(self.writer.clock.now());
         let all = now.minus(self.hours.saturating_mul(HOUR));
         let day = now.minus(DAY).max(all);
         let of_day = coverage::missing(held, FIRST_LEDGER, day, day);
         self.horizon.limiter().set_day_complete(!held.is_empty() && of_day.is_empty());
-        let oldest = upstream.oldest_of_horizon();
-        let mut left = upstream.left.borrow_mut();
+        let oldest = shared.oldest_of_horizon();
+        let mut left = shared.left.borrow_mut();
         let (mut of_lake, mut of_horizon) = by_source(&of_day, &mut left, oldest);
         // Ledgers of the day that only Horizon is asked for, or that nobody has, must not hold
         // up older ones of the lake.
@@ -350,18 +356,18 @@ impl Backfill {
     }
 
     /// Reads by Horizon's pages what the lake lacks or what was refused.
-    async fn fill_left_forever(&self, context: &WorkContext, upstream: &Upstream) {
+    async fn fill_left_forever(&self, context: &WorkContext, shared: &SharedByLoops) {
         let mut retry = Retry::default();
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 continue;
             }
-            match self.fill_left(context, upstream).await {
+            match self.fill_left(context, shared).await {
                 Ok(true) => context.pause(REST).await,
                 Ok(false) => retry.reset(),
                 Err(error) => {
-                    self.wait_after(&error, &mut retry, context, upstream).await;
+                    self.wait_after(&error, &mut retry, context, shared).await;
                     context.pause(TAIL_INTERVAL).await;
                 }
             }
@@ -373,19 +379,19 @@ impl Backfill {
     pub(super) async fn fill_left(
         &self,
         context: &WorkContext,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
     ) -> Result<bool, HistoryError> {
         let held = self.held().await?;
-        if self.missing_by_source(&held, upstream).1.is_empty() {
+        if self.missing_by_source(&held, shared).1.is_empty() {
             return Ok(true);
         }
-        self.history(&self.horizon.of_class(Class::Live), upstream).await?;
-        let (_, of_horizon, _) = self.missing_by_source(&held, upstream);
+        self.history(&self.horizon.of_class(Class::Live), shared).await?;
+        let (_, of_horizon, _) = self.missing_by_source(&held, shared);
         if of_horizon.is_empty() {
             return Ok(true);
         }
         let horizon = self.horizon.of_class(Class::History);
-        let read: DescendingRead<'_> = self.descending_read(&horizon, context, upstream);
+        let read: DescendingRead<'_> = self.descending_read(&horizon, context, shared);
         let mut failure = None;
         for gap in of_horizon.iter().take(LEFT_AT_ONCE) {
             let (to, before) = (Some(gap.to), Some(gap.before));

@@ -1,15 +1,18 @@
 //! Decides which ledgers the backfiller reads from Horizon instead of the lake: those that the lake fails to give for
 //! minutes, and those that it gave and no hash of Horizon proves.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Backfill, HistoryError, Upstream, lake_read::LakeStretch};
+use super::{Backfill, HistoryError, SharedByLoops, lake_read::LakeStretch};
 use crate::{
     actors::lake_reader::LakeReader,
     horizon::budget::Class,
-    lake::{Content, FIRST_LEDGER},
+    lake::{Content, FIRST_LEDGER, Link},
     published::LakeUse,
 };
 
@@ -20,20 +23,32 @@ const SEARCH_MAX: Duration = Duration::from_secs(60);
 /// Factor by which each step of that search is longer than the one before.
 const SEARCH_FACTOR: u32 = 4;
 
+/// State of filling history from the lake. The loop that fills owns it.
+#[derive(Debug, Default)]
+pub(super) struct LakeFilling {
+    /// Last ledgers of stretches that the lake does not give, and the time since when.
+    failing: BTreeMap<u32, DateTime<Utc>>,
+    /// Time when a single object of the lake was last given up.
+    bad_object_at: Option<DateTime<Utc>>,
+    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it. Without an anchor, the lowest
+    /// one. The reading of a stretch sets it.
+    pub(super) proven: Option<Link>,
+}
+
 impl Backfill {
     /// Takes unproven ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those
     /// that are older than Horizon's history stay.
     pub(super) async fn read_unproven_from_horizon(
         &self,
         reader: &LakeReader,
-        upstream: &Upstream,
+        shared: &SharedByLoops,
     ) -> Result<(), HistoryError> {
         // Read first: another reader that fails meanwhile resets what they share.
-        let oldest = self.history(&self.horizon.of_class(Class::Live), upstream).await?.elder;
+        let oldest = self.history(&self.horizon.of_class(Class::Live), shared).await?.elder;
         if let Some(doubted) = self.doubt_what_a_lake_left(oldest).await?
             && reader.is_contradicted()
         {
-            upstream.left.borrow_mut().add(doubted.from, doubted.to, Instant::now());
+            shared.left.borrow_mut().add(doubted.from, doubted.to, Instant::now());
         }
         Ok(())
     }
@@ -55,40 +70,39 @@ impl Backfill {
     pub(super) async fn leave_what_is_given_up(
         &self,
         reader: &LakeReader,
-        upstream: &Upstream,
+        (shared, filling): (&SharedByLoops, &mut LakeFilling),
         stretch: LakeStretch,
         outcome: &Result<(), HistoryError>,
         has_found: bool,
     ) -> bool {
         let now = self.writer.clock.now();
         // A stretch may be shorter or gone at its next reading.
-        upstream.failing.borrow_mut().retain(|_, since| !self.has_passed(*since, BAD_OBJECT_FOR));
+        filling.failing.retain(|_, since| !self.has_passed(*since, BAD_OBJECT_FOR));
         let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
         let given_up = reader.patience.given_up;
         let is_outage = is_lake_at_fault && self.is_lake_out_for(LakeUse::Recent, given_up);
         // Other stretches may be read meanwhile, such as the newest ones.
         let has_timed_out = is_lake_at_fault && {
-            let since = *upstream.failing.borrow_mut().entry(stretch.to).or_insert(now);
+            let since = *filling.failing.entry(stretch.to).or_insert(now);
             is_outage || self.has_passed(since, given_up)
         };
         // Waiting makes sense for a lake that cannot be reached. After one bad object, the next one is given
         // up at once if an older object can be read.
-        let had_bad_object =
-            upstream.bad_object_at.get().is_some_and(|at| !self.has_passed(at, BAD_OBJECT_FOR));
+        let had_bad_object = filling.bad_object_at.is_some_and(|at| !self.has_passed(at, BAD_OBJECT_FOR));
         let readable_below = if is_lake_at_fault && !has_found && (has_timed_out || had_bad_object) {
             readable_below(reader, stretch.to).await
         } else {
             None
         };
         if readable_below.is_some() {
-            upstream.bad_object_at.set(Some(now));
+            filling.bad_object_at = Some(now);
         }
         let gives_up = has_timed_out || readable_below.is_some();
         if gives_up {
             reader.note_answer(LakeUse::History); // Horizon is asked instead
         }
         if outcome.is_ok() || gives_up {
-            upstream.failing.borrow_mut().retain(|to, _| !(stretch.from..=stretch.to).contains(to));
+            filling.failing.retain(|to, _| !(stretch.from..=stretch.to).contains(to));
         }
         let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
         if !is_done || (has_found && outcome.is_ok()) {
@@ -100,7 +114,7 @@ impl Backfill {
             // Otherwise a lake without any of these ledgers would get one request for each.
             None => stretch.floor,
         };
-        let mut left = upstream.left.borrow_mut();
+        let mut left = shared.left.borrow_mut();
         if is_outage && readable_below.is_none() {
             left.add_in_outage(from, stretch.to, Instant::now());
         } else {

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use metrics::counter;
 use tokio::sync::mpsc;
 
-use super::{Backfill, HistoryError, Upstream};
+use super::{Backfill, HistoryError, SharedByLoops};
 use crate::{
     actors::{
         lake_reader::{ANCHOR_TIMEOUT, Collected, LakeReader},
@@ -53,7 +53,7 @@ pub(super) struct LakeRead<'a> {
     pub(super) deps: &'a Backfill,
     pub(super) reader: &'a LakeReader,
     pub(super) context: &'a WorkContext,
-    pub(super) upstream: &'a Upstream,
+    pub(super) shared: &'a SharedByLoops,
     pub(super) kind: BatchKind,
     /// Trades stored that were not there before. Shared with the progress.
     pub(super) stored: Rc<Cell<u64>>,
@@ -83,9 +83,16 @@ struct ReadState {
 
 impl LakeRead<'_> {
     /// Reads a stretch. Ledgers that are missing or refused are left to Horizon.
-    pub(super) async fn read(&self, stretch: LakeStretch) -> Result<(), HistoryError> {
-        let proven = self.upstream.proven.take().filter(|link| link.is_directly_above(stretch.to));
-        let mut state = ReadState::new(proven);
+    ///
+    /// `proven` is the lowest ledger that was read before, if a hash of Horizon leads to it. It is then that of this
+    /// stretch, or none if the reading is dropped.
+    pub(super) async fn read(
+        &self,
+        stretch: LakeStretch,
+        proven: &mut Option<Link>,
+    ) -> Result<(), HistoryError> {
+        let above = proven.take().filter(|link| link.is_directly_above(stretch.to));
+        let mut state = ReadState::new(above);
         let mut top = stretch.to;
         let read = loop {
             match self.read_run(stretch, top, &mut state).await {
@@ -98,7 +105,7 @@ impl LakeRead<'_> {
         self.write(&mut state).await?;
         // Without an anchor a link is all the proof that there is, and nothing would give it again.
         let may_carry = state.is_vouched || !self.reader.wants_anchor();
-        self.upstream.proven.set(state.above.filter(|_| may_carry));
+        *proven = state.above.filter(|_| may_carry);
         read
     }
 
@@ -260,13 +267,13 @@ impl LakeRead<'_> {
         if !self.reader.wants_anchor() {
             return false;
         }
-        if self.upstream.history.get().is_none() && !self.reader.is_horizon_silent() {
+        if self.shared.history.get().is_none() && !self.reader.is_horizon_silent() {
             // Without an answer it may have it.
             let horizon = self.deps.horizon.of_class(Class::History);
-            let asked = self.deps.history(&horizon, self.upstream);
+            let asked = self.deps.history(&horizon, self.shared);
             tokio::time::timeout(ANCHOR_TIMEOUT, asked).await.ok();
         }
-        ledger < self.upstream.oldest_of_horizon()
+        ledger < self.shared.oldest_of_horizon()
     }
 
     /// Ends the batch and leaves ledgers to Horizon.
@@ -275,7 +282,7 @@ impl LakeRead<'_> {
         state.above = None;
         if from <= to {
             counter!("ticker_lake_missing_ledgers_total").increment(u64::from(to - from) + 1);
-            self.upstream.left.borrow_mut().add(from, to, Instant::now());
+            self.shared.left.borrow_mut().add(from, to, Instant::now());
         }
         Ok(())
     }
@@ -292,7 +299,7 @@ impl LakeRead<'_> {
         self.write(state).await?;
         state.above = None;
         let entry = self.reader.refuse(from, to, reason, is_chain_break);
-        self.upstream.left.borrow_mut().add(from, to, Instant::now());
+        self.shared.left.borrow_mut().add(from, to, Instant::now());
         state.collected.quarantine.push(entry);
         self.write(state).await
     }

@@ -1,9 +1,9 @@
 //! Reading held ledgers again from the lake. It costs no request, and a ledger proves that it is complete.
 
 use super::{
-    Backfill, HistoryError, Upstream,
+    Backfill, HistoryError,
     comparison::{self, ComparedWith, Comparison, Differences, SourceTrade},
-    reread::RereadOutcome,
+    reread::{RereadOutcome, Rereading},
 };
 use crate::{
     actors::{
@@ -21,15 +21,14 @@ impl Backfill {
     /// Compares a held ledger with the lake's. `Unreadable` for a ledger that the lake lacks or that is refused.
     pub(super) async fn compare_with_lake(
         &self,
-        context: &WorkContext,
-        upstream: &Upstream,
+        reading: &mut Rereading<'_>,
         range: LedgerRange,
         ledger: u32,
     ) -> Result<RereadOutcome, HistoryError> {
         let Some(reader) = &self.lake else { return Ok(RereadOutcome::Unreadable) };
-        context.advance();
+        reading.context.advance();
         let batch = reader.lake.read(ledger).await?;
-        context.advance();
+        reading.context.advance();
         let Content::Ledgers(ledgers) = batch.content else { return Ok(RereadOutcome::Unreadable) };
         let found = ledgers.into_iter().flatten().find(|found| found.sequence == ledger);
         let Some(found) = found else { return Ok(RereadOutcome::Unreadable) };
@@ -44,12 +43,12 @@ impl Backfill {
             // them is only quarantined. Trades are stored only if the next ledger names this one.
             comparison.differences.missing.is_empty()
                 || !reader.checks_chain()
-                || is_named_by_next(reader, context, &found).await?
+                || is_named_by_next(reader, reading.context, &found).await?
         };
         if !is_believed {
             return Ok(RereadOutcome::Unreadable);
         }
-        self.settle(context, upstream, range, comparison).await?;
+        self.settle(reading, range, comparison).await?;
         Ok(RereadOutcome::Compared)
     }
 
@@ -57,12 +56,11 @@ impl Backfill {
     /// read or believed and Horizon holds it.
     pub(super) async fn compare_with_either(
         &self,
-        context: &WorkContext,
-        upstream: &Upstream,
+        reading: &mut Rereading<'_>,
         range: LedgerRange,
         ledger: u32,
     ) -> Result<RereadOutcome, HistoryError> {
-        let compared = self.compare_with_lake(context, upstream, range, ledger).await;
+        let compared = self.compare_with_lake(reading, range, ledger).await;
         // A lake that cannot be reached proves its ledgers later. Those of Horizon it only checks.
         let is_refused = match &compared {
             Ok(outcome) => matches!(outcome, RereadOutcome::Unreadable),
@@ -72,8 +70,8 @@ impl Backfill {
         if !is_refused {
             return compared;
         }
-        match self.history(&self.horizon.of_class(Class::Audit), upstream).await {
-            Ok(history) if history.elder <= ledger => self.compare(context, upstream, range, ledger).await,
+        match self.history(&self.horizon.of_class(Class::Audit), reading.shared).await {
+            Ok(history) if history.elder <= ledger => self.compare(reading, range, ledger).await,
             Ok(_) | Err(_) => compared,
         }
     }

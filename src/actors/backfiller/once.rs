@@ -7,7 +7,10 @@ use std::{
 
 use tracing::warn;
 
-use super::{Backfill, HistoryError, Progress, Upstream, lake_fill::LakeTail};
+use super::{
+    Backfill, HistoryError, Progress, SharedByLoops, filling::NewestGap, lake_fill::LakeTail,
+    lake_given_up::LakeFilling,
+};
 use crate::{
     actors::{lake_reader::LakeReader, network_check::NetworkError, worker::WorkContext},
     outbound::retry::Retry,
@@ -58,7 +61,8 @@ impl Backfill {
     /// A text: the database failed, the network is wrong or was reset, or Horizon or the lake
     /// failed too often in a row.
     pub async fn fill_once(&self, context: &WorkContext) -> Result<Option<u32>, String> {
-        let (upstream, mut progress) = (Upstream::default(), Progress::default());
+        let (shared, mut progress) = (SharedByLoops::default(), Progress::default());
+        let (mut newest_gap, mut filling) = (NewestGap::default(), LakeFilling::default());
         let once = Once::default();
         let patience = self.lake.as_ref().map(|reader| reader.patience).unwrap_or_default();
         let lake_failing_max = patience.given_up.saturating_mul(LAKE_FAILING_FACTOR);
@@ -68,10 +72,11 @@ impl Backfill {
             let before = stored.get();
             let round = async {
                 if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
-                    self.fill_by_lake(reader, context, &upstream, &mut progress, &once).await
+                    let state = (&mut progress, &mut filling);
+                    self.fill_by_lake(reader, context, &shared, state, &once).await
                 } else {
-                    self.read_tail(context, &upstream).await?;
-                    self.fill(context, &upstream, &mut progress).await
+                    self.read_tail(context, &shared).await?;
+                    self.fill(context, &shared, &mut progress, &mut newest_gap).await
                 }
             };
             let round = round.await;
@@ -96,7 +101,7 @@ impl Backfill {
                     }
                     return Err(error.to_string());
                 }
-                Err(error) => self.wait_after(&error, &mut retry, context, &upstream).await,
+                Err(error) => self.wait_after(&error, &mut retry, context, &shared).await,
             }
         }
     }
@@ -111,20 +116,20 @@ impl Backfill {
         &self,
         reader: &LakeReader,
         context: &WorkContext,
-        upstream: &Upstream,
-        progress: &mut Progress,
+        shared: &SharedByLoops,
+        (progress, filling): (&mut Progress, &mut LakeFilling),
         once: &Once,
     ) -> Result<bool, HistoryError> {
         once.lacks_only_newest.set(false);
-        let is_tail_read = match self.read_lake_tail(reader, context, upstream, &once.tail).await {
+        let is_tail_read = match self.read_lake_tail(reader, context, shared, &once.tail).await {
             // Its newest ledgers are read from Horizon, as old ones are.
             Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, reader.patience.given_up) => {
                 false
             }
             read => read.map(|()| true)?,
         };
-        let is_read = self.fill_from_lake(reader, context, upstream, progress).await?;
-        if !is_read || !self.fill_left(context, upstream).await? {
+        let is_read = self.fill_from_lake(reader, context, shared, (progress, filling)).await?;
+        if !is_read || !self.fill_left(context, shared).await? {
             return Ok(false);
         }
         let held = self.held().await?;
@@ -135,7 +140,7 @@ impl Backfill {
         }
         warn!("the newest ledgers are missing in the lake, reading them from Horizon");
         once.lacks_only_newest.set(is_tail_read && !held.is_empty());
-        self.read_tail(context, upstream).await?;
+        self.read_tail(context, shared).await?;
         once.has_read_pages.set(true);
         Ok(false)
     }

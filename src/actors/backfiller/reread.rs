@@ -2,14 +2,14 @@
 //! like any repair. Rows that contradict their source stay as they are, and go to quarantine, where the operator
 //! decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use actix::{Context, Handler};
 use metrics::counter;
 use tracing::{info, warn};
 
 use super::{
-    Backfill, Backfiller, HistoryError, Retry, TICK, Upstream, WorkContext,
+    Backfill, Backfiller, HistoryError, Retry, SharedByLoops, TICK, WorkContext,
     comparison::{self, ComparedWith, Comparison, Differences, SourceTrade},
     descending_read::LEDGER_PAGES_MAX,
     draw::{self, Draw},
@@ -55,6 +55,17 @@ impl Handler<Envelope<RereadLedgers>> for Backfiller {
     }
 }
 
+/// Rows that contradicted their source since the start of this incarnation.
+#[derive(Debug, Default)]
+struct KnownWrong(BTreeSet<PagingToken>);
+
+/// The loop that reads held ledgers again, and its state.
+pub(super) struct Rereading<'a> {
+    pub(super) context: &'a WorkContext,
+    pub(super) shared: &'a SharedByLoops,
+    known_wrong: KnownWrong,
+}
+
 /// Result of reading again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RereadOutcome {
@@ -68,24 +79,25 @@ pub(super) enum RereadOutcome {
 
 impl Backfill {
     /// Reads held ledgers again, in a loop.
-    pub(super) async fn reread_forever(&self, context: &WorkContext, upstream: &Upstream) {
+    pub(super) async fn reread_forever(&self, context: &WorkContext, shared: &SharedByLoops) {
         let interval = if self.is_limited { REREAD_INTERVAL } else { REREAD_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();
+        let mut reading = Rereading { context, shared, known_wrong: KnownWrong::default() };
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 self.in_doubt.borrow_mut().clear(); // the leading replica has an auditor of its own
                 continue;
             }
-            if !upstream.tail_is_read.get() {
+            if !shared.tail_is_read.get() {
                 context.pause(REREAD_POLL).await;
                 continue;
             }
-            match self.reread(context, upstream).await {
+            match self.reread(&mut reading).await {
                 Ok(RereadOutcome::Compared) => retry.reset(),
                 Ok(RereadOutcome::NothingHeld) => context.pause(REREAD_POLL).await,
                 Ok(RereadOutcome::Unreadable) => context.pause(interval).await,
-                Err(error) => self.wait_after(&error, &mut retry, context, upstream).await,
+                Err(error) => self.wait_after(&error, &mut retry, context, shared).await,
             }
             if self.in_doubt.borrow().is_empty() {
                 self.pause_unless_in_doubt(context, interval).await;
@@ -104,12 +116,8 @@ impl Backfill {
     }
 
     /// Reads a chosen ledger again and repairs what can be repaired.
-    async fn reread(
-        &self,
-        context: &WorkContext,
-        upstream: &Upstream,
-    ) -> Result<RereadOutcome, HistoryError> {
-        let held = self.comparable(upstream).await?;
+    async fn reread(&self, reading: &mut Rereading<'_>) -> Result<RereadOutcome, HistoryError> {
+        let held = self.comparable(reading.shared).await?;
         let in_doubt = self.in_doubt.borrow_mut().next();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
@@ -119,18 +127,18 @@ impl Backfill {
             // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other
             // source. What it lacks came from Horizon.
             Some(Draw::Ledger(range, ledger)) if self.lake.is_some() => {
-                self.compare_with_either(context, upstream, range, ledger).await
+                self.compare_with_either(reading, range, ledger).await
             }
             Some(Draw::Bottom(range)) if self.is_from_lake => {
-                self.compare_with_either(context, upstream, range, range.from).await
+                self.compare_with_either(reading, range, range.from).await
             }
-            Some(Draw::Ledger(range, top)) => self.compare(context, upstream, range, top).await,
-            Some(Draw::Bottom(range)) => self.compare_below_trades(context, upstream, range).await,
+            Some(Draw::Ledger(range, top)) => self.compare(reading, range, top).await,
+            Some(Draw::Bottom(range)) => self.compare_below_trades(reading, range).await,
         };
         let outcome = match compared {
             // Horizon dropped these ledgers meanwhile. The root names its oldest one now.
             Err(HistoryError::Horizon(error)) if error.is_before_history() => {
-                upstream.history.set(None);
+                reading.shared.history.set(None);
                 RereadOutcome::Unreadable
             }
             compared => compared?,
@@ -142,30 +150,29 @@ impl Backfill {
     }
 
     /// Held ledgers that can be compared: those that Horizon still has, unless history comes from the lake.
-    async fn comparable(&self, upstream: &Upstream) -> Result<Vec<LedgerRange>, HistoryError> {
+    async fn comparable(&self, shared: &SharedByLoops) -> Result<Vec<LedgerRange>, HistoryError> {
         let held = self.held().await?;
         if self.is_from_lake {
             return Ok(held);
         }
-        let elder = self.history(&self.horizon.of_class(Class::Audit), upstream).await?.elder;
+        let elder = self.history(&self.horizon.of_class(Class::Audit), shared).await?.elder;
         Ok(draw::from_ledger(&held, elder))
     }
 
     /// Compares what lies below the oldest trade of a range. The range claims that no trade is there.
     async fn compare_below_trades(
         &self,
-        context: &WorkContext,
-        upstream: &Upstream,
+        reading: &mut Rereading<'_>,
         range: LedgerRange,
     ) -> Result<RereadOutcome, HistoryError> {
         let (from, to) =
             (PagingToken::before_ledger(range.from), PagingToken::before_ledger(range.to.saturating_add(1)));
         let Some((above, _)) = self.writer.database.oldest_held_between(from, to).await? else {
-            return self.compare(context, upstream, range, range.to).await;
+            return self.compare(reading, range, range.to).await;
         };
-        let comparison = self.compare_page(context, upstream, range, above).await?;
+        let comparison = self.compare_page(reading, range, above).await?;
         let is_unreadable = comparison.is_unreadable;
-        self.settle(context, upstream, range, comparison).await?;
+        self.settle(reading, range, comparison).await?;
         Ok(if is_unreadable { RereadOutcome::Unreadable } else { RereadOutcome::Compared })
     }
 
@@ -173,21 +180,20 @@ impl Backfill {
     /// ledgers on its last page are compared too.
     pub(super) async fn compare(
         &self,
-        context: &WorkContext,
-        upstream: &Upstream,
+        reading: &mut Rereading<'_>,
         range: LedgerRange,
         top: u32,
     ) -> Result<RereadOutcome, HistoryError> {
         let mut above = PagingToken::before_ledger(top.saturating_add(1));
         for _ in 0..LEDGER_PAGES_MAX {
-            let mut comparison = self.compare_page(context, upstream, range, above).await?;
+            let mut comparison = self.compare_page(reading, range, above).await?;
             if !comparison.differences.surplus.is_empty() {
                 // The absence of a trade is believed only if Horizon omits it twice.
-                let again = self.compare_page(context, upstream, range, above).await?.differences;
+                let again = self.compare_page(reading, range, above).await?.differences;
                 comparison.differences.surplus.retain(|token, _| again.surplus.contains_key(token));
             }
             let (below, is_unreadable) = (comparison.below, comparison.is_unreadable);
-            self.settle(context, upstream, range, comparison).await?;
+            self.settle(reading, range, comparison).await?;
             if is_unreadable {
                 return Ok(RereadOutcome::Unreadable);
             }
@@ -203,14 +209,13 @@ impl Backfill {
     /// between two of its own.
     async fn compare_page(
         &self,
-        context: &WorkContext,
-        upstream: &Upstream,
+        reading: &mut Rereading<'_>,
         range: LedgerRange,
         above: PagingToken,
     ) -> Result<Comparison, HistoryError> {
         let horizon = self.horizon.of_class(Class::Audit);
-        let history = self.history(&horizon, upstream).await?;
-        context.advance();
+        let history = self.history(&horizon, reading.shared).await?;
+        reading.context.advance();
         // A server that is behind would seem to lack what is held.
         let end = PagingToken::before_ledger(range.to.saturating_add(1));
         let held = self.writer.database.oldest_held_between(above, end).await?;
@@ -218,7 +223,7 @@ impl Backfill {
         let Some(page) = page::read(&horizon, place, AskedPage::default()).await? else {
             return Ok(Comparison::none(above));
         };
-        context.advance();
+        reading.context.advance();
         let bottom = PagingToken::before_ledger(range.from);
         let lowest = page.lowest().unwrap_or(above);
         let end = if page.is_last && lowest > bottom {
@@ -278,8 +283,7 @@ impl Backfill {
     /// Stores missing trades, quarantines contradictions and surplus rows, and publishes the counts.
     pub(super) async fn settle(
         &self,
-        context: &WorkContext,
-        upstream: &Upstream,
+        reading: &mut Rereading<'_>,
         range: LedgerRange,
         comparison: Comparison,
     ) -> Result<(), HistoryError> {
@@ -288,9 +292,10 @@ impl Backfill {
             at: Some(self.writer.clock.now()),
             ledgers,
             missing: u64::saturating_from(differences.missing.len()),
-            contradicting: upstream
-                .newly_wrong(differences.contradicting.iter().map(|incoming| incoming.trade.token)),
-            surplus: upstream.newly_wrong(differences.surplus.keys().copied()),
+            contradicting: reading
+                .known_wrong
+                .add(differences.contradicting.iter().map(|incoming| incoming.trade.token)),
+            surplus: reading.known_wrong.add(differences.surplus.keys().copied()),
         };
         if !differences.is_empty() {
             warn!(
@@ -306,12 +311,12 @@ impl Backfill {
             let batch =
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
             if with.needs_network_check() {
-                self.history(&self.horizon.of_class(Class::Audit), upstream).await?;
+                self.history(&self.horizon.of_class(Class::Audit), reading.shared).await?;
             }
             self.uncover_around(&batch.trades, range).await?;
-            let mut read = context.step(steps::READ_AGAIN, None);
+            let mut read = reading.context.step(steps::READ_AGAIN, None);
             read.set_subject(subjects::incoming(&batch));
-            let written = self.writer.write(&batch, &read.done(), context).await?;
+            let written = self.writer.write(&batch, &read.done(), reading.context).await?;
             info!(healed = written.new, "missing trades stored");
         }
         self.publish_counts(counts);
@@ -365,15 +370,14 @@ impl Backfill {
     }
 }
 
-impl Upstream {
+impl KnownWrong {
     /// Counts the rows that are found wrong for the first time since the start: they stay, and
     /// are found again and again.
-    fn newly_wrong(&self, tokens: impl Iterator<Item = PagingToken>) -> u64 {
-        let mut known = self.known_wrong.borrow_mut();
+    fn add(&mut self, tokens: impl Iterator<Item = PagingToken>) -> u64 {
         let is_new = |token: &PagingToken| {
-            let is_new = !known.contains(token);
-            if is_new && known.len() < KNOWN_WRONG_MAX {
-                known.insert(*token);
+            let is_new = !self.0.contains(token);
+            if is_new && self.0.len() < KNOWN_WRONG_MAX {
+                self.0.insert(*token);
             }
             is_new
         };
@@ -396,10 +400,10 @@ mod tests {
 
     #[test]
     fn a_wrong_row_counts_once_however_often_it_is_found() {
-        let (upstream, token) = (Upstream::default(), |order| PagingToken { toid: 7, order });
-        assert_eq!(upstream.newly_wrong([token(1), token(2)].into_iter()), 2);
-        assert_eq!(upstream.newly_wrong([token(2), token(3)].into_iter()), 1);
-        assert_eq!(upstream.newly_wrong([token(1), token(3)].into_iter()), 0);
+        let (mut known, token) = (KnownWrong::default(), |order| PagingToken { toid: 7, order });
+        assert_eq!(known.add([token(1), token(2)].into_iter()), 2);
+        assert_eq!(known.add([token(2), token(3)].into_iter()), 1);
+        assert_eq!(known.add([token(1), token(3)].into_iter()), 0);
     }
 
     #[test]
