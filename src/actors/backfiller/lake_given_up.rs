@@ -35,6 +35,58 @@ pub(super) struct LakeFilling {
     pub(super) proven: Option<Link>,
 }
 
+/// End of the reading of a stretch.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    /// The stretch was read. What the lake lacks of it is known.
+    Read,
+    /// The lake has other hashes than Horizon.
+    OtherHashes,
+    /// The lake could not be read.
+    LakeFailed {
+        lasting: Lasting,
+        /// Last ledger of an older object that can be read, if it was looked for: then newer objects are bad.
+        readable_below: Option<u32>,
+    },
+    /// Something else failed, such as the database.
+    OtherFailure,
+}
+
+/// Part of the lake that has failed for so long that it is not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasting {
+    NotYet,
+    /// This stretch. Others may be read meanwhile, such as the newest ones.
+    Stretch,
+    /// The whole lake: its newest ledgers could not be read either.
+    Lake,
+}
+
+/// Facts about a reading.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    ended: Ended,
+    /// True if the reading gave some ledger of the stretch.
+    has_found: bool,
+}
+
+/// Decision after a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decision {
+    /// True if the lake is not waited for.
+    gives_up: bool,
+    /// Ledgers to read from Horizon.
+    left: Option<LeftLedgers>,
+}
+
+/// Ledgers that are left to Horizon, up to the end of the stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LeftLedgers {
+    from: u32,
+    /// True if the lake may have them and is asked again once it answers.
+    is_outage: bool,
+}
+
 impl Backfill {
     /// Takes unproven ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those
     /// that are older than Horizon's history stay.
@@ -66,7 +118,7 @@ impl Backfill {
 
     /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for
     /// too long or an object is bad. `has_found` says that the reading gave some ledger of the stretch.
-    /// Returns true if something was given up.
+    /// Returns true if the lake is given up for these ledgers, so that a failure is no reason to wait.
     pub(super) async fn leave_what_is_given_up(
         &self,
         reader: &LakeReader,
@@ -75,21 +127,56 @@ impl Backfill {
         outcome: &Result<(), HistoryError>,
         has_found: bool,
     ) -> bool {
+        let ended = self.ended(reader, filling, stretch, outcome, has_found).await;
+        let Decision { gives_up, left } = decide(Outcome { ended, has_found }, stretch);
+        if gives_up {
+            reader.note_answer(LakeUse::History); // Horizon is asked instead
+        }
+        if outcome.is_ok() || gives_up {
+            filling.failing.retain(|to, _| !(stretch.from..=stretch.to).contains(to));
+        }
+        if let Some(LeftLedgers { from, is_outage }) = left {
+            let mut left = shared.left.borrow_mut();
+            if is_outage {
+                left.add_in_outage(from, stretch.to, Instant::now());
+            } else {
+                left.add(from, stretch.to, Instant::now());
+            }
+        }
+        gives_up
+    }
+
+    /// Collects the facts about the end of a reading. After a failure of the lake, this may read older objects.
+    async fn ended(
+        &self,
+        reader: &LakeReader,
+        filling: &mut LakeFilling,
+        stretch: LakeStretch,
+        outcome: &Result<(), HistoryError>,
+        has_found: bool,
+    ) -> Ended {
         let now = self.writer.clock.now();
         // A stretch may be shorter or gone at its next reading.
         filling.failing.retain(|_, since| !self.has_passed(*since, BAD_OBJECT_FOR));
-        let is_lake_at_fault = matches!(outcome, Err(HistoryError::Lake(_)));
+        match outcome {
+            Ok(()) => return Ended::Read,
+            Err(HistoryError::OtherHashes) => return Ended::OtherHashes,
+            Err(HistoryError::Lake(_)) => {}
+            Err(_) => return Ended::OtherFailure,
+        }
         let given_up = reader.patience.given_up;
-        let is_outage = is_lake_at_fault && self.is_lake_out_for(LakeUse::Recent, given_up);
-        // Other stretches may be read meanwhile, such as the newest ones.
-        let has_timed_out = is_lake_at_fault && {
-            let since = *filling.failing.entry(stretch.to).or_insert(now);
-            is_outage || self.has_passed(since, given_up)
+        let since = *filling.failing.entry(stretch.to).or_insert(now);
+        let lasting = if self.is_lake_out_for(LakeUse::Recent, given_up) {
+            Lasting::Lake
+        } else if self.has_passed(since, given_up) {
+            Lasting::Stretch
+        } else {
+            Lasting::NotYet
         };
         // Waiting makes sense for a lake that cannot be reached. After one bad object, the next one is given
         // up at once if an older object can be read.
         let had_bad_object = filling.bad_object_at.is_some_and(|at| !self.has_passed(at, BAD_OBJECT_FOR));
-        let readable_below = if is_lake_at_fault && !has_found && (has_timed_out || had_bad_object) {
+        let readable_below = if !has_found && (lasting != Lasting::NotYet || had_bad_object) {
             readable_below(reader, stretch.to).await
         } else {
             None
@@ -97,31 +184,29 @@ impl Backfill {
         if readable_below.is_some() {
             filling.bad_object_at = Some(now);
         }
-        let gives_up = has_timed_out || readable_below.is_some();
-        if gives_up {
-            reader.note_answer(LakeUse::History); // Horizon is asked instead
-        }
-        if outcome.is_ok() || gives_up {
-            filling.failing.retain(|to, _| !(stretch.from..=stretch.to).contains(to));
-        }
-        let is_done = outcome.is_ok() || gives_up || matches!(outcome, Err(HistoryError::OtherHashes));
-        if !is_done || (has_found && outcome.is_ok()) {
-            return gives_up;
-        }
-        let from = match readable_below {
-            _ if has_found => stretch.from,
-            Some(readable) => stretch.floor.max(readable.saturating_add(1)),
-            // Otherwise a lake without any of these ledgers would get one request for each.
-            None => stretch.floor,
-        };
-        let mut left = shared.left.borrow_mut();
-        if is_outage && readable_below.is_none() {
-            left.add_in_outage(from, stretch.to, Instant::now());
-        } else {
-            left.add(from, stretch.to, Instant::now());
-        }
-        gives_up
+        Ended::LakeFailed { lasting, readable_below }
     }
+}
+
+/// Decides what is left to Horizon after the reading of a stretch. Pure.
+fn decide(Outcome { ended, has_found }: Outcome, stretch: LakeStretch) -> Decision {
+    // Ledgers below the lowest one of the stretch were not asked for, unless nothing of it was found. Then a lake
+    // without any of them would get one request for each.
+    let rest = if has_found { stretch.from } else { stretch.floor };
+    let (gives_up, left) = match ended {
+        // What the lake lacks within a stretch was left when it was read.
+        Ended::Read if has_found => (false, None),
+        Ended::Read | Ended::OtherHashes => (false, Some((rest, false))),
+        Ended::OtherFailure => (false, None),
+        Ended::LakeFailed { readable_below: Some(readable), .. } => {
+            let from = if has_found { rest } else { stretch.floor.max(readable.saturating_add(1)) };
+            (true, Some((from, false)))
+        }
+        Ended::LakeFailed { lasting: Lasting::NotYet, .. } => (false, None),
+        Ended::LakeFailed { lasting: Lasting::Stretch, .. } => (true, Some((rest, false))),
+        Ended::LakeFailed { lasting: Lasting::Lake, .. } => (true, Some((rest, true))),
+    };
+    Decision { gives_up, left: left.map(|(from, is_outage)| LeftLedgers { from, is_outage }) }
 }
 
 /// Looks for an older object than a failed one, in growing steps. Returns the last ledger of the first that can be
@@ -138,4 +223,41 @@ async fn readable_below(reader: &LakeReader, failed: u32) -> Option<u32> {
         }
     };
     tokio::time::timeout(SEARCH_MAX, search).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instant::UnixSeconds;
+
+    #[test]
+    fn every_end_of_a_reading_leaves_what_only_horizon_can_give() {
+        let stretch = LakeStretch { from: 50, to: 80, floor: 10, since: UnixSeconds(0) };
+        let failed = |lasting, readable_below| Ended::LakeFailed { lasting, readable_below };
+        let (not_yet, of_stretch, of_lake) = (Lasting::NotYet, Lasting::Stretch, Lasting::Lake);
+        // End of the reading; what is decided if it found some ledger; what is decided if it found none.
+        let nothing = (false, None);
+        let table = [
+            (Ended::Read, nothing, (false, Some((10, false)))),
+            (Ended::OtherHashes, (false, Some((50, false))), (false, Some((10, false)))),
+            (Ended::OtherFailure, nothing, nothing),
+            (failed(not_yet, None), nothing, nothing),
+            (failed(of_stretch, None), (true, Some((50, false))), (true, Some((10, false)))),
+            (failed(of_lake, None), (true, Some((50, true))), (true, Some((10, true)))),
+            (failed(not_yet, Some(60)), (true, Some((50, false))), (true, Some((61, false)))),
+            (failed(of_stretch, Some(60)), (true, Some((50, false))), (true, Some((61, false)))),
+            (failed(of_lake, Some(60)), (true, Some((50, false))), (true, Some((61, false)))),
+            // The object that can be read lies below what is missing.
+            (failed(not_yet, Some(5)), (true, Some((50, false))), (true, Some((10, false)))),
+            (failed(of_stretch, Some(5)), (true, Some((50, false))), (true, Some((10, false)))),
+            (failed(of_lake, Some(5)), (true, Some((50, false))), (true, Some((10, false)))),
+        ];
+        for (ended, with_some, with_none) in table {
+            for (has_found, (gives_up, left)) in [(true, with_some), (false, with_none)] {
+                let left = left.map(|(from, is_outage)| LeftLedgers { from, is_outage });
+                let decision = decide(Outcome { ended, has_found }, stretch);
+                assert_eq!(decision, Decision { gives_up, left }, "{ended:?}, found: {has_found}");
+            }
+        }
+    }
 }
