@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     lake::{Content, LakeError, Link, VerifiedLedger},
-    published::Anchor,
+    published::{Anchor, LakeUse},
 };
 
 /// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next.
@@ -166,12 +166,23 @@ impl Ascent {
         Ok(())
     }
 
-    /// Looks at the next object.
+    /// Looks at the next object, and reports whether the lake gives recent ledgers.
     ///
     /// # Errors
     ///
     /// [`LakeError`] if the lake cannot be reached.
     pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
+        let step = self.look(reader).await;
+        match &step {
+            Err(error) | Ok(Step::Unread(error)) => reader.note_failure(LakeUse::Recent, error),
+            // It ends no outage: an object that cannot be read is refused too, after some attempts.
+            Ok(Step::Refused { .. }) => {}
+            Ok(_) => reader.note_answer(LakeUse::Recent),
+        }
+        step
+    }
+
+    async fn look(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
         if reader.checks_chain() {
             self.compare_pending(reader).await;
         }

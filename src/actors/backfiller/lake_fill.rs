@@ -191,13 +191,7 @@ impl Backfill {
         loop {
             context.advance();
             let begun = Instant::now();
-            let step = ascent.step(reader).await;
-            let step = step.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?;
-            match &step {
-                Step::Unread(error) => reader.note_failure(LakeUse::Recent, error),
-                Step::Refused { .. } => {}
-                _ => reader.note_answer(LakeUse::Recent),
-            }
+            let step = ascent.step(reader).await?;
             let mut collected = Collected::default();
             let covered = match step {
                 Step::NotYet | Step::Unread(_) => return Ok(()),

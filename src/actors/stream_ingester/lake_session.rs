@@ -86,16 +86,10 @@ impl<'a> LakeSession<'a> {
     async fn step(&mut self, ascent: &mut Ascent) -> Result<(), SessionEnd> {
         self.context.advance();
         let begun = Instant::now();
-        let step = self.watched(Some(ascent.next()), ascent.step(self.reader)).await?;
-        let step = step.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
+        let step = self.watched(Some(ascent.next()), ascent.step(self.reader)).await??;
         // A refused ledger is no news: a lake that gives only such ledgers must count as quiet.
         if matches!(step, Step::Ledgers(_)) {
             self.news_at = Instant::now();
-        }
-        match &step {
-            Step::Unread(error) => self.reader.note_failure(LakeUse::Recent, error),
-            Step::Refused { .. } => {}
-            _ => self.reader.note_answer(LakeUse::Recent),
         }
         self.report(Some(ascent.next()));
         match step {
