@@ -74,14 +74,17 @@ pub struct Audit {
     pub clock: SharedClock,
     /// Shortest time between the starts of two passes over all markets.
     pub interval: Duration,
-    /// True if an operator asked for a pass without rests. Set by the handler, taken by the next pass.
+    /// True if an operator asked for a pass without rests. Set by the handler, taken by the next pass. A restart
+    /// keeps it: the operator waits for that pass.
     pub is_hurried: Rc<Cell<bool>>,
-    /// Hour since 1970 whose candles the next pass compares first.
+    /// Hour since 1970 whose candles the next pass compares first. A restart keeps it, so that all hours have
+    /// their turn.
     pub next_candle_hour: Rc<Cell<i64>>,
-    /// Ledgers to read again that the backfiller has not confirmed. They are sent again after each pass: once the windows
-    /// are rebuilt from the rows, no comparison shows that a row is lost.
+    /// Ledgers to read again that the backfiller has not confirmed. They are sent again after each pass, also after a
+    /// restart: once the windows are rebuilt from the rows, no comparison shows that a row is lost.
     pub unconfirmed: Rc<RefCell<BTreeSet<u32>>>,
-    /// Choices of the assets that stand for codes, as the last pass left them.
+    /// Choices of the assets that stand for codes, as the last pass left them. A restart keeps them, because a
+    /// change is found by comparison with them alone.
     pub choices_seen: Rc<RefCell<Choices>>,
     /// Assets that count as one dollar.
     pub anchors: Arc<[Asset]>,

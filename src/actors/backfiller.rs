@@ -109,7 +109,8 @@ pub struct Backfill {
     pub is_limited: bool,
     /// True if progress is logged. A terminal shows a bar instead.
     pub logs_progress: bool,
-    /// Ledgers that an audit named, to be read again first. The handler adds them.
+    /// Ledgers that an audit named, to be read again first. The handler adds them. A restart keeps them:
+    /// their message is gone.
     pub in_doubt: Rc<RefCell<DoubtfulLedgers>>,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,

@@ -60,9 +60,11 @@ pub struct LakeReader {
     pub patience: LakePatience,
     published: Arc<Published>,
     clock: SharedClock,
-    /// Time of the last comparison that Horizon did not answer.
+    /// Time of the last comparison that Horizon did not answer. A restart keeps it, because Horizon needs the pause
+    /// all the same.
     unanswered_at: Rc<Cell<Option<Instant>>>,
-    /// New ledger that Horizon did not have when it was last asked.
+    /// New ledger that Horizon did not have when it was last asked. A restart keeps it, because each question costs a
+    /// request of the budget.
     lacked: Rc<Cell<Option<Lacked>>>,
     /// Limit on log lines about refused ledgers. Every object of a damaged lake may be refused.
     refusal_lines: Rc<SharedLimit>,

@@ -29,7 +29,8 @@ use super::{
 /// Interval at which a waiting worker reports progress.
 pub const TICK: Duration = Duration::from_secs(1);
 
-/// Work of a worker. It is cloned for each incarnation, so it holds dependencies and no state.
+/// Work of a worker. It is cloned for each incarnation, so it holds dependencies. State is local to `run`,
+/// except what must survive a restart: that is in an `Rc`, with the reason at the field.
 pub trait Work: Clone + Unpin + 'static {
     /// Works until the context drains. The future may be dropped at any await, since everything is written in
     /// transactions; [`Self::FINISHES_ON_DRAIN`] prevents that. If it returns before the drain, the work has failed:
