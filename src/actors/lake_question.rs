@@ -14,10 +14,17 @@ impl Question {
         Self(actix_rt::spawn(ask))
     }
 
-    /// Answer, if there is one now. The question is then gone. One that panicked leaves the ledger unchecked.
+    /// Answer, if there is one now. The question is then gone. The panic of a question continues here, in the loop of
+    /// its owner, so that the supervisor sees it.
     pub(super) async fn answer(question: &mut Option<Self>) -> Option<Anchor> {
         let answered = question.as_mut().filter(|question| question.0.is_finished())?;
-        let anchor = (&mut answered.0).await.unwrap_or(Anchor::Unchecked);
+        let anchor = match (&mut answered.0).await {
+            Ok(anchor) => anchor,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Anchor::Unchecked, // the runtime ends
+            },
+        };
         *question = None;
         Some(anchor)
     }
@@ -70,5 +77,17 @@ mod tests {
         let answer = tokio::time::timeout(PATIENCE, answered).await.unwrap();
         assert_eq!((answer, question.is_none()), (Anchor::Unchecked, true));
         assert_eq!(Question::answer(&mut question).await, None);
+    }
+
+    #[actix_rt::test]
+    #[should_panic(expected = "the question failed")]
+    async fn the_panic_of_a_question_reaches_its_owner() {
+        let mut question = Some(Question::begin(async { panic!("the question failed") }));
+        let answered = async {
+            while Question::answer(&mut question).await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.unwrap();
     }
 }

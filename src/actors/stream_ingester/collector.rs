@@ -42,7 +42,7 @@ pub(super) struct Collector {
     reached: PagingToken,
     /// Trades of this batch.
     trades: Vec<IncomingTrade>,
-    /// RecordError records of this batch.
+    /// Refused records of this batch.
     quarantine: Vec<QuarantineEntry>,
     /// Length of the raw records of this batch.
     bytes: usize,
