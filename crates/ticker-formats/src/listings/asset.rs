@@ -137,7 +137,7 @@ mod tests {
         of(ListedAsset { toml_url, ..listed("TEA", &address(1), "") }, |asset| asset.home_domain())
     }
 
-    /// What a view of this asset says.
+    /// Asks a view of this asset.
     fn of<T>(listed: ListedAsset, say: impl Fn(&AssetView<'_>) -> T) -> T {
         let asset = Asset::issued("TEA", &address(1)).unwrap();
         let mut directory = Directory::default();
