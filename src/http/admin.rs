@@ -11,7 +11,7 @@ mod trace;
 use std::sync::Arc;
 
 use actix_web::{
-    Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route,
+    Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, Scope,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
@@ -73,26 +73,62 @@ pub type SetLog = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 pub type Provoke = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let paths = web::scope("")
-        .wrap(from_fn(private))
+    let Listed { scope, paths } = Listed::default()
+        .read("/metrics", metrics)
+        .read("/actors", pages::actors)
+        .read("/trace", pages::trace)
+        .read("/actors.json", actors)
+        .read("/flow.json", trace::flow_json)
+        .read("/trace.json", trace::trace_json)
+        .read("/trace/stream", trace::trace_stream)
+        .read("/quarantine.json", quarantine)
+        .only("POST", "/audit", "", web::post().to(audit))
+        .only("PUT", "/log", "?filter=", web::put().to(set_log));
+    let index = move || {
+        let answer = fresh_json(StatusCode::OK, json!({"paths": paths}));
+        async move { answer }
+    };
+    let scope = scope
         .service(read("/", index))
-        .service(read("/metrics", metrics))
-        .service(read("/actors", pages::actors))
-        .service(read("/actors.json", actors))
-        .service(read("/trace", pages::trace))
         .service(read("/admin.css", pages::style))
         .service(read("/admin.js", pages::script))
-        .service(read("/trace.json", trace::trace_json))
-        .service(read("/trace/stream", trace::trace_stream))
-        .service(read("/flow.json", trace::flow_json))
-        .service(read("/quarantine.json", quarantine))
-        .service(only("/audit", "POST", web::post().to(audit)))
-        .service(only("/log", "PUT", web::put().to(set_log)))
         .route("/provoke/{actor}/{message}", web::post().to(provoke))
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")
         }));
-    config.service(paths);
+    config.service(scope.wrap(from_fn(private)));
+}
+
+/// Routes that `/` lists.
+struct Listed {
+    scope: Scope,
+    /// Paths as `/` shows them.
+    paths: Vec<String>,
+}
+
+impl Default for Listed {
+    fn default() -> Self {
+        Self { scope: web::scope(""), paths: Vec::new() }
+    }
+}
+
+impl Listed {
+    /// Adds a route that answers GET and HEAD.
+    fn read<F, Args>(mut self, path: &str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        F::Output: Responder + 'static,
+        Args: FromRequest + 'static,
+    {
+        self.paths.push(path.to_owned());
+        Self { scope: self.scope.service(read(path, handler)), ..self }
+    }
+
+    /// Adds a route that answers one method. `query` is the query that it takes, as `/` shows it.
+    fn only(mut self, method: &'static str, path: &str, query: &str, route: Route) -> Self {
+        self.paths.push(format!("{method} {path}{query}"));
+        Self { scope: self.scope.service(only(path, method, route)), ..self }
+    }
 }
 
 /// Route that answers GET and HEAD.
@@ -135,13 +171,6 @@ async fn private<B: MessageBody + 'static>(
     };
     response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
     Ok(response)
-}
-
-async fn index() -> HttpResponse {
-    fresh_json(
-        StatusCode::OK,
-        json!({"paths": ["/metrics", "/actors", "/trace", "/actors.json", "/flow.json", "/trace.json", "/trace/stream", "/quarantine.json", "POST /audit", "PUT /log?filter="]}),
-    )
 }
 
 async fn metrics(state: web::Data<AdminState>) -> HttpResponse {

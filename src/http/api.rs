@@ -25,7 +25,7 @@ mod volume;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{methods, problem::not_yet, requests, state::PublicState};
+use super::{methods, problem::not_yet, state::PublicState};
 use crate::published::Published;
 use error::ApiError;
 pub(super) use pages::list as list_page;
@@ -47,19 +47,17 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     board::routes(config);
 }
 
-/// Answers GET and HEAD with what `make` makes of the view that is `wanted`, and counts the request under `path`.
+/// Answers GET and HEAD with what `make` makes of the view that is `wanted`.
 async fn answer(
     request: HttpRequest,
     state: web::Data<PublicState>,
-    path: &'static str,
     wanted: Wanted,
     make: impl AsyncFnOnce(&HttpRequest, &PinnedView) -> Result<HttpResponse, ApiError>,
 ) -> HttpResponse {
     if let Some(response) = methods::without_body(&request) {
-        requests::count(path, response.status());
         return response;
     }
-    let response = match view(&state, wanted).await {
+    match view(&state, wanted).await {
         Some(Ok(view)) => match make(&request, &view).await {
             Ok(response) => {
                 state.published.note_answer(view.listing.seq(), view.listing.as_of());
@@ -69,9 +67,7 @@ async fn answer(
         },
         Some(Err(error)) => error.response(),
         None => not_yet(&state.published.vitals),
-    };
-    requests::count(path, response.status());
-    response
+    }
 }
 
 /// Returns the id of a market that an operator spells. Markets without a trade in the last 7 days are not found.

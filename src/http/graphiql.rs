@@ -14,8 +14,9 @@ use actix_web::{
 
 use super::{
     files::{Terms, send_on},
-    methods::answer,
+    methods,
     problem::problem,
+    requests,
 };
 use crate::published::Document;
 
@@ -76,28 +77,18 @@ static FILES: LazyLock<io::Result<Vec<File>>> = LazyLock::new(|| {
 });
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route(
-            "/graphiql",
-            web::route().to(|request: HttpRequest| respond(request, "/graphiql", PAGE.to_owned())),
-        )
-        // The links in the page are relative to `/graphiql`, so they would be wrong below `/graphiql/`.
-        .route(
-            "/graphiql/",
-            web::route().to(|request: HttpRequest| async move { answer(&request, "/graphiql/", moved) }),
-        )
-        .route(
-            "/graphiql/{file}",
-            web::route().to(|request: HttpRequest, name: web::Path<String>| {
-                respond(request, "/graphiql/{file}", name.into_inner())
-            }),
-        );
+    requests::route(config, "/graphiql", |request| respond(request, PAGE.to_owned()));
+    // The links in the page are relative to `/graphiql`, so they would be wrong below `/graphiql/`.
+    methods::route(config, "/graphiql/", moved);
+    requests::route(config, "/graphiql/{file}", |request, name: web::Path<String>| {
+        respond(request, name.into_inner())
+    });
 }
 
-async fn respond(request: HttpRequest, path: &'static str, name: String) -> HttpResponse {
+async fn respond(request: HttpRequest, name: String) -> HttpResponse {
     // Compressing takes a fraction of a second, once. It must not block a thread that serves other requests.
     let files = crate::blocking::run(|| LazyLock::force(&FILES)).await;
-    answer(&request, path, || match files {
+    methods::answer(&request, || match files {
         Ok(Ok(files)) => match files.iter().find(|file| file.source.name == name) {
             Some(file) => send(&request, file),
             None => problem(StatusCode::NOT_FOUND, "the explorer has no such file"),
@@ -106,7 +97,7 @@ async fn respond(request: HttpRequest, path: &'static str, name: String) -> Http
     })
 }
 
-fn moved() -> HttpResponse {
+fn moved(_: &HttpRequest) -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "../graphiql")).finish()
 }
 

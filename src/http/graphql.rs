@@ -43,7 +43,6 @@ use super::{
     labels::Labels,
     negotiation::{Coding, coding, header_list},
     problem::{not_yet, problem},
-    requests,
     sending::Ticket,
     state::PublicState,
 };
@@ -186,7 +185,7 @@ pub(super) async fn endpoint(
     state: web::Data<PublicState>,
     graphql: web::Data<GraphQl>,
 ) -> HttpResponse {
-    let response = if *request.method() == Method::OPTIONS {
+    if *request.method() == Method::OPTIONS {
         HttpResponse::NoContent()
             .insert_header((header::ALLOW, ALLOWED))
             .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
@@ -210,9 +209,7 @@ pub(super) async fn endpoint(
         }
     } else {
         not_yet(&state.published.vitals)
-    };
-    requests::count("/graphql", response.status());
-    response
+    }
 }
 
 /// Returns true if a browser requests the path itself, without a document.

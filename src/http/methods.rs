@@ -14,21 +14,13 @@ pub(super) fn route(
     path: &'static str,
     handler: fn(&HttpRequest) -> HttpResponse,
 ) {
-    requests::announce(path);
-    let respond = move |request: HttpRequest| async move { answer(&request, path, || handler(&request)) };
-    config.route(path, web::route().to(respond));
+    let respond = move |request: HttpRequest| async move { answer(&request, || handler(&request)) };
+    requests::route(config, path, respond);
 }
 
-/// Answers GET and HEAD by `handler` and OPTIONS with the allowed methods, and refuses other methods. Counts the
-/// request under the route `path`.
-pub(super) fn answer(
-    request: &HttpRequest,
-    path: &'static str,
-    handler: impl FnOnce() -> HttpResponse,
-) -> HttpResponse {
-    let response = without_body(request).unwrap_or_else(handler);
-    requests::count(path, response.status());
-    response
+/// Answers GET and HEAD by `handler` and OPTIONS with the allowed methods, and refuses other methods.
+pub(super) fn answer(request: &HttpRequest, handler: impl FnOnce() -> HttpResponse) -> HttpResponse {
+    without_body(request).unwrap_or_else(handler)
 }
 
 /// Answers OPTIONS with the allowed methods, and refuses other methods than GET and HEAD. `None` for these two.

@@ -16,16 +16,10 @@ use super::{
 use crate::published::{Document, EncodedFile, Files};
 
 /// Handler of GET and HEAD.
-type RouteHandler = fn(HttpRequest, web::Data<PublicState>) -> HttpResponse;
+type RouteHandler = fn(&HttpRequest, &PublicState) -> HttpResponse;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let get = |path: &'static str, handler: RouteHandler| {
-        move |request: HttpRequest, state: web::Data<PublicState>| {
-            let response = answer(&request, path, || handler(request.clone(), state));
-            async move { response }
-        }
-    };
-    let handlers: [(&str, RouteHandler); 6] = [
+    let handlers: [(&'static str, RouteHandler); 6] = [
         ("/markets.json", markets_json),
         ("/assets.json", assets_json),
         ("/livez", livez),
@@ -34,19 +28,18 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         ("/api/v1/books", api_books),
     ];
     for (path, handler) in handlers {
-        requests::announce(path);
-        config.route(path, web::route().to(get(path, handler)));
+        let respond = move |request: HttpRequest, state: web::Data<PublicState>| async move {
+            answer(&request, || handler(&request, &state))
+        };
+        requests::route(config, path, respond);
     }
-    requests::announce("/");
-    config.route("/", web::route().to(root));
-    requests::announce("/graphql");
-    requests::announce(requests::NO_ROUTE);
+    requests::route(config, "/", root);
+    requests::route(config, "/graphql", graphql::endpoint);
     config.configure(api::routes);
-    config.route("/graphql", web::route().to(graphql::endpoint));
     config.configure(graphiql::routes);
     config.configure(openapi::routes);
+    requests::announce(requests::NO_ROUTE);
     config.default_service(web::to(|| async {
-        requests::count(requests::NO_ROUTE, StatusCode::NOT_FOUND);
         problem(StatusCode::NOT_FOUND, "there is nothing at this path")
     }));
 }
@@ -56,15 +49,15 @@ async fn root(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespon
     if accept::prefers_html(&request) {
         return api::list_page(request, state).await;
     }
-    answer(&request, "/", || send(&request, &state, |files| &files.markets, "Accept, Accept-Encoding"))
+    answer(&request, || send(&request, &state, |files| &files.markets, "Accept, Accept-Encoding"))
 }
 
-fn markets_json(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    send(&request, &state, |files| &files.markets, "Accept-Encoding")
+fn markets_json(request: &HttpRequest, state: &PublicState) -> HttpResponse {
+    send(request, state, |files| &files.markets, "Accept-Encoding")
 }
 
-fn assets_json(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    send(&request, &state, |files| &files.assets, "Accept-Encoding")
+fn assets_json(request: &HttpRequest, state: &PublicState) -> HttpResponse {
+    send(request, state, |files| &files.assets, "Accept-Encoding")
 }
 
 fn send(
@@ -85,7 +78,7 @@ fn send(
     }
 }
 
-fn livez(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+fn livez(_: &HttpRequest, state: &PublicState) -> HttpResponse {
     if (state.is_alive)() {
         fresh_json(StatusCode::OK, serde_json::json!({"status": "ok"}))
     } else {
@@ -93,21 +86,21 @@ fn livez(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     }
 }
 
-fn readyz(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+fn readyz(_: &HttpRequest, state: &PublicState) -> HttpResponse {
     let newest = state.published.newest();
     let (failing, body) =
         readiness(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
     fresh_json(if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
 }
 
-fn api_books(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+fn api_books(request: &HttpRequest, state: &PublicState) -> HttpResponse {
     match state.published.newest() {
-        Some(newest) => books::books(&request, &newest),
+        Some(newest) => books::books(request, &newest),
         None => not_yet(&state.published.vitals),
     }
 }
 
-fn api_status(_: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+fn api_status(_: &HttpRequest, state: &PublicState) -> HttpResponse {
     let newest = state.published.newest();
     let body = status(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
     fresh_json(StatusCode::OK, body)

@@ -153,6 +153,7 @@ fn run(
     // The same steps as in actix's HttpServer, which does not let us set `expect`.
     let service = move || {
         let (limiter, stops, configure) = (Arc::clone(&limiter), stops.clone(), configure.clone());
+        // The outermost one, so that it counts the status that is sent.
         let measured = Condition::new(is_measured, from_fn(requests::measured));
         let app = App::new()
             .wrap(from_fn(cors::exposed))

@@ -20,15 +20,13 @@ const FIGURES: &str = "/api/v1/board/figures";
 const SPARKS: &str = "/api/v1/board/sparks";
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [NAMES, FIGURES, SPARKS].into_iter().for_each(requests::announce);
-    config
-        .route(NAMES, web::route().to(names))
-        .route(FIGURES, web::route().to(figures))
-        .route(SPARKS, web::route().to(sparks));
+    requests::route(config, NAMES, names);
+    requests::route(config, FIGURES, figures);
+    requests::route(config, SPARKS, sparks);
 }
 
 async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, NAMES, Wanted::Pinned, async |request, view| {
+    answer(request, state, Wanted::Pinned, async |request, view| {
         let parameters = Parameters::read(request, &["from"])?;
         let from = parameters.number("from", 0, i32::MAX.into())?.unwrap_or(0);
         let from = i32::saturating_from(from);
@@ -43,7 +41,7 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 }
 
 async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, FIGURES, Wanted::Pinned, async |request, view| {
+    answer(request, state, Wanted::Pinned, async |request, view| {
         Parameters::read(request, &[])?;
         let file = view.whole(FIGURES, encoder(view, board::figures)).await?;
         Ok(send_made(request, view, &file))
@@ -52,7 +50,7 @@ async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 }
 
 async fn sparks(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, SPARKS, Wanted::Pinned, async |request, view| {
+    answer(request, state, Wanted::Pinned, async |request, view| {
         Parameters::read(request, &[])?;
         let file = view.whole(SPARKS, encoder(view, board::sparks)).await?;
         Ok(send_made(request, view, &file))

@@ -27,26 +27,23 @@ use crate::{
 const SIDE_MAX: i64 = 200;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    for path in [OWN, COINGECKO, COINGECKO_CONTRACT, COINMARKETCAP, COINMARKETCAP_CONTRACT] {
-        requests::announce(path);
+    requests::route(config, "/api/v1/markets/{name}/orderbook", own);
+    for (path, style) in [
+        ("/api/v1/coingecko/orderbook", IdStyle::Classic),
+        ("/api/v1/contract/coingecko/orderbook", IdStyle::Contract),
+    ] {
+        requests::route(config, path, move |request, state| coingecko(request, state, style));
     }
-    config
-        .route(OWN, web::route().to(own))
-        .route(COINGECKO, web::route().to(coingecko))
-        .route(COINGECKO_CONTRACT, web::route().to(coingecko_contract))
-        .route(COINMARKETCAP, web::route().to(coinmarketcap))
-        .route(COINMARKETCAP_CONTRACT, web::route().to(coinmarketcap_contract));
+    // The answer names no asset, so it is the same in both.
+    for path in ["/api/v1/coinmarketcap/orderbook/{name}", "/api/v1/contract/coinmarketcap/orderbook/{name}"]
+    {
+        requests::route(config, path, coinmarketcap);
+    }
 }
-
-const OWN: &str = "/api/v1/markets/{name}/orderbook";
-const COINGECKO: &str = "/api/v1/coingecko/orderbook";
-const COINGECKO_CONTRACT: &str = "/api/v1/contract/coingecko/orderbook";
-const COINMARKETCAP: &str = "/api/v1/coinmarketcap/orderbook/{name}";
-const COINMARKETCAP_CONTRACT: &str = "/api/v1/contract/coinmarketcap/orderbook/{name}";
 
 async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     let (books, clock) = (state.books.clone(), state.clock.clone());
-    answer(request, state, OWN, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["limit"])?;
         let market = document::market(&view.listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &market.name()) {
@@ -59,22 +56,9 @@ async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Pat
     .await
 }
 
-async fn coingecko(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    coingecko_of(request, state, IdStyle::Classic, COINGECKO).await
-}
-
-async fn coingecko_contract(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    coingecko_of(request, state, IdStyle::Contract, COINGECKO_CONTRACT).await
-}
-
-async fn coingecko_of(
-    request: HttpRequest,
-    state: web::Data<PublicState>,
-    style: IdStyle,
-    path: &'static str,
-) -> HttpResponse {
+async fn coingecko(request: HttpRequest, state: web::Data<PublicState>, style: IdStyle) -> HttpResponse {
     let books = state.books.clone();
-    answer(request, state, path, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::tolerant(request, &["ticker_id", "depth"])?;
         let missing = || ApiError::BadParameter("ticker_id is missing".to_owned());
         let name = parameters.text("ticker_id").ok_or_else(missing)?;
@@ -90,25 +74,8 @@ async fn coinmarketcap(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    coinmarketcap_of(request, state, name, COINMARKETCAP).await
-}
-
-async fn coinmarketcap_contract(
-    request: HttpRequest,
-    state: web::Data<PublicState>,
-    name: web::Path<String>,
-) -> HttpResponse {
-    coinmarketcap_of(request, state, name, COINMARKETCAP_CONTRACT).await
-}
-
-async fn coinmarketcap_of(
-    request: HttpRequest,
-    state: web::Data<PublicState>,
-    name: web::Path<String>,
-    path: &'static str,
-) -> HttpResponse {
     let books = state.books.clone();
-    answer(request, state, path, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::tolerant(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };

@@ -26,7 +26,6 @@ use crate::{
     http::{origin::origin, requests, state::PublicState},
 };
 
-const CANDLES: &str = "/api/v1/markets/{name}/candles";
 const AGGREGATIONS: &str = "/trade_aggregations";
 /// Default number of candles in an answer.
 const CANDLES_WANTED: i64 = 100;
@@ -55,10 +54,8 @@ const AGGREGATION_PARAMETERS: [&str; 12] = [
 ];
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [CANDLES, AGGREGATIONS].into_iter().for_each(requests::announce);
-    config
-        .route(CANDLES, web::route().to(market_candles))
-        .route(AGGREGATIONS, web::route().to(trade_aggregations));
+    requests::route(config, "/api/v1/markets/{name}/candles", market_candles);
+    requests::route(config, AGGREGATIONS, trade_aggregations);
 }
 
 async fn market_candles(
@@ -67,7 +64,7 @@ async fn market_candles(
     name: web::Path<String>,
 ) -> HttpResponse {
     let reader = state.candles.clone();
-    answer(request, state, CANDLES, View::Live, async |request, view| {
+    answer(request, state, View::Live, async |request, view| {
         let parameters = Parameters::read(request, &["interval", "from", "to", "limit", "fill"])?;
         let market = document::pair(&view.listing, &name)?;
         let canonical = market.name();
@@ -142,7 +139,7 @@ fn candle_query(
 
 async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let reader = state.candles.clone();
-    answer(request, state, AGGREGATIONS, View::Live, async |request, view| {
+    answer(request, state, View::Live, async |request, view| {
         let parameters = Parameters::tolerant(request, &AGGREGATION_PARAMETERS)?;
         let base = horizon_asset(&parameters, "base")?;
         let counter = horizon_asset(&parameters, "counter")?;

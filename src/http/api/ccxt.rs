@@ -20,13 +20,6 @@ use crate::{
     http::{requests, state::PublicState},
 };
 
-/// Paths of one kind of document: with `CODE-ISSUER`, and with contract ids.
-type Twins = [&'static str; 2];
-
-const TICKER: Twins = ["/api/v1/ccxt/ticker", "/api/v1/contract/ccxt/ticker"];
-const ORDERBOOK: Twins = ["/api/v1/ccxt/orderbook", "/api/v1/contract/ccxt/orderbook"];
-const TRADES: Twins = ["/api/v1/ccxt/trades", "/api/v1/contract/ccxt/trades"];
-const OHLCV: Twins = ["/api/v1/ccxt/ohlcv", "/api/v1/contract/ccxt/ohlcv"];
 /// Default number of entries in an answer.
 const LIMIT: i64 = 100;
 /// Most entries of an answer.
@@ -35,34 +28,31 @@ const LIMIT_MAX: i64 = 1_000;
 const LEVELS_MAX: i64 = 200;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [TICKER, ORDERBOOK, TRADES, OHLCV].into_iter().flatten().for_each(requests::announce);
-    for path in TICKER {
-        config.route(path, web::route().to(ticker));
+    for (path, style) in
+        [("/api/v1/ccxt/ticker", IdStyle::Classic), ("/api/v1/contract/ccxt/ticker", IdStyle::Contract)]
+    {
+        requests::route(config, path, move |request, state| ticker(request, state, path, style));
     }
-    for path in ORDERBOOK {
-        config.route(path, web::route().to(orderbook));
+    // The other answers name no asset, so they are the same in both.
+    for path in ["/api/v1/ccxt/orderbook", "/api/v1/contract/ccxt/orderbook"] {
+        requests::route(config, path, orderbook);
     }
-    for path in TRADES {
-        config.route(path, web::route().to(trades));
+    for path in ["/api/v1/ccxt/trades", "/api/v1/contract/ccxt/trades"] {
+        requests::route(config, path, trades);
     }
-    for path in OHLCV {
-        config.route(path, web::route().to(ohlcv));
-    }
-}
-
-/// Path that was asked for, and the spelling of ids that it stands for.
-fn asked(request: &HttpRequest, [classic, contract]: Twins) -> (&'static str, IdStyle) {
-    // Not the path itself, which may spell its letters in hexadecimal.
-    if request.match_pattern().as_deref() == Some(contract) {
-        (contract, IdStyle::Contract)
-    } else {
-        (classic, IdStyle::Classic)
+    for path in ["/api/v1/ccxt/ohlcv", "/api/v1/contract/ccxt/ohlcv"] {
+        requests::route(config, path, ohlcv);
     }
 }
 
-async fn ticker(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let (path, style) = asked(&request, TICKER);
-    answer(request, state, path, Wanted::Live, async |request, view| {
+/// Answers with the ticker of one market. `path` begins the key of the answer, which depends on the spelling of ids.
+async fn ticker(
+    request: HttpRequest,
+    state: web::Data<PublicState>,
+    path: &'static str,
+    style: IdStyle,
+) -> HttpResponse {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         send(request, view, format!("{path}/{canonical}"), move |view| {
@@ -74,8 +64,7 @@ async fn ticker(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let (path, _) = asked(&request, TRADES);
-    answer(request, state, path, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         let page = page(&parameters)?;
@@ -90,8 +79,7 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 
 async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let reader = state.candles.clone();
-    let (path, _) = asked(&request, OHLCV);
-    answer(request, state, path, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let sides = Market::of(*market.base().asset(), *market.quote().asset());
@@ -129,8 +117,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 
 async fn orderbook(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let books = state.books.clone();
-    let (path, _) = asked(&request, ORDERBOOK);
-    answer(request, state, path, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["symbol", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let a_side = parameters.number("limit", 1, LEVELS_MAX)?.unwrap_or(LEVELS_MAX);

@@ -18,11 +18,8 @@ use crate::{
     http::{requests, state::PublicState},
 };
 
-const PATH: &str = "/api/v1/markets/{name}/explain";
-
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    requests::announce(PATH);
-    config.route(PATH, web::route().to(explain));
+    requests::route(config, "/api/v1/markets/{name}/explain", explain);
 }
 
 async fn explain(
@@ -30,7 +27,7 @@ async fn explain(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, PATH, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["field", "window"])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {

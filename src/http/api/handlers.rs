@@ -29,30 +29,18 @@ const TRADES: i64 = 100;
 /// Most trades of an answer.
 const TRADES_MAX: i64 = 10_000;
 
-/// Patterns of the routes.
-const PATHS: [&str; 6] = [
-    "/api/v1/markets",
-    "/api/v1/markets/{name}",
-    "/api/v1/markets/{name}/trades",
-    "/api/v1/assets/{name}",
-    "/api/v1/assets/{name}/supply",
-    "/api/v1/prices",
-];
-
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    PATHS.into_iter().for_each(requests::announce);
-    config
-        .route("/api/v1/markets", web::route().to(markets))
-        .route("/api/v1/markets/{name}", web::route().to(market))
-        .route("/api/v1/markets/{name}/trades", web::route().to(trades))
-        .route("/api/v1/assets/{name}", web::route().to(asset))
-        .route("/api/v1/assets/{name}/supply", web::route().to(supply))
-        .route("/api/v1/prices", web::route().to(prices));
+    requests::route(config, "/api/v1/markets", markets);
+    requests::route(config, "/api/v1/markets/{name}", market);
+    requests::route(config, "/api/v1/markets/{name}/trades", trades);
+    requests::route(config, "/api/v1/assets/{name}", asset);
+    requests::route(config, "/api/v1/assets/{name}/supply", supply);
+    requests::route(config, "/api/v1/prices", prices);
 }
 
 async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let views = std::sync::Arc::clone(&state.views);
-    answer(request, state, "/api/v1/markets", Wanted::Pinned, async |request, view| {
+    answer(request, state, Wanted::Pinned, async |request, view| {
         let query = MarketQuery::read(request)?;
         let of_cursor = query.view_of_cursor(&views)?;
         let view = of_cursor.as_deref().unwrap_or(view);
@@ -68,7 +56,7 @@ async fn market(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, "/api/v1/markets/{name}", Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         Parameters::read(request, &[])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -89,7 +77,7 @@ async fn trades(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, "/api/v1/markets/{name}/trades", Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["from", "to", "limit"])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -114,7 +102,7 @@ async fn trades(
 }
 
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer(request, state, "/api/v1/assets/{name}", Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         Parameters::read(request, &[])?;
         let canonical = document::asset(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -135,7 +123,7 @@ async fn supply(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, "/api/v1/assets/{name}/supply", Wanted::Pinned, async |request, view| {
+    answer(request, state, Wanted::Pinned, async |request, view| {
         Parameters::read(request, &[])?;
         let asset = document::asset(&view.listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &asset.name()) {
@@ -155,7 +143,7 @@ async fn supply(
 }
 
 async fn prices(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, "/api/v1/prices", Wanted::Pinned, async |request, view| {
+    answer(request, state, Wanted::Pinned, async |request, view| {
         let parameters = Parameters::read(request, &["assets"])?;
         let names = parameters.text("assets").filter(|names| !names.is_empty()).ok_or_else(|| {
             ApiError::BadParameter("assets is missing: up to 200 assets, separated by commas".to_owned())

@@ -27,7 +27,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     for output in OUTPUTS {
         for (path, style) in output.paths() {
             let handler = move |request: HttpRequest, state: web::Data<PublicState>| async move {
-                answer(request, state, path, Wanted::Pinned, async |request, view| {
+                answer(request, state, Wanted::Pinned, async |request, view| {
                     if output.refuses_parameters {
                         Parameters::read(request, &[])?;
                     }
@@ -38,20 +38,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 })
                 .await
             };
-            requests::announce(path);
-            config.route(path, web::route().to(handler));
+            requests::route(config, path, handler);
         }
     }
     for path in ["/api/v1/coingecko/historical_trades", "/api/v1/contract/coingecko/historical_trades"] {
-        requests::announce(path);
-        config.route(path, web::route().to(move |request, state| historical_trades(request, state, path)));
+        requests::route(config, path, historical_trades);
     }
     for path in ["/api/v1/coinmarketcap/trades/{name}", "/api/v1/contract/coinmarketcap/trades/{name}"] {
-        requests::announce(path);
-        config.route(
-            path,
-            web::route().to(move |request, state, name| market_trades(request, state, name, path)),
-        );
+        requests::route(config, path, market_trades);
     }
 }
 
@@ -63,13 +57,8 @@ fn seconds(time: i64, round_up: i64) -> UnixSeconds {
     UnixSeconds(if time < MILLISECONDS_FROM { time } else { time.saturating_add(round_up) / 1_000 })
 }
 
-/// Answers with the trades of one market. `path` is the route under which the request counts.
-async fn historical_trades(
-    request: HttpRequest,
-    state: web::Data<PublicState>,
-    path: &'static str,
-) -> HttpResponse {
-    answer(request, state, path, Wanted::Live, async |request, view| {
+async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
+    answer(request, state, Wanted::Live, async |request, view| {
         let known = ["ticker_id", "type", "limit", "start_time", "end_time"];
         let parameters = Parameters::tolerant(request, &known)?;
         let ticker_id = parameters
@@ -104,9 +93,8 @@ async fn market_trades(
     request: HttpRequest,
     state: web::Data<PublicState>,
     name: web::Path<String>,
-    path: &'static str,
 ) -> HttpResponse {
-    answer(request, state, path, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
             return Ok(redirect);
         }

@@ -26,11 +26,6 @@ use crate::{
 use responses::{answer_page, kept, send};
 use ticker_state::ticker_state;
 
-const LIST: &str = "/";
-const MARKET: &str = "/m/{name}";
-const ASSET: &str = "/a/{name}";
-const STATUS: &str = "/status";
-const LICENCES: &str = "/licences";
 /// Levels of the order book that a page reads on each side.
 const LEVELS: usize = 200;
 /// Most characters of a search.
@@ -39,18 +34,16 @@ const WORDS_MAX: usize = 200;
 const PAGES_MAX: i64 = 1_000_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [MARKET, ASSET, STATUS, LICENCES].into_iter().for_each(requests::announce);
-    config
-        .route(MARKET, web::route().to(market))
-        .route(ASSET, web::route().to(asset))
-        .route(STATUS, web::route().to(status))
-        .route(LICENCES, web::route().to(licences));
+    requests::route(config, "/m/{name}", market);
+    requests::route(config, "/a/{name}", asset);
+    requests::route(config, "/status", status);
+    requests::route(config, "/licences", licences);
     static_files::routes(config);
 }
 
 /// The list of all markets, of the pinned view: a reader who turns pages stays within one.
 pub(in crate::http) async fn list(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer_page(request, state, LIST, Wanted::Pinned, async |request, view, state| {
+    answer_page(request, state, Wanted::Pinned, async |request, view, state| {
         let query = board_query(request);
         let key = format!("list{}", query.address());
         let publication = view.publication();
@@ -98,7 +91,7 @@ async fn market(
     name: web::Path<String>,
 ) -> HttpResponse {
     let books = state.books.clone();
-    answer_page(request, state, MARKET, Wanted::Live, async |request, view, state| {
+    answer_page(request, state, Wanted::Live, async |request, view, state| {
         let canonical = document::market(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
@@ -160,7 +153,7 @@ async fn explained(
 }
 
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer_page(request, state, ASSET, Wanted::Live, async |request, view, state| {
+    answer_page(request, state, Wanted::Live, async |request, view, state| {
         let canonical = document::asset(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
@@ -177,13 +170,13 @@ async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::P
 }
 
 async fn status(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    methods::answer(&request, STATUS, || {
+    methods::answer(&request, || {
         responses::fresh(&request, StatusCode::OK, &pages::status(&ticker_state(&state)))
     })
 }
 
 async fn licences(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    methods::answer(&request, LICENCES, || {
+    methods::answer(&request, || {
         responses::fresh(&request, StatusCode::OK, &pages::licences(&ticker_state(&state)))
     })
 }

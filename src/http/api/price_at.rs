@@ -26,16 +26,14 @@ use crate::{
 
 /// Seconds by which a question may be ahead of the figures. It is answered with the price of the figures.
 const AHEAD_S: i64 = 60;
-const PATH: &str = "/api/v1/assets/{name}/price";
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    requests::announce(PATH);
-    config.route(PATH, web::route().to(price));
+    requests::route(config, "/api/v1/assets/{name}/price", price);
 }
 
 async fn price(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     let reader = state.candles.clone();
-    answer(request, state, PATH, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["at"])?;
         let listing = &view.listing;
         let asset = document::identity(listing, &name)?;

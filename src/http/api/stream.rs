@@ -35,19 +35,15 @@ use reader::{Reader, Start};
 /// Seconds by which an id may be later than the newest publication here.
 const AHEAD_S_MAX: i64 = 60;
 
-const PATH: &str = "/api/v1/stream";
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    requests::announce(PATH);
-    config.route(PATH, web::route().to(stream));
+    requests::route(config, "/api/v1/stream", stream);
 }
 
 async fn stream(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let response = match methods::without_body(&request) {
+    match methods::without_body(&request) {
         Some(response) => response,
         None => open(&request, &state).await.unwrap_or_else(|refused| refused),
-    };
-    requests::count(PATH, response.status());
-    response
+    }
 }
 
 async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse, HttpResponse> {

@@ -27,11 +27,6 @@ use crate::{
     published::Plain,
 };
 
-const CONFIG: &str = "/udf/config";
-const SYMBOLS: &str = "/udf/symbols";
-const SEARCH: &str = "/udf/search";
-const HISTORY: &str = "/udf/history";
-const TIME: &str = "/udf/time";
 /// Default number of results of a search.
 const FOUND: i64 = 30;
 /// Most results of a search, and most bars of an answer.
@@ -39,28 +34,22 @@ const FOUND_MAX: i64 = 100;
 const BARS_MAX: i64 = 20_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [CONFIG, SYMBOLS, SEARCH, HISTORY, TIME].into_iter().for_each(requests::announce);
-    config
-        .route(CONFIG, web::route().to(settings))
-        .route(SYMBOLS, web::route().to(symbols))
-        .route(SEARCH, web::route().to(search))
-        .route(HISTORY, web::route().to(history))
-        .route(TIME, web::route().to(time));
-}
-
-async fn settings(request: HttpRequest) -> HttpResponse {
-    methods::answer(&request, CONFIG, || open("application/json", udf::config()))
+    methods::route(config, "/udf/config", |_| open("application/json", udf::config()));
+    requests::route(config, "/udf/symbols", symbols);
+    requests::route(config, "/udf/search", search);
+    requests::route(config, "/udf/history", history);
+    requests::route(config, "/udf/time", time);
 }
 
 /// Seconds since 1970, as plain text.
 async fn time(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    methods::answer(&request, TIME, || {
+    methods::answer(&request, || {
         open("text/plain; charset=utf-8", state.clock.now().timestamp().to_string().into_bytes())
     })
 }
 
 async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer_udf(request, state, SYMBOLS, Wanted::Pinned, async |request, view| {
+    answer_udf(request, state, Wanted::Pinned, async |request, view| {
         let parameters = Parameters::tolerant(request, &["symbol", "currencyCode", "unitId"])?;
         let symbol = parameters.text("symbol").unwrap_or_default();
         let canonical = document::market(&view.listing, symbol)?.name();
@@ -73,7 +62,7 @@ async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 }
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer_udf(request, state, SEARCH, Wanted::Pinned, async |request, view| {
+    answer_udf(request, state, Wanted::Pinned, async |request, view| {
         let parameters = Parameters::tolerant(request, &["query", "limit", "type", "exchange"])?;
         let query = parameters.text("query").unwrap_or_default().to_owned();
         let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
@@ -86,7 +75,7 @@ async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 
 async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let reader = state.candles.clone();
-    answer_udf(request, state, HISTORY, Wanted::Live, async |request, view| {
+    answer_udf(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::tolerant(
             request,
             &["symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId"],
@@ -183,11 +172,10 @@ async fn bars_in_memory(
 async fn answer_udf(
     request: HttpRequest,
     state: web::Data<PublicState>,
-    path: &'static str,
     wanted: Wanted,
     make: impl AsyncFnOnce(&HttpRequest, &PinnedView) -> Result<HttpResponse, ApiError>,
 ) -> HttpResponse {
-    let response = answer(request, state, path, wanted, async |request, view| {
+    let response = answer(request, state, wanted, async |request, view| {
         make(request, view).await.or_else(|error| match error {
             ApiError::BadParameter(_) | ApiError::NotFound(_) => {
                 Ok(open("application/json", error_body(&error.to_string())))

@@ -29,20 +29,18 @@ use crate::{
     http::{requests, state::PublicState},
 };
 
-const PATH: &str = "/api/v1/volume";
 /// Intervals of the answer.
 const INTERVALS: [&str; 2] = ["1h", "1d"];
 /// Most buckets of an answer: some 40 days by the hour, and years by the day.
 const BUCKETS_MAX: i64 = 1_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    requests::announce(PATH);
-    config.route(PATH, web::route().to(volume));
+    requests::route(config, "/api/v1/volume", volume);
 }
 
 async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let reader = state.candles.clone();
-    answer(request, state, PATH, Wanted::Live, async |request, view| {
+    answer(request, state, Wanted::Live, async |request, view| {
         let parameters = Parameters::read(request, &["market", "asset", "from", "to", "interval"])?;
         let listing = &view.listing;
         let window = window(listing, &parameters, &reader)?;

@@ -22,7 +22,6 @@ use crate::http::{
     labels::Labels,
     methods,
     problem::not_yet,
-    requests,
     state::PublicState,
 };
 
@@ -35,17 +34,15 @@ const VARY: &str = "Accept, Accept-Encoding";
 /// Seconds after which a reader may ask again for what is not ready.
 const RETRY_AFTER: &str = "5";
 
-/// Answers GET and HEAD with the page that `make` makes of the view that is `wanted`, and counts the request under
-/// `path`. An error, and the time before the first publication, are pages as well for clients that prefer HTML.
+/// Answers GET and HEAD with the page that `make` makes of the view that is `wanted`. An error, and the time before the
+/// first publication, are pages as well for clients that prefer HTML.
 pub(super) async fn answer_page(
     request: HttpRequest,
     state: web::Data<PublicState>,
-    path: &'static str,
     wanted: Wanted,
     make: impl AsyncFnOnce(&HttpRequest, &PinnedView, TickerState) -> Result<HttpResponse, ApiError>,
 ) -> HttpResponse {
     if let Some(response) = methods::without_body(&request) {
-        requests::count(path, response.status());
         return response;
     }
     let ticker = ticker_state(&state);
@@ -60,9 +57,7 @@ pub(super) async fn answer_page(
         Some(Err(error)) => Err(error),
         None => Ok(before_the_first(&request, &state, &ticker)),
     };
-    let response = made.unwrap_or_else(|error| refusal(&request, &error, &ticker));
-    requests::count(path, response.status());
-    response
+    made.unwrap_or_else(|error| refusal(&request, &error, &ticker))
 }
 
 /// 503 with the progress.
