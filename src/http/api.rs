@@ -12,6 +12,7 @@ mod ccxt;
 mod document;
 mod error;
 mod explain;
+mod form;
 mod handlers;
 mod listings;
 mod market_query;
@@ -28,6 +29,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{methods, problem::not_yet, state::PublicState};
 use crate::published::Published;
 use error::ApiError;
+use form::Form;
 pub(super) use pages::list as list_page;
 use views::{PinnedView, Views};
 
@@ -47,27 +49,38 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     board::routes(config);
 }
 
-/// Answers GET and HEAD with what `make` makes of the view that is `wanted`.
+/// A request for a document, and the view that the document is made of.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    request: &'a HttpRequest,
+    view: &'a PinnedView,
+    state: &'a PublicState,
+}
+
+/// Answers GET and HEAD with what `make` makes of the view that is `wanted`. An error, and the time before the first
+/// publication, are answered in this form.
 async fn answer(
-    request: HttpRequest,
-    state: web::Data<PublicState>,
+    form: Form<'_>,
+    request: &HttpRequest,
+    state: &PublicState,
     wanted: Wanted,
-    make: impl AsyncFnOnce(&HttpRequest, &PinnedView) -> Result<HttpResponse, ApiError>,
+    make: impl AsyncFnOnce(Asked<'_>) -> Result<HttpResponse, ApiError>,
 ) -> HttpResponse {
-    if let Some(response) = methods::without_body(&request) {
+    if let Some(response) = methods::without_body(request) {
         return response;
     }
-    match view(&state, wanted).await {
-        Some(Ok(view)) => match make(&request, &view).await {
-            Ok(response) => {
+    let made = match view(state, wanted).await {
+        Some(Ok(view)) => {
+            let made = make(Asked { request, view: &view, state }).await;
+            if made.is_ok() {
                 state.published.note_answer(view.listing.seq(), view.listing.as_of());
-                response
             }
-            Err(error) => error.response(),
-        },
-        Some(Err(error)) => error.response(),
-        None => not_yet(&state.published.vitals),
-    }
+            made
+        }
+        Some(Err(error)) => Err(error),
+        None => return form.not_yet(request, &state.published.vitals),
+    };
+    made.unwrap_or_else(|error| form.refusal(request, &error))
 }
 
 /// Returns the id of a market that an operator spells. Markets without a trade in the last 7 days are not found.

@@ -41,6 +41,7 @@ use self::{
 use super::{
     body::Pieces,
     labels::Labels,
+    methods,
     negotiation::{Coding, coding, header_list},
     problem::{not_yet, problem},
     sending::Ticket,
@@ -186,13 +187,7 @@ pub(super) async fn endpoint(
     graphql: web::Data<GraphQl>,
 ) -> HttpResponse {
     if *request.method() == Method::OPTIONS {
-        HttpResponse::NoContent()
-            .insert_header((header::ALLOW, ALLOWED))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
-            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
-            .finish()
+        methods::options(ALLOWED)
     } else if is_for_explorer(&request) {
         HttpResponse::SeeOther()
             .insert_header((header::LOCATION, "graphiql"))

@@ -28,17 +28,22 @@ pub(super) fn without_body(request: &HttpRequest) -> Option<HttpResponse> {
     const ALLOWED: &str = "GET, HEAD, OPTIONS";
     Some(match *request.method() {
         Method::GET | Method::HEAD => return None,
-        Method::OPTIONS => HttpResponse::NoContent()
-            .insert_header((header::ALLOW, ALLOWED))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
-            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
-            .finish(),
+        Method::OPTIONS => options(ALLOWED),
         _ => {
             let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "this path only supports GET and HEAD");
             refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(ALLOWED));
             refused
         }
     })
+}
+
+/// Answer to OPTIONS of a path with these methods. Web pages of any host may use them.
+pub(super) fn options(allowed: &'static str) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ALLOW, allowed))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, allowed))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+        .finish()
 }

@@ -21,12 +21,16 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     fresh(status, "application/problem+json", &body)
 }
 
-/// Returns the 503 for a path that needs a publication before the first one. Names the fault of Horizon if there is
-/// one.
+/// Returns the 503 for a path that needs a publication before the first one.
 pub(super) fn not_yet(vitals: &Vitals) -> HttpResponse {
+    problem(StatusCode::SERVICE_UNAVAILABLE, &no_publication(vitals))
+}
+
+/// Returns the reason why there is no publication yet. Names the fault of Horizon if there is one.
+pub(super) fn no_publication(vitals: &Vitals) -> String {
     let fault = vitals.horizon.load().as_ref().and_then(|state| state.fault());
     let reason = fault.unwrap_or_else(|| "the ticker has just started".to_owned());
-    problem(StatusCode::SERVICE_UNAVAILABLE, &format!("no publication yet: {reason}"))
+    format!("no publication yet: {reason}")
 }
 
 /// Returns JSON that no cache may store. Strips hidden characters from its texts, which may come from outside.

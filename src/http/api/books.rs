@@ -8,7 +8,7 @@ use actix_web::{
 use ticker_formats::listings::{IdStyle, orderbook};
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     document::{self, redirect},
     error::ApiError,
     parameters::Parameters,
@@ -42,27 +42,25 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    let (books, clock) = (state.books.clone(), state.clock.clone());
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["limit"])?;
         let market = document::market(&view.listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &market.name()) {
             return Ok(redirect);
         }
         let a_side = parameters.number("limit", 1, SIDE_MAX)?.unwrap_or(SIDE_MAX);
-        let levels = books.read(view, &name, usize::saturating_from(a_side)).await?;
-        send_book(request, &orderbook::own(&market, &levels, UnixSeconds::from(clock.now())))
+        let levels = state.books.read(view, &name, usize::saturating_from(a_side)).await?;
+        send_book(request, &orderbook::own(&market, &levels, UnixSeconds::from(state.clock.now())))
     })
     .await
 }
 
 async fn coingecko(request: HttpRequest, state: web::Data<PublicState>, style: IdStyle) -> HttpResponse {
-    let books = state.books.clone();
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &["ticker_id", "depth"])?;
         let missing = || ApiError::BadParameter("ticker_id is missing".to_owned());
         let name = parameters.text("ticker_id").ok_or_else(missing)?;
-        let levels = books.read(view, name, a_side(&parameters)?).await?;
+        let levels = state.books.read(view, name, a_side(&parameters)?).await?;
         let market = document::market(&view.listing, name)?;
         send_book(request, &orderbook::coingecko(&market, &levels, style))
     })
@@ -74,8 +72,7 @@ async fn coinmarketcap(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    let books = state.books.clone();
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };
@@ -83,7 +80,7 @@ async fn coinmarketcap(
             return Ok(redirect);
         }
         let canonical = document::market_of_symbols(&view.listing, &name)?.name();
-        let levels = books.read(view, &canonical, a_side).await?;
+        let levels = state.books.read(view, &canonical, a_side).await?;
         send_book(request, &orderbook::coinmarketcap(&levels))
     })
     .await

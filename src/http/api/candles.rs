@@ -9,7 +9,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Wanted as View, answer,
+    Asked, Form, Wanted as View, answer,
     candle_reader::{CandleReader, Wanted},
     document::{self, redirect, send, send_written},
     error::ApiError,
@@ -63,15 +63,15 @@ async fn market_candles(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    let reader = state.candles.clone();
-    answer(request, state, View::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, View::Live, async |Asked { request, view, state }| {
+        let reader = &state.candles;
         let parameters = Parameters::read(request, &["interval", "from", "to", "limit", "fill"])?;
         let market = document::pair(&view.listing, &name)?;
         let canonical = market.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        let mut query = candle_query(&view.listing, &parameters, &reader)?;
+        let mut query = candle_query(&view.listing, &parameters, reader)?;
         let key = format!("candles/{canonical}?{}", parameters.key(&[]));
         if let Some(kept) = document::kept(request, view, &key) {
             return Ok(kept);
@@ -138,8 +138,7 @@ fn candle_query(
 }
 
 async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let reader = state.candles.clone();
-    answer(request, state, View::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, View::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &AGGREGATION_PARAMETERS)?;
         let base = horizon_asset(&parameters, "base")?;
         let counter = horizon_asset(&parameters, "counter")?;
@@ -147,7 +146,7 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
             return Err(ApiError::BadParameter("base and counter are the same asset".to_owned()));
         };
         let query = aggregation_query(request, &parameters)?;
-        let (listing, buckets) = (&view.listing, query.buckets);
+        let (listing, reader, buckets) = (&view.listing, &state.candles, query.buckets);
         let oldest = reader.oldest(listing, buckets);
         // Horizon too begins with the oldest trade that it holds.
         let from = query.first().map_or(oldest, |first| first.max(oldest));

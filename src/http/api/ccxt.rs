@@ -8,7 +8,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     books::send_book,
     candle_reader,
     document::{self, send},
@@ -52,7 +52,7 @@ async fn ticker(
     path: &'static str,
     style: IdStyle,
 ) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["symbol"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         send(request, view, format!("{path}/{canonical}"), move |view| {
@@ -64,7 +64,7 @@ async fn ticker(
 }
 
 async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         let page = page(&parameters)?;
@@ -78,8 +78,7 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let reader = state.candles.clone();
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let sides = Market::of(*market.base().asset(), *market.quote().asset());
@@ -100,13 +99,13 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
                 buckets.next_start(oldest_held(listing)).min(wanted)
             }
         };
-        let from = from.max(reader.oldest(listing, buckets));
+        let from = from.max(state.candles.oldest(listing, buckets));
         let (to, newest) = (UnixSeconds(i64::MAX), page.since.is_none());
         let wanted = candle_reader::Wanted { buckets, from, to, limit: page.limit, newest, priced: true };
         if let Some(kept) = document::kept(request, view, &key) {
             return Ok(kept);
         }
-        let stored = reader.read(listing, market, wanted).await?;
+        let stored = state.candles.read(listing, market, wanted).await?;
         send(request, view, key, move |view| {
             ccxt::ohlcv(&MarketHistory::new(view, market, &stored), interval, from, page)
         })
@@ -116,12 +115,11 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 }
 
 async fn orderbook(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let books = state.books.clone();
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["symbol", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let a_side = parameters.number("limit", 1, LEVELS_MAX)?.unwrap_or(LEVELS_MAX);
-        let levels = books.read(view, &market.name(), usize::saturating_from(a_side)).await?;
+        let levels = state.books.read(view, &market.name(), usize::saturating_from(a_side)).await?;
         send_book(request, &ccxt::orderbook(&market, &levels))
     })
     .await

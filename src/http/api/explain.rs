@@ -7,7 +7,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     document::{self, redirect, send},
     error::ApiError,
     parameters::Parameters,
@@ -27,7 +27,7 @@ async fn explain(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["field", "window"])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {

@@ -8,7 +8,7 @@ use actix_web::{
 use ticker_formats::listings::own;
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     document::{self, redirect, send},
     error::ApiError,
     market_query::MarketQuery,
@@ -39,10 +39,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let views = std::sync::Arc::clone(&state.views);
-    answer(request, state, Wanted::Pinned, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, state }| {
         let query = MarketQuery::read(request)?;
-        let of_cursor = query.view_of_cursor(&views)?;
+        let of_cursor = query.view_of_cursor(&state.views)?;
         let view = of_cursor.as_deref().unwrap_or(view);
         // Checked before the document is made, so that an error is not cached. The rest cannot fail.
         query.assets(&view.listing)?;
@@ -56,7 +55,7 @@ async fn market(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -77,7 +76,7 @@ async fn trades(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["from", "to", "limit"])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -102,7 +101,7 @@ async fn trades(
 }
 
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let canonical = document::asset(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -123,7 +122,7 @@ async fn supply(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, Wanted::Pinned, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let asset = document::asset(&view.listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &asset.name()) {
@@ -143,7 +142,7 @@ async fn supply(
 }
 
 async fn prices(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, Wanted::Pinned, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["assets"])?;
         let names = parameters.text("assets").filter(|names| !names.is_empty()).ok_or_else(|| {
             ApiError::BadParameter("assets is missing: up to 200 assets, separated by commas".to_owned())

@@ -12,7 +12,7 @@ use ticker_formats::{
 };
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     document::{self, send_made, send_written},
     error::ApiError,
     parameters::{Parameters, held_from},
@@ -27,15 +27,22 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     for output in OUTPUTS {
         for (path, style) in output.paths() {
             let handler = move |request: HttpRequest, state: web::Data<PublicState>| async move {
-                answer(request, state, Wanted::Pinned, async |request, view| {
-                    if output.refuses_parameters {
-                        Parameters::read(request, &[])?;
-                    }
-                    let render =
-                        move |view: &ListingView| Document::written(|out| (output.render)(view, style, out));
-                    let file = view.whole(path, render).await?;
-                    Ok(send_made(request, view, &file))
-                })
+                answer(
+                    Form::Problem,
+                    &request,
+                    &state,
+                    Wanted::Pinned,
+                    async |Asked { request, view, .. }| {
+                        if output.refuses_parameters {
+                            Parameters::read(request, &[])?;
+                        }
+                        let render = move |view: &ListingView| {
+                            Document::written(|out| (output.render)(view, style, out))
+                        };
+                        let file = view.whole(path, render).await?;
+                        Ok(send_made(request, view, &file))
+                    },
+                )
                 .await
             };
             requests::route(config, path, handler);
@@ -58,7 +65,7 @@ fn seconds(time: i64, round_up: i64) -> UnixSeconds {
 }
 
 async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         let known = ["ticker_id", "type", "limit", "start_time", "end_time"];
         let parameters = Parameters::tolerant(request, &known)?;
         let ticker_id = parameters
@@ -94,7 +101,7 @@ async fn market_trades(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
             return Ok(redirect);
         }

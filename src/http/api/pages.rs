@@ -1,6 +1,6 @@
 //! HTML pages. The server renders them, so they work without script.
 
-mod responses;
+pub(super) mod responses;
 mod static_files;
 mod ticker_state;
 
@@ -12,7 +12,7 @@ use ticker_formats::{
 };
 
 use super::{
-    Wanted,
+    Asked, Form, Wanted, answer,
     document::{self, redirect},
     error::ApiError,
     parameters::Parameters,
@@ -23,7 +23,7 @@ use crate::{
     domain::{conversions::SaturatingFrom, identity::SpelledAsset, plain_text::stripped, span::Span},
     http::{methods, origin::origin, requests, state::PublicState},
 };
-use responses::{answer_page, kept, send};
+use responses::{kept, send};
 use ticker_state::ticker_state;
 
 /// Levels of the order book that a page reads on each side.
@@ -43,11 +43,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 /// The list of all markets, of the pinned view: a reader who turns pages stays within one.
 pub(in crate::http) async fn list(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer_page(request, state, Wanted::Pinned, async |request, view, state| {
+    let ticker = ticker_state(&state);
+    answer(Form::Page(&ticker), &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
         let query = board_query(request);
         let key = format!("list{}", query.address());
-        let publication = view.publication();
-        let render = move |view: &_| pages::list(view, publication.board(view), &query, &state);
+        let (publication, ticker) = (view.publication(), ticker.clone());
+        let render = move |view: &_| pages::list(view, publication.board(view), &query, &ticker);
         send(request, view, key, render).await
     })
     .await
@@ -90,15 +91,16 @@ async fn market(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    let books = state.books.clone();
-    answer_page(request, state, Wanted::Live, async |request, view, state| {
+    let ticker = ticker_state(&state);
+    answer(Form::Page(&ticker), &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let canonical = document::market(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
         let parameters = Parameters::relaxed(request, &["explain", "window", "interval", "trades"]);
         if let Some(field) = parameters.text("explain") {
-            return explained(request, view, canonical, field, parameters.text("window"), state).await;
+            let window = parameters.text("window");
+            return explained(request, view, canonical, field, window, ticker.clone()).await;
         }
         let interval = pages::page_interval(parameters.text("interval").unwrap_or_default());
         let is_raw = parameters.text("trades") == Some("raw");
@@ -108,11 +110,12 @@ async fn market(
         if let Some(kept) = kept(request, view, &key) {
             return Ok(kept);
         }
-        let levels = books.read(view, &canonical, LEVELS).await.ok();
+        let levels = state.books.read(view, &canonical, LEVELS).await.ok();
         let wanted = MarketRequest { interval, is_raw, origin, levels };
+        let ticker = ticker.clone();
         send(request, view, key, move |view| {
             document::market(view, &canonical)
-                .map(|market| pages::market(&market, &wanted, &state))
+                .map(|market| pages::market(&market, &wanted, &ticker))
                 .unwrap_or_default()
         })
         .await
@@ -135,7 +138,7 @@ async fn explained(
     canonical: String,
     field: &str,
     window: Option<&str>,
-    state: TickerState,
+    ticker: TickerState,
 ) -> Result<HttpResponse, ApiError> {
     let unknown = || {
         let names = FIELDS.map(|field| field.name).join(", ");
@@ -146,22 +149,23 @@ async fn explained(
     let key = format!("explain_page/{canonical}/{}/{}", field.name, span.name());
     send(request, view, key, move |view| {
         let page = document::market(view, &canonical)
-            .map(|market| pages::explain(&market, field.explain(&market, span, query_of_window), &state));
+            .map(|market| pages::explain(&market, field.explain(&market, span, query_of_window), &ticker));
         page.unwrap_or_default()
     })
     .await
 }
 
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer_page(request, state, Wanted::Live, async |request, view, state| {
+    let ticker = ticker_state(&state);
+    answer(Form::Page(&ticker), &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
         let canonical = document::asset(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        let origin = origin(request);
+        let (origin, ticker) = (origin(request), ticker.clone());
         send(request, view, format!("asset_page/{canonical}?{origin}"), move |view| {
             document::asset(view, &canonical)
-                .map(|asset| pages::asset(&asset, view, &origin, &state))
+                .map(|asset| pages::asset(&asset, view, &origin, &ticker))
                 .unwrap_or_default()
         })
         .await
@@ -184,6 +188,8 @@ async fn licences(request: HttpRequest, state: web::Data<PublicState>) -> HttpRe
 #[cfg(test)]
 mod tests {
     use std::{net::TcpListener, sync::Arc, time::Duration};
+
+    use serde_json::Value;
 
     use crate::{
         clock::SystemClock,
@@ -235,16 +241,23 @@ mod tests {
             assert_eq!(problem.status(), 503);
             assert_eq!(problem.headers().get("content-type").unwrap(), "application/problem+json");
         }
+        let address = format!("http://{}/openapi.json", listener.address());
+        let described: Value = client.get(address).send().await.unwrap().json().limit(1 << 20).await.unwrap();
         for path in
             ["symbols?symbol=XLM_A", "search?query=x", "history?symbol=XLM_A&resolution=1&from=0&to=9"]
         {
             let address = format!("http://{}/udf/{path}", listener.address());
             let mut answer = client.get(address).send().await.unwrap();
+            let pattern = format!("/udf/{}", path.split('?').next().unwrap());
+            let response = described["paths"][pattern]["get"]["responses"]["503"]["$ref"].as_str().unwrap();
+            let response = described.pointer(response.trim_start_matches('#')).unwrap();
+            let content_type = answer.headers().get("content-type").unwrap().to_str().unwrap();
+            assert!(response["content"][content_type].is_object(), "{content_type} in {response}");
             assert_eq!(
                 (answer.status(), answer.headers().contains_key("retry-after")),
                 (503.try_into().unwrap(), true)
             );
-            let body: serde_json::Value = answer.json().await.unwrap();
+            let body: Value = answer.json().await.unwrap();
             assert!(
                 body["s"] == "error" && body["errmsg"].is_string(),
                 "the library takes it for a symbol: {body}"

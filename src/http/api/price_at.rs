@@ -8,7 +8,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     candle_reader::{self, CandleReader},
     document::{self, redirect, send},
     error::ApiError,
@@ -32,20 +32,19 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn price(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    let reader = state.candles.clone();
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["at"])?;
-        let listing = &view.listing;
+        let (listing, reader) = (&view.listing, &state.candles);
         let asset = document::identity(listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &asset.name()) {
             return Ok(redirect);
         }
-        let moment = moment(listing, &parameters, &reader)?;
+        let moment = moment(listing, &parameters, reader)?;
         let key = format!("price_at/{}/{}", asset.name(), moment.at.0);
         if let Some(kept) = document::kept(request, view, &key) {
             return Ok(kept);
         }
-        let stored = CandleReader::all(stored(listing, &asset, moment, &reader)).await?;
+        let stored = CandleReader::all(stored(listing, &asset, moment, reader)).await?;
         send(request, view, key, move |view| price_at::price_at(view, &asset, moment, &stored)).await
     })
     .await

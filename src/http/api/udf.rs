@@ -1,12 +1,8 @@
 //! TradingView's UDF under `/udf`. Its errors are those of the protocol.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    body::{BoxBody, MessageBody},
-    http::header::{self, HeaderValue},
-    web,
-};
-use serde_json::{Value, json};
+pub(super) mod responses;
+
+use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
     ListingView,
     history::{MarketHistory, StoredPart, oldest_held},
@@ -14,7 +10,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
@@ -26,6 +22,7 @@ use crate::{
     http::{methods, requests, state::PublicState},
     published::Plain,
 };
+use responses::open;
 
 /// Default number of results of a search.
 const FOUND: i64 = 30;
@@ -49,7 +46,7 @@ async fn time(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespon
 }
 
 async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer_udf(request, state, Wanted::Pinned, async |request, view| {
+    answer(Form::Udf, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::tolerant(request, &["symbol", "currencyCode", "unitId"])?;
         let symbol = parameters.text("symbol").unwrap_or_default();
         let canonical = document::market(&view.listing, symbol)?.name();
@@ -62,7 +59,7 @@ async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 }
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer_udf(request, state, Wanted::Pinned, async |request, view| {
+    answer(Form::Udf, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::tolerant(request, &["query", "limit", "type", "exchange"])?;
         let query = parameters.text("query").unwrap_or_default().to_owned();
         let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
@@ -74,8 +71,7 @@ async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let reader = state.candles.clone();
-    answer_udf(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Udf, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(
             request,
             &["symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId"],
@@ -89,7 +85,7 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
             return Ok(kept);
         }
         let query = history_query(&view.listing, &parameters)?;
-        let (query, stored) = stored(view, &key, &reader, market, query).await?;
+        let (query, stored) = stored(view, &key, &state.candles, market, query).await?;
         if !MarketHistory::new(&view.listing, market, &stored).is_known() {
             return Err(document::never_traded(&market));
         }
@@ -165,49 +161,4 @@ async fn bars_in_memory(
     });
     let Plain::Kept(text) = &count.await?.plain else { return Ok(0) };
     Ok(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
-}
-
-/// Answers a question by `make`. Errors are those of the protocol: the library takes any other answer for data. A wrong
-/// question has status 200, as the protocol wants. Failures of the ticker keep their status, which caches heed.
-async fn answer_udf(
-    request: HttpRequest,
-    state: web::Data<PublicState>,
-    wanted: Wanted,
-    make: impl AsyncFnOnce(&HttpRequest, &PinnedView) -> Result<HttpResponse, ApiError>,
-) -> HttpResponse {
-    let response = answer(request, state, wanted, async |request, view| {
-        make(request, view).await.or_else(|error| match error {
-            ApiError::BadParameter(_) | ApiError::NotFound(_) => {
-                Ok(open("application/json", error_body(&error.to_string())))
-            }
-            other => Err(other),
-        })
-    })
-    .await;
-    if !response.status().is_server_error() {
-        return response;
-    }
-    let json = HeaderValue::from_static("application/json");
-    let mut failed = response.map_body(|_, body| {
-        let problem =
-            body.try_into_bytes().ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
-        BoxBody::new(error_body(detail.unwrap_or("the ticker has no answer now; try again in a second")))
-    });
-    failed.headers_mut().insert(header::CONTENT_TYPE, json);
-    failed
-}
-
-fn error_body(text: &str) -> Vec<u8> {
-    json!({"s": "error", "errmsg": text}).to_string().into_bytes()
-}
-
-/// Answer that pages of any host may read.
-fn open(content_type: &'static str, body: Vec<u8>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, content_type))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")))
-        .body(body)
 }

@@ -8,7 +8,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Wanted, answer,
+    Asked, Form, Wanted, answer,
     candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
@@ -39,11 +39,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    let reader = state.candles.clone();
-    answer(request, state, Wanted::Live, async |request, view| {
+    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["market", "asset", "from", "to", "interval"])?;
-        let listing = &view.listing;
-        let window = window(listing, &parameters, &reader)?;
+        let (listing, reader) = (&view.listing, &state.candles);
+        let window = window(listing, &parameters, reader)?;
         let span = format!("{}/{}/{}", window.from.0, window.to.0, window.interval.name());
         match (parameters.text("market"), parameters.text("asset")) {
             (Some(name), None) => {
@@ -53,8 +52,8 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
                     return Ok(kept);
                 }
                 let past = CandleReader::all(async {
-                    let mut past = anchors(listing, window, &reader).await?;
-                    past.market = candles(listing, market, window, &reader).await?;
+                    let mut past = anchors(listing, window, reader).await?;
+                    past.market = candles(listing, market, window, reader).await?;
                     past.complete.clone_from(&past.market.complete);
                     Ok(past)
                 })
@@ -71,8 +70,8 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
                     return Ok(kept);
                 }
                 let past = CandleReader::all(async {
-                    let mut past = anchors(listing, window, &reader).await?;
-                    (past.parts, past.complete) = parts(listing, asset, window, &reader).await?;
+                    let mut past = anchors(listing, window, reader).await?;
+                    (past.parts, past.complete) = parts(listing, asset, window, reader).await?;
                     Ok(past)
                 })
                 .await?;

@@ -25,17 +25,25 @@ pub fn document(version: &str) -> Result<Value, SchemaError> {
             "version": version,
             "summary": "Market data of Stellar's built-in exchange",
             "description": "Prices are quote per base. Amounts are units. Decimals are strings without exponents. \
-                            Errors are application/problem+json (RFC 9457).",
+                            Errors are application/problem+json (RFC 9457), and those of /udf are of TradingView's protocol.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
             "schemas": schemas()?,
-            "responses": {"problem": {
-                "description": "The reason, as a problem of RFC 9457",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}},
-            }},
+            "responses": {
+                "problem": {
+                    "description": "The reason, as a problem of RFC 9457",
+                    "content": {
+                        "application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}},
+                    },
+                },
+                "udf_error": {
+                    "description": "The reason, as an error of TradingView's protocol",
+                    "content": {"application/json": {"schema": udf_error()}},
+                },
+            },
             "headers": {
                 "X-Ticker-Seq": {
                     "description": "Last batch of the view that the answer was made from",
@@ -59,6 +67,7 @@ fn get(operation: &Operation) -> Value {
                 "description": "The address of the same in its canonical spelling",
                 "headers": {"Location": {"required": true, "schema": {"type": "string"}}},
             }),
+            503 if operation.path.starts_with("/udf/") => json!({"$ref": "#/components/responses/udf_error"}),
             _ => json!({"$ref": "#/components/responses/problem"}),
         };
         responses.insert(status.to_string(), response);
@@ -70,6 +79,16 @@ fn get(operation: &Operation) -> Value {
         "summary": operation.summary,
         "parameters": operation.parameters.iter().map(parameter).collect::<Vec<_>>(),
         "responses": responses,
+    })
+}
+
+/// Schema of an error of TradingView's protocol.
+fn udf_error() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"s": {"const": "error"}, "errmsg": {"type": "string", "minLength": 1}},
+        "required": ["s", "errmsg"],
+        "additionalProperties": false,
     })
 }
 

@@ -434,7 +434,7 @@ pub const OPERATIONS: &[Operation] = &[
         CCXT_BOOK,
         OF_PAIR,
     ),
-    plain("/udf/config", CHARTS, "Abilities of the UDF server", Json("udf-config")),
+    with(plain("/udf/config", CHARTS, "Abilities of the UDF server", Json("udf-config")), &[], &[]),
     with(
         plain("/udf/symbols", CHARTS, "One market as a UDF symbol", Json("udf-symbols")),
         &[
@@ -455,7 +455,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[406, 503],
     ),
     with(plain("/udf/history", CHARTS, "Bars of a market", Json("udf-history")), OF_HISTORY, &[406, 503]),
-    plain("/udf/time", CHARTS, "Seconds since 1970", Text),
+    with(plain("/udf/time", CHARTS, "Seconds since 1970", Text), &[], &[]),
     plain("/", LEGACY, "The list of markets for a client that prefers HTML, else markets.json", Object),
     plain("/markets.json", LEGACY, "The old ticker's markets.json", Object),
     plain("/assets.json", LEGACY, "The old ticker's assets.json", Object),

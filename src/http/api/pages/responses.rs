@@ -1,4 +1,4 @@
-//! Answers with pages: the headers, and errors as pages for clients that prefer HTML.
+//! Answers with pages: the headers, and errors as pages.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -6,7 +6,6 @@ use actix_web::{
         StatusCode,
         header::{self, HeaderMap, HeaderValue},
     },
-    web,
 };
 use ticker_formats::{
     Document,
@@ -14,15 +13,10 @@ use ticker_formats::{
     pages::{self, TickerState},
 };
 
-use super::ticker_state::ticker_state;
 use crate::http::{
-    accept,
-    api::{Wanted, error::ApiError, view, views::PinnedView},
+    api::{error::ApiError, views::PinnedView},
     files::{Terms, send_on},
     labels::Labels,
-    methods,
-    problem::not_yet,
-    state::PublicState,
 };
 
 /// Everything from this host, and no inline script or style.
@@ -34,44 +28,17 @@ const VARY: &str = "Accept, Accept-Encoding";
 /// Seconds after which a reader may ask again for what is not ready.
 const RETRY_AFTER: &str = "5";
 
-/// Answers GET and HEAD with the page that `make` makes of the view that is `wanted`. An error, and the time before the
-/// first publication, are pages as well for clients that prefer HTML.
-pub(super) async fn answer_page(
-    request: HttpRequest,
-    state: web::Data<PublicState>,
-    wanted: Wanted,
-    make: impl AsyncFnOnce(&HttpRequest, &PinnedView, TickerState) -> Result<HttpResponse, ApiError>,
-) -> HttpResponse {
-    if let Some(response) = methods::without_body(&request) {
-        return response;
-    }
-    let ticker = ticker_state(&state);
-    let made = match view(&state, wanted).await {
-        Some(Ok(view)) => {
-            let made = make(&request, &view, ticker.clone()).await;
-            if made.is_ok() {
-                state.published.note_answer(view.listing.seq(), view.listing.as_of());
-            }
-            made
-        }
-        Some(Err(error)) => Err(error),
-        None => Ok(before_the_first(&request, &state, &ticker)),
-    };
-    made.unwrap_or_else(|error| refusal(&request, &error, &ticker))
-}
-
 /// 503 with the progress.
-fn before_the_first(request: &HttpRequest, state: &PublicState, ticker: &TickerState) -> HttpResponse {
-    if !accept::prefers_html(request) {
-        return not_yet(&state.published.vitals);
-    }
+pub(in crate::http::api) fn before_the_first(request: &HttpRequest, ticker: &TickerState) -> HttpResponse {
     fresh(request, StatusCode::SERVICE_UNAVAILABLE, &pages::starting(ticker))
 }
 
-fn refusal(request: &HttpRequest, error: &ApiError, ticker: &TickerState) -> HttpResponse {
-    if !accept::prefers_html(request) {
-        return error.response();
-    }
+/// Page about an error.
+pub(in crate::http::api) fn refusal(
+    request: &HttpRequest,
+    error: &ApiError,
+    ticker: &TickerState,
+) -> HttpResponse {
     let status = error.status();
     let title = match status {
         StatusCode::NOT_FOUND => "Not found",
