@@ -20,7 +20,6 @@ use super::{
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds, market::Market},
     http::{methods, requests, state::PublicState},
-    published::Plain,
 };
 use responses::open;
 
@@ -85,7 +84,7 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
             return Ok(kept);
         }
         let query = history_query(&view.listing, &parameters)?;
-        let (query, stored) = stored(view, &key, &state.candles, market, query).await?;
+        let (query, stored) = stored(view, &state.candles, market, query).await?;
         if !MarketHistory::new(&view.listing, market, &stored).is_known() {
             return Err(document::never_traded(&market));
         }
@@ -121,7 +120,6 @@ fn history_query(view: &ListingView, parameters: &Parameters) -> Result<HistoryQ
 /// start of the first bar that is held then.
 async fn stored(
     view: &PinnedView,
-    key: &str,
     reader: &CandleReader,
     market: Market,
     query: HistoryQuery,
@@ -137,7 +135,7 @@ async fn stored(
     // If the queried time has no bar, the answer names the last one before it.
     let enough = query.countback.unwrap_or(1);
     let is_in_memory = (query.countback.is_some() || query.from >= query.held)
-        && bars_in_memory(view, key, market, query).await? >= enough;
+        && bars_in_memory(view, market, query).await? >= enough;
     if is_in_memory {
         return Ok((query, StoredPart::default()));
     }
@@ -148,17 +146,11 @@ async fn stored(
     Ok((query, reader.read(listing, market, wanted).await?))
 }
 
-/// Number of bars that memory holds. Kept with the documents of the view.
-async fn bars_in_memory(
-    view: &PinnedView,
-    key: &str,
-    market: Market,
-    query: HistoryQuery,
-) -> Result<usize, ApiError> {
-    let count = view.document(format!("{key}#count"), move |view| {
+/// Number of bars that memory holds.
+async fn bars_in_memory(view: &PinnedView, market: Market, query: HistoryQuery) -> Result<usize, ApiError> {
+    view.compute(move |view| {
         let nothing = StoredPart::default();
-        udf::count(&MarketHistory::new(view, market, &nothing), query).to_string().into_bytes()
-    });
-    let Plain::Kept(text) = &count.await?.plain else { return Ok(0) };
-    Ok(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
+        udf::count(&MarketHistory::new(view, market, &nothing), query)
+    })
+    .await
 }

@@ -198,11 +198,7 @@ impl Views {
         let made = view.get_or_try_init(async || {
             let turn = turn(&self.turns.views, Instant::now()).await?;
             let (source, making) = (self.source.clone(), Arc::clone(&publication));
-            let listing = blocking::run(move || {
-                let _turn = turn;
-                making.view(&source)
-            });
-            let listing = listing.await.map_err(|_| ApiError::Busy)?;
+            let listing = in_turn(turn, move || making.view(&source)).await?;
             let (whole, answers) = (AnswerCache::new(WHOLE), AnswerCache::new(ANSWERS));
             let turns = self.turns.clone();
             Ok(Arc::new(PinnedView { listing, whole, answers, turns, publication }))
@@ -271,15 +267,21 @@ impl PinnedView {
                 _ = reader_left => return Err(ApiError::Busy),
                 turn = turn(&turns, asked_at) => turn?,
             };
-            let made = blocking::run(move || {
-                let _turn = turn;
-                encode(&listing)
-            });
-            made.await.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Compression)
+            in_turn(turn, move || encode(&listing)).await?.map_err(|_| ApiError::Compression)
         };
         // A task of its own, so that what a reader began is finished for the next one.
         let making = tokio::spawn(async move { entry.get(make).await });
         making.await.map_err(|_| ApiError::Busy)?
+    }
+
+    /// Computes something of the view, in the turns of the answers. It is not kept.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce(&ListingView) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = turn(&self.turns.answers, Instant::now()).await?;
+        let listing = Arc::clone(&self.listing);
+        in_turn(turn, move || compute(&listing)).await
     }
 
     /// The answer with this key, if it is made already.
@@ -298,8 +300,19 @@ impl PinnedView {
     }
 }
 
-/// Waits for a turn to compute, for a reader who asked at `asked_at`. The turn is held until the
-/// computation ends. A disconnect does not end it.
+/// Computes on a thread of the blocking pool, which holds the turn until it ends. A disconnect does not end it.
+async fn in_turn<T: Send + 'static>(
+    turn: OwnedSemaphorePermit,
+    compute: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let computed = blocking::run(move || {
+        let _turn = turn;
+        compute()
+    });
+    computed.await.map_err(|_| ApiError::Busy)
+}
+
+/// Waits for a turn to compute, for a reader who asked at `asked_at`.
 async fn turn(turns: &Arc<Semaphore>, asked_at: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
     let patience = TURN_MAX.saturating_sub(asked_at.elapsed());
     match tokio::time::timeout(patience, Arc::clone(turns).acquire_owned()).await {
@@ -409,6 +422,16 @@ mod tests {
             let whole = view.whole("/all", |_| Document::gzipped(text.as_bytes())).await.unwrap();
             assert_eq!(text_of(&whole), "first");
         }
+    }
+
+    #[tokio::test]
+    async fn a_computation_has_a_turn_of_the_answers_and_is_not_kept() {
+        let views = Views::new(ListingSource::new("Test Network", []));
+        let view = views.pinned(&publication(1, 100)).await.unwrap();
+        let turns = Arc::clone(&view.turns.answers);
+        let free = view.compute(move |view| (view.seq(), turns.available_permits())).await.unwrap();
+        assert_eq!(free, (1, ANSWERS_AT_ONCE - 1));
+        assert_eq!((view.turns.answers.available_permits(), view.answers.size()), (ANSWERS_AT_ONCE, (0, 0)));
     }
 
     #[tokio::test]
