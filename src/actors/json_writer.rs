@@ -1,11 +1,11 @@
 //! The JSON writer: writes the newest publication to files, and replaces each file atomically.
 
+mod file_set;
 mod outputs;
 
 use std::{
     cell::Cell,
     collections::HashMap,
-    fmt::Display,
     io::{self, Write},
     path::{Path, PathBuf},
     rc::Rc,
@@ -18,7 +18,7 @@ use actix::{
 };
 use atomic_write_file::AtomicWriteFile;
 use ticker_formats::{output::Output, twins::write_with_twins};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
     envelope::Envelope,
@@ -29,7 +29,6 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
-    trace::context::TraceContext,
     wiring::{DaemonActor, Wiring},
 };
 use crate::{
@@ -37,8 +36,8 @@ use crate::{
     config::FileInterval,
     published::{EncodedFile, Files, ListingSource, Part, Publication, Published},
     shutdown, steps,
-    trouble::FailureLog,
 };
+use file_set::{FileKind, FileSet, Waiting};
 
 /// With [`FilePace::Auto`], files of up to this total size are written at each publication.
 const SMALL_BYTES: usize = 4_000_000;
@@ -46,17 +45,15 @@ const SMALL_BYTES: usize = 4_000_000;
 const LARGE_INTERVAL: Duration = Duration::from_secs(15);
 /// Interval at which a due write is looked for and progress is reported.
 const TICK: Duration = Duration::from_millis(100);
-/// Duration after which a write counts as hanging, for example on a network file system whose server is gone.
-const HANGING_AFTER: Duration = Duration::from_secs(30);
-/// The same for a write of the files of the market API, which may take a minute on a busy machine.
-const OUTPUTS_HANGING_AFTER: Duration = Duration::from_secs(300);
-/// Parts of the work, for its health: the legacy files and those of the market API.
-const LEGACY: &str = "legacy files";
-const OUTPUTS: &str = "files of the market API";
-/// Detail of the check while all files are written.
-const WORKS: &str = "files follow the publications";
-/// Pause after a failed write, whatever the pace. A full disk is not tried with each tick.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The legacy files.
+const LEGACY: FileKind = FileKind {
+    part: "legacy files",
+    noun: "files",
+    label: "",
+    // A full disk is not tried with each tick.
+    retry_pause: Duration::from_secs(1),
+    hanging_after: Duration::from_secs(30),
+};
 /// Interval at which the drain checks for the end of the last write.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
@@ -97,34 +94,31 @@ pub struct JsonWriter {
     state: State,
 }
 
-#[derive(Default)]
 struct State {
-    /// Newest publication that is not written yet, and its trace.
-    waiting: Option<(Arc<Publication>, TraceContext)>,
-    /// True while a write or the sweep runs on the blocking pool.
-    is_writing: bool,
-    /// Start of the last write, or of the sweep.
-    begun_at: Option<Instant>,
-    /// True if the last write failed.
-    has_failed: bool,
-    /// Failures of writes, to log each once.
-    failures: FailureLog,
-    /// Hash of each file as last written.
+    legacy: FileSet,
+    /// Files of the market API.
+    outputs: FileSet,
+    /// Start of the sweep, while it runs on the blocking pool. Nothing is written meanwhile.
+    sweeping_since: Option<Instant>,
+    /// Hash of each legacy file as last written.
     written: HashMap<&'static str, String>,
-    /// Newest publication that is not yet written to the files of the market API.
-    waiting_outputs: Option<Arc<Publication>>,
-    /// True while those files are written, on the blocking pool.
-    is_writing_outputs: bool,
-    /// Start of their last write.
-    outputs_begun_at: Option<Instant>,
-    /// True if their last write failed.
-    has_failed_outputs: bool,
-    /// Their failures, to log each once.
-    output_failures: FailureLog,
     /// True while a publication waits or is written. Shared with the future of the drain.
     is_busy: Rc<Cell<bool>>,
     /// True once the drain is over: the process may end at any moment, and would cut a write.
     is_drained: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            legacy: FileSet::new(&LEGACY),
+            outputs: FileSet::new(&outputs::KIND),
+            sweeping_since: None,
+            written: HashMap::new(),
+            is_busy: Rc::default(),
+            is_drained: false,
+        }
+    }
 }
 
 impl DaemonActor for JsonWriter {
@@ -156,25 +150,17 @@ impl JsonWriter {
         Self { deps, writes: Arc::default(), health, state: State::default() }
     }
 
-    fn is_due(&self, publication: &Publication) -> bool {
-        let interval = match self.deps.pace {
-            _ if self.state.has_failed => RETRY_PAUSE,
-            FilePace::Every(interval) => interval,
-            FilePace::Auto if publication.files.bytes() < SMALL_BYTES => Duration::ZERO,
-            FilePace::Auto => LARGE_INTERVAL,
-        };
-        self.state.begun_at.is_none_or(|begun_at| begun_at.elapsed() >= interval)
+    /// True if no write may begin.
+    const fn is_held_back(&self) -> bool {
+        self.state.is_drained || self.state.sweeping_since.is_some()
     }
 
     fn write_if_due(&mut self, ctx: &mut Context<Self>) {
-        let due = self.state.waiting.as_ref().is_some_and(|(waiting, _)| self.is_due(waiting));
+        let pace = self.deps.pace;
         // One write at a time. A newer publication replaces the waiting one meanwhile.
-        if self.state.is_drained || self.state.is_writing || !due {
-            return;
-        }
-        let Some((publication, trace)) = self.state.waiting.take() else { return };
-        self.state.is_writing = true;
-        self.state.begun_at = Some(Instant::now());
+        let due =
+            if self.is_held_back() { None } else { self.state.legacy.take_due(|due| interval(pace, due)) };
+        let Some(Waiting { publication, trace }) = due else { return };
         let (directory, written) = (self.deps.directory.clone(), self.state.written.clone());
         let mut step = self.deps.status.step(steps::WRITE_FILES, Some(&trace));
         step.set_subject(subjects::publication(&publication));
@@ -191,103 +177,78 @@ impl JsonWriter {
             Ok(etags)
         });
         ctx.spawn(write.into_actor(self).map(move |written, this, _| {
-            this.state.is_writing = false;
             this.deps.status.advance();
             let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
-            this.state.has_failed = written.is_err();
+            let retried = Waiting { publication: retried, trace };
+            this.state.legacy.ended(&written, retried, &this.health, &this.deps.directory);
             match written {
                 Ok(etags) => {
                     let trace = step.done();
                     debug!(%trace, files = etags.len(), "files written");
                     this.state.written.extend(etags);
                     this.deps.status.set_state("writing");
-                    this.health.succeeds(LEGACY, WORKS);
                     this.note_written();
-                    if this.state.failures.record_success() {
-                        info!("files written again after a failure");
-                    }
                 }
-                Err(error) => {
+                Err(_) => {
                     step.failed();
                     // Some files may be replaced already.
                     this.state.written.clear();
-                    this.state.waiting.get_or_insert((retried, trace));
-                    this.write_failed(&error, "failing");
+                    this.deps.status.set_state("failing");
                 }
             }
-            this.state.is_busy.set(this.state.waiting.is_some());
+            this.state.is_busy.set(this.state.legacy.waiting.is_some());
         }));
     }
 
     /// Writes the files of the market API. The legacy files come first: nothing begins while they are due or written.
     fn write_outputs_if_due(&mut self, ctx: &mut Context<Self>) {
-        let (begun_at, pace) = (self.state.outputs_begun_at, self.deps.pace);
-        let due =
-            self.state.waiting_outputs.as_ref().is_some_and(|waiting| {
-                outputs::is_due(pace, begun_at, waiting, self.state.has_failed_outputs)
-            });
-        if self.state.is_drained || self.state.is_writing || self.state.is_writing_outputs || !due {
+        let pace = self.deps.pace;
+        if self.is_held_back() || self.state.legacy.is_writing {
             return;
         }
-        let Some(publication) = self.state.waiting_outputs.take() else { return };
-        self.state.is_writing_outputs = true;
-        self.state.outputs_begun_at = Some(Instant::now());
+        let due = self.state.outputs.take_due(|due| outputs::interval(pace, due));
+        let Some(Waiting { publication, trace }) = due else { return };
         let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
         let (writes, retried) = (Arc::clone(&self.writes), Arc::clone(&publication));
         let write = crate::blocking::run(move || {
             let _shared = writes.read().unwrap_or_else(PoisonError::into_inner);
             outputs::write(&directory, &publication, &source)
         });
-        ctx.spawn(write.into_actor(self).map(|written, this, _| {
-            this.state.is_writing_outputs = false;
+        ctx.spawn(write.into_actor(self).map(move |written, this, _| {
             let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
-            this.state.has_failed_outputs = written.is_err();
-            if written.is_err() {
-                this.state.waiting_outputs.get_or_insert(retried);
-            }
-            match written {
-                Ok(()) => {
-                    this.health.succeeds(OUTPUTS, WORKS);
-                    if this.state.output_failures.record_success() {
-                        info!("files of the market API written again after a failure");
-                    }
-                }
-                Err(error) => this.outputs_failed(&error),
-            }
+            let retried = Waiting { publication: retried, trace };
+            this.state.outputs.ended(&written, retried, &this.health, &this.deps.directory);
         }));
     }
 
     /// Removes what killed writers left behind. Until then nothing is written, since a file of a write under way looks
     /// the same. A file system that hangs holds up neither the thread nor its messages.
     fn begin_with_a_sweep(&mut self, ctx: &mut Context<Self>) {
-        self.state.is_writing = true;
-        self.state.begun_at = Some(Instant::now());
+        self.state.sweeping_since = Some(Instant::now());
         let (writes, directory) = (Arc::clone(&self.writes), self.deps.directory.clone());
         let swept = crate::blocking::run(move || {
             let _alone = writes.write().unwrap_or_else(PoisonError::into_inner);
             sweep(&directory);
         });
         ctx.spawn(swept.into_actor(self).map(|_, this, ctx| {
-            this.state.is_writing = false;
-            this.state.begun_at = None;
+            this.state.sweeping_since = None;
             this.write_if_due(ctx);
         }));
     }
 
-    fn write_failed(&mut self, error: &dyn Display, state: &'static str) {
-        if self.state.failures.record_failure(error, Instant::now()) {
-            warn!(%error, directory = %self.deps.directory.display(), "files could not be written, retrying");
+    /// Reports writes that do not end, and a sweep that does not.
+    fn report_hanging(&mut self) {
+        const ERROR: &str = "a write does not end";
+        let State { legacy, outputs, sweeping_since, .. } = &mut self.state;
+        let (health, directory) = (&self.health, self.deps.directory.as_path());
+        let sweep_hangs = sweeping_since.is_some_and(|since| since.elapsed() >= LEGACY.hanging_after);
+        if legacy.hangs() || sweep_hangs {
+            legacy.fails(&ERROR, health, directory);
+            self.deps.status.set_state("hanging");
         }
-        self.health.fails(LEGACY, &format_args!("{}: {error}", self.deps.directory.display()));
-        self.deps.status.set_state(state);
-    }
-
-    fn outputs_failed(&mut self, error: &dyn Display) {
-        let directory = self.deps.directory.display();
-        if self.state.output_failures.record_failure(error, Instant::now()) {
-            warn!(%error, %directory, "files of the market API could not be written, retrying");
+        if outputs.hangs() {
+            outputs.fails(&ERROR, health, directory);
         }
-        self.health.fails(OUTPUTS, &format_args!("{directory}: files of the market API: {error}"));
     }
 
     /// Notes the time of a write, unless the last write of the other files failed. `ticker_files_age_seconds` shows it.
@@ -296,6 +257,15 @@ impl JsonWriter {
             let written_at = Some(Arc::new(self.deps.clock.now()));
             self.deps.published.vitals.files_written_at.store(written_at);
         }
+    }
+}
+
+/// Time between two writes of the legacy files.
+fn interval(pace: FilePace, publication: &Publication) -> Duration {
+    match pace {
+        FilePace::Every(interval) => interval,
+        FilePace::Auto if publication.files.bytes() < SMALL_BYTES => Duration::ZERO,
+        FilePace::Auto => LARGE_INTERVAL,
     }
 }
 
@@ -364,13 +334,7 @@ impl Actor for JsonWriter {
         self.begin_with_a_sweep(ctx);
         ctx.run_interval(TICK, |this, ctx| {
             this.deps.status.advance();
-            let hangs = |begun_at: Option<Instant>, limit| begun_at.is_some_and(|at| at.elapsed() >= limit);
-            if this.state.is_writing && hangs(this.state.begun_at, HANGING_AFTER) {
-                this.write_failed(&"a write does not end", "hanging");
-            }
-            if this.state.is_writing_outputs && hangs(this.state.outputs_begun_at, OUTPUTS_HANGING_AFTER) {
-                this.outputs_failed(&"a write does not end");
-            }
+            this.report_hanging();
             this.write_if_due(ctx);
             this.write_outputs_if_due(ctx);
         });
@@ -398,8 +362,10 @@ impl Handler<Envelope<PublicationReady>> for JsonWriter {
     fn handle(&mut self, envelope: Envelope<PublicationReady>, ctx: &mut Context<Self>) {
         let handling = self.deps.status.begin(&envelope);
         let _in_trace = handling.span().enter();
-        self.state.waiting_outputs = Some(Arc::clone(&envelope.body.publication));
-        self.state.waiting = Some((Arc::clone(&envelope.body.publication), handling.trace()));
+        for set in [&mut self.state.legacy, &mut self.state.outputs] {
+            let publication = Arc::clone(&envelope.body.publication);
+            set.waiting = Some(Waiting { publication, trace: handling.trace() });
+        }
         self.state.is_busy.set(true);
         self.write_if_due(ctx);
     }
@@ -411,7 +377,7 @@ impl Handler<Drain> for JsonWriter {
     /// Writes the waiting publication at once, whatever the pace.
     fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.deps.pace = FilePace::Every(Duration::ZERO);
-        self.state.has_failed = false;
+        self.state.legacy.end_pause();
         self.write_if_due(ctx);
         let busy = Rc::clone(&self.state.is_busy);
         let wait = async move {

@@ -1,14 +1,10 @@
 //! Files of the market API. They are written beside the legacy files, which never wait for them.
 
-use std::{
-    io,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{io, path::Path, time::Duration};
 
 use ticker_formats::{listings::IdStyle, output::Output};
 
-use super::{FilePace, replace_rendered};
+use super::{FilePace, file_set::FileKind, replace_rendered};
 use crate::published::{ListingSource, Publication};
 
 /// Shortest time between two writes, also of small files: HTTP pins the same documents for as long.
@@ -19,21 +15,23 @@ const LARGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Number of markets from which on the documents are large.
 const MANY_MARKETS: usize = 2_000;
 
-/// Returns true if it is time to write again. `begun_at` is the start of the last write, and
-/// `has_failed` is true if that failed.
-pub(super) fn is_due(
-    pace: FilePace,
-    begun_at: Option<Instant>,
-    publication: &Publication,
-    has_failed: bool,
-) -> bool {
-    let interval = match pace {
-        _ if has_failed => INTERVAL,
+/// The files of the market API.
+pub(super) const KIND: FileKind = FileKind {
+    part: "files of the market API",
+    noun: "files of the market API",
+    label: "files of the market API: ",
+    retry_pause: INTERVAL,
+    // They may take a minute on a busy machine.
+    hanging_after: Duration::from_secs(300),
+};
+
+/// Time between two writes.
+pub(super) fn interval(pace: FilePace, publication: &Publication) -> Duration {
+    match pace {
         FilePace::Every(interval) => interval.max(INTERVAL),
         FilePace::Auto if publication.snapshot.directory().market_count() < MANY_MARKETS => INTERVAL,
         FilePace::Auto => LARGE_INTERVAL,
-    };
-    begun_at.is_none_or(|begun_at| begun_at.elapsed() >= interval)
+    }
 }
 
 /// Renders all documents with a file and replaces the files. Takes milliseconds to seconds.

@@ -29,7 +29,7 @@ impl Handler<IsHeldBack> for JsonWriter {
     type Result = bool;
 
     fn handle(&mut self, _: IsHeldBack, _: &mut Context<Self>) -> bool {
-        self.state.waiting.is_some() && !self.state.is_writing
+        self.state.legacy.waiting.is_some() && !self.state.legacy.is_writing
     }
 }
 
