@@ -46,6 +46,8 @@ pub use api::{
     stream::backlog::BacklogReader,
     views::Views,
 };
+#[cfg(test)]
+pub(crate) use graphql::schema_fields;
 pub use readiness::{Verdict, verdict};
 pub use state::PublicState;
 pub use stream_slots::StreamSlots;

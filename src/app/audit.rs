@@ -231,3 +231,28 @@ fn database_error(error: DbError) -> CommandError {
         other => other.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::graphql::{ASSET_FIELDS, BOOK_FIELDS, FIGURE_FIELDS, ISSUER_FIELDS, MARKET_FIELDS};
+    use crate::http::schema_fields;
+
+    #[test]
+    fn the_audit_asks_for_every_field_of_the_old_schema() {
+        let schema = schema_fields();
+        let figures = [&FIGURE_FIELDS[..], &["orderbookStats"]].concat();
+        for (name, fields) in [
+            ("Market", [&MARKET_FIELDS[..], &figures].concat()),
+            ("AggregatedMarket", figures.clone()),
+            ("OrderbookStats", BOOK_FIELDS.to_vec()),
+            ("Asset", ASSET_FIELDS.to_vec()),
+            ("Issuer", ISSUER_FIELDS.to_vec()),
+        ] {
+            let (_, of_schema) = schema.iter().find(|(of, _)| of == name).unwrap();
+            let of_schema: BTreeSet<&str> = of_schema.iter().map(String::as_str).collect();
+            assert_eq!(fields.into_iter().collect::<BTreeSet<_>>(), of_schema, "{name}: the audit (left)");
+        }
+    }
+}

@@ -27,25 +27,78 @@ const ASSETS: List =
 const ISSUERS: List =
     List { key: &["publicKey"], kind: "an issuer", absent: "the issuer has no valid asset" };
 
-/// GraphQL fields requested for a market and for a pair.
-const FIGURES: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart \
-     firstLedgerCloseTime lastLedgerCloseTime orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread \
-     spreadMidPoint }";
+/// Fields of a market that a pair does not have.
+pub const MARKET_FIELDS: [&str; 4] =
+    ["baseAssetCode", "baseAssetIssuer", "counterAssetCode", "counterAssetIssuer"];
+/// Fields of a market and of a pair, beside those of its order book.
+pub const FIGURE_FIELDS: [&str; 12] = [
+    "tradePair",
+    "baseVolume",
+    "counterVolume",
+    "tradeCount",
+    "open",
+    "low",
+    "high",
+    "change",
+    "close",
+    "intervalStart",
+    "firstLedgerCloseTime",
+    "lastLedgerCloseTime",
+];
+/// Fields of an asset.
+pub const ASSET_FIELDS: [&str; 24] = [
+    "code",
+    "issuerAccount",
+    "type",
+    "numAccounts",
+    "authRequired",
+    "authRevocable",
+    "amount",
+    "assetControlledByDomain",
+    "anchorAssetCode",
+    "anchorAssetType",
+    "isAssetAnchored",
+    "displayDecimals",
+    "name",
+    "desc",
+    "conditions",
+    "fixedNumber",
+    "maxNumber",
+    "isUnlimited",
+    "redemptionInstructions",
+    "collateralAddresses",
+    "collateralAddressSignatures",
+    "countries",
+    "status",
+    "issuerID",
+];
+/// Fields of an issuer.
+pub const ISSUER_FIELDS: [&str; 10] = [
+    "publicKey",
+    "name",
+    "url",
+    "tomlURL",
+    "federationServer",
+    "authServer",
+    "transferServer",
+    "webAuthEndpoint",
+    "depositServer",
+    "orgTwitter",
+];
 /// Fields of an order book, in the order of [`book_figures`].
-const BOOK_FIELDS: [&str; 8] =
+pub const BOOK_FIELDS: [&str; 8] =
     ["bidCount", "bidVolume", "bidMax", "askCount", "askVolume", "askMin", "spread", "spreadMidPoint"];
 
 /// GraphQL query for all figures of a window of `hours` hours, and for all fields of assets and issuers.
 #[must_use]
 pub fn document(hours: i64) -> String {
+    let figures = format!("{} orderbookStats {{ {} }}", FIGURE_FIELDS.join(" "), BOOK_FIELDS.join(" "));
     format!(
-        "{{ markets(numHoursAgo: {hours}) {{ baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {FIGURES} }} \
-         ticker(numHoursAgo: {hours}) {{ {FIGURES} }} \
-         assets {{ code issuerAccount type numAccounts authRequired authRevocable amount assetControlledByDomain \
-         anchorAssetCode anchorAssetType isAssetAnchored displayDecimals name desc conditions fixedNumber maxNumber \
-         isUnlimited redemptionInstructions collateralAddresses collateralAddressSignatures countries status issuerID }} \
-         issuers {{ publicKey name url tomlURL federationServer authServer transferServer webAuthEndpoint depositServer \
-         orgTwitter }} }}"
+        "{{ markets(numHoursAgo: {hours}) {{ {} {figures} }} ticker(numHoursAgo: {hours}) {{ {figures} }} \
+         assets {{ {} }} issuers {{ {} }} }}",
+        MARKET_FIELDS.join(" "),
+        ASSET_FIELDS.join(" "),
+        ISSUER_FIELDS.join(" "),
     )
 }
 

@@ -19,7 +19,7 @@ mod template;
 mod variables;
 
 #[cfg(test)]
-pub(super) use schema::tests::schema_fields;
+pub(crate) use schema::tests::schema_fields;
 
 use std::{sync::Arc, time::Duration};
 

@@ -269,21 +269,29 @@ async fn both(query: &str) -> (String, String) {
     (String::from_utf8(answer.unwrap().pieces.concat()).unwrap(), expected)
 }
 
-const FIGURES: &str = "tradePair baseVolume counterVolume tradeCount open low high change close intervalStart
-    firstLedgerCloseTime lastLedgerCloseTime
-    orderbookStats { bidCount bidVolume bidMax askCount askVolume askMin spread spreadMidPoint __typename }";
+/// Selection of all fields of a type.
+fn selection(types: &[(String, Vec<String>)], type_name: &str) -> String {
+    let (_, names) = types.iter().find(|(name, _)| name == type_name).unwrap();
+    let fields = names.iter().map(|name| match name.as_str() {
+        "orderbookStats" => format!("{name} {}", selection(types, "OrderbookStats")),
+        _ => name.clone(),
+    });
+    format!("{{ __typename {} }}", fields.collect::<Vec<_>>().join(" "))
+}
+
+/// Query for every field of the old ticker's lists.
+fn everything() -> String {
+    let types = super::tests::schema_fields();
+    let [markets, pairs, assets, issuers] =
+        ["Market", "AggregatedMarket", "Asset", "Issuer"].map(|name| selection(&types, name));
+    format!(
+        "{{ markets(numHoursAgo: 168) {markets} ticker(numHoursAgo: 168) {pairs} assets {assets} issuers {issuers} }}"
+    )
+}
 
 #[tokio::test]
 async fn rows_are_printed_as_the_values_of_the_schema_would_be() {
-    let everything = format!(
-        "{{ markets(numHoursAgo: 168) {{ __typename baseAssetCode baseAssetIssuer counterAssetCode counterAssetIssuer {FIGURES} }}
-            ticker(numHoursAgo: 168) {{ {FIGURES} __typename }}
-            assets {{ __typename code issuerAccount type numAccounts authRequired authRevocable amount assetControlledByDomain
-              anchorAssetCode anchorAssetType isAssetAnchored displayDecimals name desc conditions fixedNumber maxNumber
-              isUnlimited redemptionInstructions collateralAddresses collateralAddressSignatures countries status issuerID }}
-            issuers {{ __typename publicKey name url tomlURL federationServer authServer transferServer webAuthEndpoint
-              depositServer orgTwitter }} }}"
-    );
+    let everything = everything();
     for query in [
         everything.as_str(),
         "{ a: markets(numHoursAgo: 2) { x: close close y: close } b: markets(numHoursAgo: 0) { close } }",

@@ -46,7 +46,7 @@ fn name(value: &Value) -> &str {
 }
 
 /// Returns the fields of each type that has any, and their arguments as `field(argument)`.
-pub(in crate::http) fn schema_fields() -> Vec<(String, Vec<String>)> {
+pub(crate) fn schema_fields() -> Vec<(String, Vec<String>)> {
     let of_field = |field: &Value| {
         let arguments =
             items(&field["args"]).iter().map(|argument| format!("{}({})", name(field), name(argument)));
