@@ -33,7 +33,7 @@ use crate::{
         messages::{AuditNow, FetchBook, ReloadNginx},
         port::Port,
         services::Services,
-        supervision::{tree::RunningTree, tree_status::TreeStatus},
+        supervision::{report::TreeView, tree::RunningTree, tree_status::TreeStatus},
         supervisor::Outcome,
         trace::crash::CrashFiles,
     },
@@ -190,7 +190,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     };
     let admin_state = AdminState {
         metrics: metrics.clone(),
-        actors: status.report(),
+        actors: viewed(Arc::clone(&status)),
         recorder: Arc::clone(status.recorder()),
         published: Arc::clone(&published),
         views: Arc::clone(&views),
@@ -254,6 +254,11 @@ fn not_served(error: io::Error) -> CommandError {
 /// Returns the check behind `/livez`.
 fn alive(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> bool + Send + Sync> {
     Arc::new(move || status.tick_age() <= TICK_AGE_MAX)
+}
+
+/// Returns the reader of the actors' state.
+fn viewed(status: Arc<TreeStatus>) -> Arc<dyn Fn() -> TreeView + Send + Sync> {
+    Arc::new(move || status.view())
 }
 
 /// Time limit for the auditor to acknowledge a request.

@@ -21,7 +21,7 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
-use actor_tree::trace::recorder::Recorder;
+use actor_tree::{supervision::report::TreeView, trace::recorder::Recorder};
 
 use super::{
     Views, methods,
@@ -44,8 +44,8 @@ const RAW_SHOWN: usize = 2_000;
 pub struct AdminState {
     /// Metrics for `/metrics`.
     pub metrics: Exposition,
-    /// Returns the current `/actors.json`.
-    pub actors: Arc<dyn Fn() -> Value + Send + Sync>,
+    /// Returns the current state of all actors. It waits for none of them.
+    pub actors: Arc<dyn Fn() -> TreeView + Send + Sync>,
     /// Recorded messages, for `/trace.json`.
     pub recorder: Arc<Recorder>,
     /// Newest publication, to look up a market.
@@ -181,7 +181,7 @@ async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
 }
 
 async fn actors(state: web::Data<AdminState>) -> HttpResponse {
-    fresh_json(StatusCode::OK, (state.actors)())
+    fresh_json(StatusCode::OK, json!((state.actors)()))
 }
 
 async fn audit(state: web::Data<AdminState>) -> HttpResponse {

@@ -5,7 +5,13 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use actor_tree::trace::view::RecordView;
+use actor_tree::{
+    supervision::{
+        report::{ActorView, ExitView},
+        stats::TimesView,
+    },
+    trace::view::RecordView,
+};
 use askama::Template;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
@@ -16,7 +22,7 @@ use super::{
     trace::{Answer, answer, pairs},
 };
 use crate::{
-    domain::conversions::Integer,
+    domain::conversions::{Integer, SaturatingFrom},
     http::problem::problem,
     traces::{
         journey::Part,
@@ -25,7 +31,7 @@ use crate::{
 };
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
- connect-src 'self';                                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// Width of a bar, in units of its picture.
 const BAR: f64 = 100.0;
 /// Width of a level of causes, in pixels.
@@ -57,9 +63,9 @@ struct ActorRow {
     state: String,
     uptime_s: u64,
     restarts: u64,
-    depth: u64,
-    capacity: u64,
-    high_water: u64,
+    depth: usize,
+    capacity: usize,
+    high_water: usize,
     depth_share: String,
     peak_share: String,
     oldest_s: String,
@@ -136,34 +142,36 @@ struct RecordRow {
 
 pub(super) async fn actors(state: web::Data<AdminState>) -> HttpResponse {
     let tree = (state.actors)();
-    let all: Vec<&Value> = tree.get("actors").and_then(Value::as_array).into_iter().flatten().collect();
+    let all = &tree.actors;
     let flow = state.recorder.flow_view();
-    let p99 = |to: &str, message: &str, times: &str, figure: &str| {
-        let actor = all.iter().find(|actor| text(actor, "/name") == to);
-        let place = format!("/messages/{message}/{times}/{figure}");
-        actor.and_then(|actor| actor.pointer(&place)).and_then(Value::as_f64).map_or("-".into(), short)
-    };
-    let graph = Graph::of(&all.iter().map(|actor| in_graph(actor)).collect::<Vec<_>>(), &flow);
+    let graph = Graph::of(&all.iter().map(in_graph).collect::<Vec<_>>(), &flow);
     let rate: f64 = flow.iter().map(|line| line.per_s_1m).sum();
-    let flow = flow.iter().map(|line| FlowRow {
-        from: line.from,
-        to: line.to,
-        message: line.message,
-        count: line.count,
-        per_s_1m: short(line.per_s_1m),
-        per_s_15m: short(line.per_s_15m),
-        queueing_p99: p99(line.to, line.message, "queueing", "p99_ms"),
-        handling_p99: p99(line.to, line.message, "handling", "p99_ms"),
-        handling_max: p99(line.to, line.message, "handling", "max_ms"),
+    let flow = flow.iter().map(|line| {
+        let actor = all.iter().find(|actor| actor.name == line.to);
+        let times = actor.and_then(|actor| actor.messages.get(line.message));
+        let of = |figure: Option<f64>| figure.map_or("-".into(), short);
+        let [queueing, handling]: [Option<TimesView>; 2] =
+            [times.map(|times| times.queueing), times.map(|times| times.handling)];
+        FlowRow {
+            from: line.from,
+            to: line.to,
+            message: line.message,
+            count: line.count,
+            per_s_1m: short(line.per_s_1m),
+            per_s_15m: short(line.per_s_15m),
+            queueing_p99: of(queueing.map(|times| times.p99_ms)),
+            handling_p99: of(handling.map(|times| times.p99_ms)),
+            handling_max: of(handling.map(|times| times.max_ms)),
+        }
     });
     html(&ActorsPage {
         now: shown(state.recorder.moment().now()),
         rate: short(rate),
         graph,
-        attention: all.iter().flat_map(|actor| attention(actor)).collect(),
+        attention: all.iter().flat_map(attention).collect(),
         flow: flow.collect(),
-        exits: all.iter().flat_map(|actor| exits(actor)).collect(),
-        actors: all.iter().map(|actor| actor_row(actor)).collect(),
+        exits: all.iter().flat_map(exits).collect(),
+        actors: all.iter().map(actor_row).collect(),
     })
 }
 
@@ -244,90 +252,75 @@ fn origin(answer: &Answer) -> Vec<String> {
 }
 
 /// Faults of an actor, in sentences.
-fn attention(actor: &Value) -> Vec<Attention> {
-    let name = text(actor, "/name");
+fn attention(actor: &ActorView) -> Vec<Attention> {
+    let ActorView { name, restarts, mailbox, .. } = actor;
     let mut found = Vec::new();
     let mut note = |text: String, trace: Option<String>| found.push(Attention { text, trace });
-    if matches!(text(actor, "/state"), "backoff" | "stopped") {
-        note(
-            format!("{name} does not run: {}.", text(actor, "/last_exit/reason")),
-            owned(actor, "/last_exit/trace"),
-        );
-    } else if number(actor, "/restarts") > 0 {
-        let count = number(actor, "/restarts");
-        note(
-            format!(
-                "{name} was restarted {count} times, last because it {}.",
-                text(actor, "/last_exit/reason")
-            ),
-            owned(actor, "/last_exit/trace"),
-        );
+    let exit = actor.last_exit.as_ref();
+    let (reason, exit_trace) = exit.map_or(("", None), |exit| (exit.reason.as_str(), exit.trace.clone()));
+    if matches!(&*actor.state, "backoff" | "stopped") {
+        note(format!("{name} does not run: {reason}."), exit_trace);
+    } else if *restarts > 0 {
+        note(format!("{name} was restarted {restarts} times, last because it {reason}."), exit_trace);
     }
-    let (depth, capacity) = (number(actor, "/mailbox/depth"), number(actor, "/mailbox/capacity"));
-    if depth >= capacity {
+    if mailbox.depth >= mailbox.capacity {
         note(format!("The mailbox of {name} is full: senders wait."), None);
     }
-    let oldest = actor.pointer("/mailbox/oldest_s").and_then(Value::as_f64).unwrap_or(0.0);
-    if oldest > OLDEST_MAX_S {
+    if let Some(oldest) = mailbox.oldest_s.filter(|oldest| *oldest > OLDEST_MAX_S) {
         note(format!("A message to {name} has waited for {oldest:.1} s."), None);
     }
-    if share(actor, "/busy/1m") > BUSY_MAX {
-        note(
-            format!("{name} has been busy for {:.0} % of the last minute.", share(actor, "/busy/1m") * 100.0),
-            None,
-        );
+    let busy = actor.busy.over_1m;
+    if busy > BUSY_MAX {
+        note(format!("{name} has been busy for {:.0} % of the last minute.", busy * 100.0), None);
     }
-    for handled in actor.get("handling").and_then(Value::as_array).into_iter().flatten() {
-        let for_s = handled.get("for_s").and_then(Value::as_f64).unwrap_or(0.0);
-        if for_s > OLDEST_MAX_S {
-            let message = text(handled, "/type");
-            note(format!("{name} has handled one {message} for {for_s:.1} s."), owned(handled, "/trace"));
-        }
+    for handled in actor.handling.iter().filter(|handled| handled.for_s > OLDEST_MAX_S) {
+        let text = format!("{name} has handled one {} for {:.1} s.", handled.message, handled.for_s);
+        note(text, Some(handled.trace.clone()));
     }
     found
 }
 
-fn exits(actor: &Value) -> Vec<ExitRow> {
-    let exits = actor.get("exits").and_then(Value::as_array).into_iter().flatten();
-    let row = |exit: &Value| ExitRow {
-        at: text(exit, "/at").to_owned(),
-        actor: text(actor, "/name").to_owned(),
-        reason: text(exit, "/reason").to_owned(),
-        message: text(exit, "/message").to_owned(),
-        trace: owned(exit, "/trace"),
-        crash_file: owned(exit, "/crash_file").unwrap_or_else(|| "none".into()),
+fn exits(actor: &ActorView) -> Vec<ExitRow> {
+    let row = |exit: &ExitView| ExitRow {
+        at: exit.at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        actor: actor.name.to_owned(),
+        reason: exit.reason.clone(),
+        message: exit.message.unwrap_or_default().to_owned(),
+        trace: exit.trace.clone(),
+        crash_file: exit.crash_file.clone().unwrap_or_else(|| "none".into()),
     };
-    exits.rev().map(row).collect()
+    actor.exits.iter().rev().map(row).collect()
 }
 
-fn actor_row(actor: &Value) -> ActorRow {
-    let [depth, capacity, high_water] =
-        ["/mailbox/depth", "/mailbox/capacity", "/mailbox/high_water"].map(|place| number(actor, place));
-    let of_capacity = |count: u64| format!("{:.1}", BAR * ratio(count, capacity));
-    let percent = |place: &str| format!("{:.1}", share(actor, place) * 100.0);
+fn actor_row(actor: &ActorView) -> ActorRow {
+    let mailbox = &actor.mailbox;
+    let of_capacity = |count: usize| format!("{:.1}", BAR * ratio(count, mailbox.capacity));
+    let percent = |share: f64| format!("{:.1}", share * 100.0);
     ActorRow {
-        name: text(actor, "/name").to_owned(),
-        state: text(actor, "/state").to_owned(),
-        uptime_s: number(actor, "/uptime_s"),
-        restarts: number(actor, "/restarts"),
-        depth,
-        capacity,
-        high_water,
-        depth_share: of_capacity(depth),
-        peak_share: of_capacity(high_water),
-        oldest_s: actor.pointer("/mailbox/oldest_s").and_then(Value::as_f64).map_or("-".into(), short),
-        busy_1m: percent("/busy/1m"),
-        busy_15m: percent("/busy/15m"),
+        name: actor.name.to_owned(),
+        state: actor.state.to_string(),
+        uptime_s: actor.uptime_s,
+        restarts: actor.restarts,
+        depth: mailbox.depth,
+        capacity: mailbox.capacity,
+        high_water: mailbox.high_water,
+        depth_share: of_capacity(mailbox.depth),
+        peak_share: of_capacity(mailbox.high_water),
+        oldest_s: mailbox.oldest_s.map_or("-".into(), short),
+        busy_1m: percent(actor.busy.over_1m),
+        busy_15m: percent(actor.busy.over_15m),
     }
 }
 
-fn in_graph(actor: &Value) -> Actor<'_> {
+fn in_graph(actor: &ActorView) -> Actor<'_> {
+    let [depth, capacity, high_water] =
+        [actor.mailbox.depth, actor.mailbox.capacity, actor.mailbox.high_water].map(u64::saturating_from);
     Actor {
-        name: text(actor, "/name"),
-        state: text(actor, "/state"),
-        depth: number(actor, "/mailbox/depth"),
-        capacity: number(actor, "/mailbox/capacity"),
-        high_water: number(actor, "/mailbox/high_water"),
+        name: actor.name,
+        state: &actor.state,
+        depth,
+        capacity,
+        high_water,
         needs_attention: !attention(actor).is_empty(),
     }
 }
@@ -405,24 +398,8 @@ fn millis(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     micros.to_f64() / 1_000.0
 }
 
-fn ratio(part: u64, whole: u64) -> f64 {
+fn ratio(part: usize, whole: usize) -> f64 {
     part.to_f64() / whole.max(1).to_f64()
-}
-
-fn text<'a>(value: &'a Value, place: &str) -> &'a str {
-    value.pointer(place).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn owned(value: &Value, place: &str) -> Option<String> {
-    value.pointer(place).and_then(Value::as_str).map(str::to_owned)
-}
-
-fn number(value: &Value, place: &str) -> u64 {
-    value.pointer(place).and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn share(value: &Value, place: &str) -> f64 {
-    value.pointer(place).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
 fn short(figure: f64) -> String {
@@ -459,4 +436,13 @@ fn asset(content_type: &'static str, body: &'static str) -> HttpResponse {
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(body)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_policy_has_one_blank_between_its_words() {
+        let policy = super::CONTENT_SECURITY_POLICY;
+        assert!(policy.ends_with("frame-ancestors 'none'") && !policy.contains("  "), "{policy}");
+    }
 }

@@ -8,9 +8,6 @@ use std::{
 use super::{report::TreeView, status::ChildStatus};
 use crate::{clock::SharedClock, trace::recorder::Recorder};
 
-/// Function that returns the current `/actors.json`. Any thread may call it; it waits for no actor.
-pub(crate) type TreeReport = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
-
 /// State of the whole tree, readable from any thread.
 #[derive(Debug)]
 pub struct TreeStatus {
@@ -50,17 +47,10 @@ impl TreeStatus {
         self.clock.monotonic().saturating_duration_since(ticked_at)
     }
 
-    /// Returns the current state of all children.
+    /// Returns the current state of all children. Waits for no actor.
     #[must_use]
     pub fn view(&self) -> TreeView {
         TreeView { actors: self.children.iter().map(|child| child.view()).collect() }
-    }
-
-    /// Returns [`Self::view`] as a function, for code that must not depend on actors.
-    #[must_use]
-    pub fn report(self: &Arc<Self>) -> TreeReport {
-        let status = Arc::clone(self);
-        Arc::new(move || serde_json::to_value(status.view()).unwrap_or_default())
     }
 
     pub(crate) fn note_tick(&self, now: Instant) {
