@@ -200,7 +200,7 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
 /// Removes what only a leader knows. Another replica does that work now. Repeated with each answer, since a write or a
 /// read under way may report once more.
 fn forget_the_leaders_work(vitals: &Vitals) {
-    vitals.unwritable.store(None);
+    vitals.forget_writes();
     vitals.backfill.store(None);
     vitals.unread_history.store(None);
 }

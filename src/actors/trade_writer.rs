@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use metrics::counter;
 use tracing::{debug, info, warn};
 
@@ -112,7 +113,7 @@ impl TradeWriter {
         let (committed, trace) = loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch() else {
-                self.published.vitals.unwritable.store(None); // it is unknown whether the next leader can write
+                self.published.vitals.forget_writes(); // it is unknown whether the next leader can write
                 return Err(WriteError::NotLeading);
             };
             let mut step = context.step(steps::TRANSACTION, Some(cause));
@@ -129,20 +130,20 @@ impl TradeWriter {
                 // The lost answer may have been a success. Writing again is safe: repeated trades change nothing.
                 Err(error) if error.is_transient() && !context.is_draining() => {
                     outage::database_failed(&self.database, &error, STORING);
-                    self.note_failure(batch.kind);
+                    note_failure(&self.published.vitals, batch.kind, self.clock.now());
                     context.pause(retry.next_wait(None)).await;
                 }
                 // Another writer was here, which says nothing about the next write.
                 Err(error @ (DbError::CursorMoved { .. } | DbError::LeaseLost)) => return Err(error.into()),
                 Err(error) => {
                     if !context.is_draining() {
-                        self.note_failure(batch.kind);
+                        note_failure(&self.published.vitals, batch.kind, self.clock.now());
                     }
                     return Err(error.into());
                 }
             }
         };
-        self.note_success(batch.kind);
+        note_success(&self.published.vitals, batch.kind);
         if self.database.record_success(STORING) {
             info!("trades are stored again");
         }
@@ -161,21 +162,6 @@ impl TradeWriter {
 }
 
 impl TradeWriter {
-    fn note_failure(&self, kind: BatchKind) {
-        Vitals::report(&self.published.vitals.unwritable, false, failing(kind), self.clock.now());
-    }
-
-    /// Clears the reported failure. Only a stored batch of the stream clears a failure of the stream: batches of other
-    /// kinds may succeed while the stream still retries.
-    fn note_success(&self, kind: BatchKind) {
-        let unwritable = &self.published.vitals.unwritable;
-        let is_of_stream =
-            unwritable.load().as_ref().is_some_and(|last| last.detail == failing(BatchKind::Live));
-        if kind == BatchKind::Live || !is_of_stream {
-            unwritable.store(None);
-        }
-    }
-
     /// Logs the new entries of quarantine, within limits. An entry is new only once, although every read of the tail
     /// finds the record again.
     fn log_quarantined(&self, committed: &CommittedBatch) {
@@ -193,8 +179,21 @@ impl TradeWriter {
     }
 }
 
-fn failing(kind: BatchKind) -> String {
-    format!("writes of trades fail ({})", kind.name())
+fn note_failure(vitals: &Vitals, kind: BatchKind, now: DateTime<Utc>) {
+    let cell = match kind {
+        BatchKind::Live => &vitals.unwritable_stream,
+        BatchKind::Backfill | BatchKind::Repair => &vitals.unwritable_history,
+    };
+    Vitals::report(cell, false, format!("writes of trades fail ({})", kind.name()), now);
+}
+
+/// Clears the reported failures. Only a stored batch of the stream clears a failure of the stream: batches of other
+/// kinds may succeed while the stream still retries.
+fn note_success(vitals: &Vitals, kind: BatchKind) {
+    vitals.unwritable_history.store(None);
+    if kind == BatchKind::Live {
+        vitals.unwritable_stream.store(None);
+    }
 }
 
 /// Limits on log lines that Horizon can cause by what it sends. Shared by all writers.
@@ -258,4 +257,26 @@ fn count(batch: &TradeBatch, committed: &CommittedBatch) -> CommittedSummary {
     counter!("ticker_quarantined_total").increment(u64::saturating_from(committed.quarantined.len()));
     counter!("ticker_quarantine_left_out_total").increment(committed.quarantine_left_out);
     CommittedSummary { new, repeats: committed.repeats }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instant::UnixSeconds;
+
+    #[test]
+    fn a_stored_batch_of_history_hides_no_failure_of_the_stream() {
+        let vitals = Vitals::default();
+        let fail = |kind| note_failure(&vitals, kind, UnixSeconds(1).to_utc());
+        let failing =
+            || [&vitals.unwritable_stream, &vitals.unwritable_history].map(|cell| cell.load().is_some());
+        fail(BatchKind::Live);
+        fail(BatchKind::Backfill);
+        assert_eq!(failing(), [true, true]);
+        note_success(&vitals, BatchKind::Backfill);
+        assert_eq!(failing(), [true, false], "the stream still fails");
+        fail(BatchKind::Repair);
+        note_success(&vitals, BatchKind::Live);
+        assert_eq!(failing(), [false, false]);
+    }
 }

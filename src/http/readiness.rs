@@ -93,8 +93,10 @@ fn database(vitals: &Vitals, follows: bool) -> &ArcSwapOption<Check> {
         &vitals.database
     } else if vitals.unreadable.load().is_some() {
         &vitals.unreadable
-    } else if !follows && vitals.unwritable.load().is_some() {
-        &vitals.unwritable
+    } else if !follows && vitals.unwritable_stream.load().is_some() {
+        &vitals.unwritable_stream
+    } else if !follows && vitals.unwritable_history.load().is_some() {
+        &vitals.unwritable_history
     } else {
         &vitals.database
     }
@@ -235,11 +237,16 @@ mod tests {
             readiness(vitals, Some(&publication(0)), Duration::from_secs(600), now).1["checks"]["database"]
                 .clone()
         };
+        let report = |cell, detail| Vitals::report(cell, false, detail, UnixSeconds(NOW - 9).to_utc());
         let (leading, following) = (vitals(&[]), vitals(&["leader"]));
         for vitals in [&leading, &following] {
-            Vitals::report(&vitals.unwritable, false, "writes of trades fail", UnixSeconds(NOW - 9).to_utc());
+            report(&vitals.unwritable_history, "writes of history fail");
         }
-        assert_eq!(check(&leading), json!({"ok": false, "detail": "writes of trades fail", "age_s": 9}));
+        assert_eq!(check(&leading), json!({"ok": false, "detail": "writes of history fail", "age_s": 9}));
+        for vitals in [&leading, &following] {
+            report(&vitals.unwritable_stream, "writes of the stream fail");
+        }
+        assert_eq!(check(&leading)["detail"], "writes of the stream fail", "the larger fault");
         assert_eq!(check(&following)["ok"], true, "it writes none");
     }
 

@@ -168,8 +168,11 @@ pub struct Vitals {
     /// Failing reads of committed trades, until one succeeds. The database may answer others meanwhile. Written by the
     /// aggregator.
     pub unreadable: ArcSwapOption<Check>,
-    /// Last failed write of trades, until a later one succeeds or the lease is lost. Written by the writers of trades.
-    pub unwritable: ArcSwapOption<Check>,
+    /// Failing writes of the stream's trades, until one succeeds or the lease is lost. Written by the writers of
+    /// trades.
+    pub unwritable_stream: ArcSwapOption<Check>,
+    /// The same for trades of history and repairs. A success of the stream ends this fault too.
+    pub unwritable_history: ArcSwapOption<Check>,
     /// Horizon's stream of trades. Every received byte updates `at`.
     pub stream: ArcSwapOption<Check>,
     /// Reachability of Horizon.
@@ -218,6 +221,12 @@ impl Vitals {
         // A new fault, or no fault, is dated now. A continuing one keeps its date.
         let since = cell.load().as_ref().filter(|last| !ok && !last.ok).map_or(now, |last| last.at);
         cell.store(Some(Arc::new(Check { ok, detail: detail.into(), at: since })));
+    }
+
+    /// Forgets failed writes of trades, if it is unknown whether the next one succeeds.
+    pub fn forget_writes(&self) {
+        self.unwritable_stream.store(None);
+        self.unwritable_history.store(None);
     }
 
     /// Marks the daemon as shutting down, so that no new reader is sent here.
