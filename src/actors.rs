@@ -22,6 +22,7 @@ pub mod leadership;
 pub mod lease_keeper;
 pub mod messages;
 pub mod network_check;
+pub mod newest_page;
 pub mod nginx_process;
 pub mod orderbook_poller;
 pub mod outage;

@@ -7,6 +7,7 @@ use stellar_ticker::{
     actors::{
         backfiller::Backfill,
         leadership::{Leadership, Lease},
+        newest_page::NewestPage,
         supervision::status::ChildStatus,
         trace::recorder::Recorder,
         trade_writer::{IntakeLogLimits, TradeWriter},
@@ -71,6 +72,7 @@ pub(crate) async fn backfill(store: &Store, url: &str) -> Backfill {
             published: Arc::new(Published::default()),
             lines: IntakeLogLimits::default(),
         },
+        newest_page: NewestPage::default(),
         network_passphrase: PASSPHRASE.into(),
         hours: 168,
         retention_days: 8,

@@ -30,7 +30,7 @@ use std::{
     cell::{Cell, RefCell},
     io::IsTerminal as _,
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
@@ -40,6 +40,7 @@ use tracing::warn;
 use super::{
     lake_reader::LakeReader,
     network_check::{self, History, NetworkError},
+    newest_page::NewestPage,
     outage,
     services::Services,
     supervision::status::ChildStatus,
@@ -99,6 +100,8 @@ pub struct Backfill {
     pub is_live_from_lake: bool,
     /// Writer that commits it.
     pub writer: TradeWriter,
+    /// Newest ledger of the tail, which the stream's session compares with its own.
+    pub newest_page: NewestPage,
     /// Network passphrase that Horizon must report.
     pub network_passphrase: String,
     /// Length of the wanted history, in hours.
@@ -140,6 +143,7 @@ impl Backfill {
             is_from_lake: services.config.sources.history != LedgerSource::Horizon,
             is_live_from_lake: services.config.sources.live != LedgerSource::Horizon,
             writer: services.writer(listeners),
+            newest_page: services.newest_page.clone(),
             network_passphrase: services.config.network_passphrase.clone(),
             hours: i64::from(services.config.backfill_hours),
             retention_days: services.retention_days(),
@@ -260,7 +264,7 @@ impl Backfill {
         let read = read?;
         shared.tail_is_read.set(true);
         let newest_seen = descending_read.newest_seen.get();
-        self.writer.published.vitals.newest_by_pages.store(newest_seen, Ordering::Relaxed);
+        self.newest_page.note(newest_seen);
         if descending_read.top_max.saturating_add(TAIL_LAG_MAX) < newest_seen {
             shared.history.set(None); // the stream is behind: ask the root next time
         }

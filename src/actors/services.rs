@@ -9,6 +9,7 @@ use super::{
     lake_patience::LakePatience,
     lake_reader::LakeReader,
     leadership::{Leadership, LeaseTerms},
+    newest_page::NewestPage,
     nginx_process::place::PreparedNginx,
     supervision::status::ChildStatus,
     timetable::Schedule,
@@ -52,6 +53,8 @@ pub struct Services {
     pub recorder: Arc<Recorder>,
     /// Limits on log lines about records from Horizon.
     pub lines: IntakeLogLimits,
+    /// Newest ledger of the tail that the backfiller read, for the stream.
+    pub newest_page: NewestPage,
     /// nginx in front of the daemon; none without `--nginx`.
     pub nginx: Option<PreparedNginx>,
 }
@@ -82,6 +85,7 @@ impl Services {
             clock,
             limiter: RateLimiter::new(config.horizon_requests_per_hour),
             lines: IntakeLogLimits::default(),
+            newest_page: NewestPage::default(),
             nginx: None,
         }
     }

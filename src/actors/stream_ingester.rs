@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{
     lake_reader::LakeReader,
     network_check::NetworkError,
+    newest_page::NewestPage,
     outage,
     services::Services,
     supervision::status::ChildStatus,
@@ -44,6 +45,8 @@ pub struct StreamIngest {
     pub lake: Option<LakeReader>,
     /// Writer that commits them.
     pub writer: TradeWriter,
+    /// Newest ledger of the tail that the backfiller read.
+    pub newest_page: NewestPage,
     /// Network passphrase that Horizon must report.
     pub network_passphrase: String,
     /// Age in days beyond which trades are skipped.
@@ -73,6 +76,7 @@ impl StreamIngest {
             horizon: services.horizon(&status),
             lake: services.live_lake(&status),
             writer: services.writer(listeners),
+            newest_page: services.newest_page.clone(),
             network_passphrase: services.config.network_passphrase.clone(),
             retention_days: services.retention_days(),
             status,

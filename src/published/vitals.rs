@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -204,8 +204,6 @@ pub struct Vitals {
     pub reread: ArcSwapOption<Reread>,
     /// State of the data lake. None without a lake.
     pub lake: LakeCell,
-    /// Newest ledger of a trade in the pages read last, or 0 before any.
-    pub newest_by_pages: AtomicU32,
     /// Time of the last batch of trades that this replica committed. Written by the writers of trades.
     pub committed_at: ArcSwapOption<DateTime<Utc>>,
     /// Time at which the legacy files last followed a publication while no other file failed. Written by the JSON

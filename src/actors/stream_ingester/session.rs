@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -207,7 +206,7 @@ impl<'a> Session<'a> {
 
     /// Returns true if pages have had newer trades than the stream for too long. The stream then skips trades or hangs.
     fn is_silent_behind_pages(&self, collector: &Collector, missing_since: &mut Option<Instant>) -> bool {
-        let newest = self.deps.writer.published.vitals.newest_by_pages.load(Ordering::Relaxed);
+        let newest = self.deps.newest_page.ledger();
         if newest <= collector.ledger() {
             return false;
         }
