@@ -57,19 +57,19 @@ struct Asked<'a> {
     state: &'a PublicState,
 }
 
-/// Answers GET and HEAD with what `make` makes of the view that is `wanted`. An error, and the time before the first
+/// Answers GET and HEAD with what `make` makes of a view of this kind. An error, and the time before the first
 /// publication, are answered in this form.
 async fn answer(
     form: Form<'_>,
     request: &HttpRequest,
     state: &PublicState,
-    wanted: Wanted,
+    kind: ViewKind,
     make: impl AsyncFnOnce(Asked<'_>) -> Result<HttpResponse, ApiError>,
 ) -> HttpResponse {
     if let Some(response) = methods::without_body(request) {
         return response;
     }
-    let made = match view(state, wanted).await {
+    let made = match view(state, kind).await {
         Some(Ok(view)) => {
             let made = make(Asked { request, view: &view, state }).await;
             if made.is_ok() {
@@ -91,19 +91,19 @@ pub(super) async fn market_id(published: &Published, views: &Views, name: &str) 
     Ok(i64::from(market.id()))
 }
 
-/// View that a document is made of.
+/// Kind of the view that a document is made of.
 #[derive(Clone, Copy)]
-enum Wanted {
+enum ViewKind {
     /// The view that is pinned for ten seconds.
     Pinned,
     /// The newest publication.
     Live,
 }
 
-async fn view(state: &PublicState, wanted: Wanted) -> Option<Result<std::sync::Arc<PinnedView>, ApiError>> {
+async fn view(state: &PublicState, kind: ViewKind) -> Option<Result<std::sync::Arc<PinnedView>, ApiError>> {
     let newest = state.published.newest()?;
-    Some(match wanted {
-        Wanted::Pinned => state.views.pinned(&newest).await,
-        Wanted::Live => state.views.live(&newest).await,
+    Some(match kind {
+        ViewKind::Pinned => state.views.pinned(&newest).await,
+        ViewKind::Live => state.views.live(&newest).await,
     })
 }

@@ -9,7 +9,7 @@ use ticker_formats::{
     listings::ListingView,
 };
 
-use super::{Asked, Form, Wanted, answer, document::send_made, parameters::Parameters, views::PinnedView};
+use super::{Asked, Form, ViewKind, answer, document::send_made, parameters::Parameters, views::PinnedView};
 use crate::{
     domain::conversions::SaturatingFrom,
     http::{requests, state::PublicState},
@@ -26,7 +26,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["from"])?;
         let from = parameters.number("from", 0, i32::MAX.into())?.unwrap_or(0);
         let from = i32::saturating_from(from);
@@ -41,7 +41,7 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 }
 
 async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let file = view.whole(FIGURES, encoder(view, board::figures)).await?;
         Ok(send_made(request, view, &file))
@@ -50,7 +50,7 @@ async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 }
 
 async fn sparks(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let file = view.whole(SPARKS, encoder(view, board::sparks)).await?;
         Ok(send_made(request, view, &file))

@@ -80,7 +80,7 @@ impl BookReader {
         let reading = async {
             let _turn = self.turns.acquire().await.map_err(|_| ApiError::Busy)?;
             let database = self.database.as_ref().ok_or(ApiError::Busy)?;
-            database.book_levels(market).await.map_err(|_| ApiError::Database)
+            database.book_levels(market).await.map_err(|_| ApiError::BookUnreadable)
         };
         tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)?
     }

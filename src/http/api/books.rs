@@ -8,7 +8,7 @@ use actix_web::{
 use ticker_formats::listings::{IdStyle, orderbook};
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     document::{self, redirect},
     error::ApiError,
     parameters::Parameters,
@@ -42,7 +42,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["limit"])?;
         let market = document::market(&view.listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &market.name()) {
@@ -56,7 +56,7 @@ async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Pat
 }
 
 async fn coingecko(request: HttpRequest, state: web::Data<PublicState>, style: IdStyle) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &["ticker_id", "depth"])?;
         let missing = || ApiError::BadParameter("ticker_id is missing".to_owned());
         let name = parameters.text("ticker_id").ok_or_else(missing)?;
@@ -72,7 +72,7 @@ async fn coinmarketcap(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };

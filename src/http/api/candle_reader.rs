@@ -45,7 +45,7 @@ pub struct CandleReader {
 
 /// Buckets of a market that an answer is made of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
+pub(super) struct CandleRange {
     pub(super) buckets: Buckets,
     /// First start of a bucket.
     pub(super) from: UnixSeconds,
@@ -95,7 +95,7 @@ impl CandleReader {
         &self,
         view: &ListingView,
         market: Market,
-        wanted: Wanted,
+        wanted: CandleRange,
     ) -> Result<StoredPart, ApiError> {
         let stored = wanted.buckets.stored();
         let to = wanted.to.min(held_from(view, stored));
@@ -104,7 +104,7 @@ impl CandleReader {
         }
         let parts = usize::saturating_from(wanted.buckets.seconds / stored.seconds());
         let limit = wanted.limit.saturating_mul(parts).min(CANDLES_MAX);
-        let Wanted { from, newest, priced, .. } = wanted;
+        let CandleRange { from, newest, priced, .. } = wanted;
         let query = StoredQuery { market, stored, from, to, limit, newest, priced };
         let read = self.within(async |database| database.candles(query).await).await?;
         Ok(StoredPart { candles: read.candles, complete: read.complete })
@@ -124,7 +124,7 @@ impl CandleReader {
             Some(start) => Some(start),
             None => {
                 let from = self.oldest(view, buckets);
-                let wanted = Wanted { buckets, from, to: end, limit: 1, newest: true, priced: true };
+                let wanted = CandleRange { buckets, from, to: end, limit: 1, newest: true, priced: true };
                 let stored = self.read(view, market, wanted).await?;
                 let priced = stored.candles.iter().rfind(|(_, stats)| stats.prices.is_some());
                 priced.map(|(start, _)| *start)
@@ -155,7 +155,7 @@ impl CandleReader {
             let database = self.database.as_ref().ok_or(ApiError::Busy)?;
             read(database).await.map_err(|error| {
                 debug!(%error, "stored candles could not be read");
-                ApiError::History
+                ApiError::CandlesUnreadable
             })
         };
         tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)?

@@ -9,8 +9,8 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Asked, Form, Wanted as View, answer,
-    candle_reader::{CandleReader, Wanted},
+    Asked, Form, ViewKind, answer,
+    candle_reader::{CandleRange, CandleReader},
     document::{self, redirect, send, send_written},
     error::ApiError,
     parameters::Parameters,
@@ -63,7 +63,7 @@ async fn market_candles(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, View::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let reader = &state.candles;
         let parameters = Parameters::read(request, &["interval", "from", "to", "limit", "fill"])?;
         let market = document::pair(&view.listing, &name)?;
@@ -87,7 +87,7 @@ async fn market_candles(
                 Some(known_from) => (known_from, query.limit.saturating_add(1)),
                 None => (query.from, query.limit),
             };
-            let wanted = Wanted { buckets, from, to, limit, newest: true, priced: query.fill };
+            let wanted = CandleRange { buckets, from, to, limit, newest: true, priced: query.fill };
             reader.read(&view.listing, market, wanted).await
         })
         .await?;
@@ -138,7 +138,7 @@ fn candle_query(
 }
 
 async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, View::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &AGGREGATION_PARAMETERS)?;
         let base = horizon_asset(&parameters, "base")?;
         let counter = horizon_asset(&parameters, "counter")?;
@@ -153,7 +153,7 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
         // The links name the host that this reader asked for, so that no other reader may get them.
         let key = format!("{}#{}", query.address, parameters.key(&[]));
         let (to, limit, newest) = (query.end(), query.limit, query.descending);
-        let wanted = Wanted { buckets, from, to, limit, newest, priced: true };
+        let wanted = CandleRange { buckets, from, to, limit, newest, priced: true };
         if let Some(kept) = document::kept(request, view, &key) {
             return Ok(kept);
         }

@@ -8,7 +8,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     books::send_book,
     candle_reader,
     document::{self, send},
@@ -52,7 +52,7 @@ async fn ticker(
     path: &'static str,
     style: IdStyle,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["symbol"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         send(request, view, format!("{path}/{canonical}"), move |view| {
@@ -64,7 +64,7 @@ async fn ticker(
 }
 
 async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
         let canonical = market(&view.listing, &parameters)?.name();
         let page = page(&parameters)?;
@@ -78,7 +78,7 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let sides = Market::of(*market.base().asset(), *market.quote().asset());
@@ -101,7 +101,8 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         };
         let from = from.max(state.candles.oldest(listing, buckets));
         let (to, newest) = (UnixSeconds(i64::MAX), page.since.is_none());
-        let wanted = candle_reader::Wanted { buckets, from, to, limit: page.limit, newest, priced: true };
+        let wanted =
+            candle_reader::CandleRange { buckets, from, to, limit: page.limit, newest, priced: true };
         if let Some(kept) = document::kept(request, view, &key) {
             return Ok(kept);
         }
@@ -115,7 +116,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 }
 
 async fn orderbook(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["symbol", "limit"])?;
         let market = market(&view.listing, &parameters)?;
         let a_side = parameters.number("limit", 1, LEVELS_MAX)?.unwrap_or(LEVELS_MAX);

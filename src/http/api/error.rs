@@ -19,15 +19,15 @@ pub(in crate::http) enum ApiError {
     /// Too many documents are being rendered.
     #[error("too many documents are being made; try again in a second")]
     Busy,
-    /// The database does not answer.
+    /// The database does not answer a query for an order book.
     #[error("the order book cannot be read now; try again in a second")]
-    Database,
+    BookUnreadable,
     /// Order book that no poll has read yet.
     #[error("the order book of this market has not been read yet; try again later")]
     BookNotRead,
     /// The database does not answer a query for candles.
     #[error("stored candles cannot be read now; try again in a second")]
-    History,
+    CandlesUnreadable,
     /// Failure of the compressor.
     #[error("the document could not be compressed")]
     Compression,
@@ -40,7 +40,7 @@ impl ApiError {
             Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Gone(_) => StatusCode::GONE,
-            Self::Busy | Self::Database | Self::BookNotRead | Self::History => {
+            Self::Busy | Self::BookUnreadable | Self::BookNotRead | Self::CandlesUnreadable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Compression => StatusCode::INTERNAL_SERVER_ERROR,

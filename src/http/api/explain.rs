@@ -7,7 +7,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     document::{self, redirect, send},
     error::ApiError,
     parameters::Parameters,
@@ -27,7 +27,7 @@ async fn explain(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["field", "window"])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {

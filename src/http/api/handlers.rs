@@ -8,7 +8,7 @@ use actix_web::{
 use ticker_formats::listings::own;
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     document::{self, redirect, send},
     error::ApiError,
     market_query::MarketQuery,
@@ -39,7 +39,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, state }| {
         let query = MarketQuery::read(request)?;
         let of_cursor = query.view_of_cursor(&state.views)?;
         let view = of_cursor.as_deref().unwrap_or(view);
@@ -55,7 +55,7 @@ async fn market(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -76,7 +76,7 @@ async fn trades(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["from", "to", "limit"])?;
         let canonical = document::market(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -101,7 +101,7 @@ async fn trades(
 }
 
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let canonical = document::asset(&view.listing, &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
@@ -122,7 +122,7 @@ async fn supply(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
         let asset = document::asset(&view.listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &asset.name()) {
@@ -142,7 +142,7 @@ async fn supply(
 }
 
 async fn prices(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["assets"])?;
         let names = parameters.text("assets").filter(|names| !names.is_empty()).ok_or_else(|| {
             ApiError::BadParameter("assets is missing: up to 200 assets, separated by commas".to_owned())

@@ -12,7 +12,7 @@ use ticker_formats::{
 };
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     document::{self, send_made, send_written},
     error::ApiError,
     parameters::{Parameters, held_from},
@@ -31,7 +31,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                     Form::Problem,
                     &request,
                     &state,
-                    Wanted::Pinned,
+                    ViewKind::Pinned,
                     async |Asked { request, view, .. }| {
                         if output.refuses_parameters {
                             Parameters::read(request, &[])?;
@@ -65,7 +65,7 @@ fn seconds(time: i64, round_up: i64) -> UnixSeconds {
 }
 
 async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let known = ["ticker_id", "type", "limit", "start_time", "end_time"];
         let parameters = Parameters::tolerant(request, &known)?;
         let ticker_id = parameters
@@ -101,7 +101,7 @@ async fn market_trades(
     state: web::Data<PublicState>,
     name: web::Path<String>,
 ) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
             return Ok(redirect);
         }

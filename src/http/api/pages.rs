@@ -12,7 +12,7 @@ use ticker_formats::{
 };
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     document::{self, redirect},
     error::ApiError,
     parameters::Parameters,
@@ -44,13 +44,19 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 /// The list of all markets, of the pinned view: a reader who turns pages stays within one.
 pub(in crate::http) async fn list(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     let ticker = ticker_state(&state);
-    answer(Form::Page(&ticker), &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
-        let query = board_query(request);
-        let key = format!("list{}", query.address());
-        let (publication, ticker) = (view.publication(), ticker.clone());
-        let render = move |view: &_| pages::list(view, publication.board(view), &query, &ticker);
-        send(request, view, key, render).await
-    })
+    answer(
+        Form::Page(&ticker),
+        &request,
+        &state,
+        ViewKind::Pinned,
+        async |Asked { request, view, .. }| {
+            let query = board_query(request);
+            let key = format!("list{}", query.address());
+            let (publication, ticker) = (view.publication(), ticker.clone());
+            let render = move |view: &_| pages::list(view, publication.board(view), &query, &ticker);
+            send(request, view, key, render).await
+        },
+    )
     .await
 }
 
@@ -92,7 +98,7 @@ async fn market(
     name: web::Path<String>,
 ) -> HttpResponse {
     let ticker = ticker_state(&state);
-    answer(Form::Page(&ticker), &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Page(&ticker), &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let canonical = document::market(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
@@ -157,7 +163,7 @@ async fn explained(
 
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     let ticker = ticker_state(&state);
-    answer(Form::Page(&ticker), &request, &state, Wanted::Live, async |Asked { request, view, .. }| {
+    answer(Form::Page(&ticker), &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let canonical = document::asset(&view.listing, &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);

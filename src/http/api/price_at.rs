@@ -8,7 +8,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     candle_reader::{self, CandleReader},
     document::{self, redirect, send},
     error::ApiError,
@@ -32,7 +32,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn price(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["at"])?;
         let (listing, reader) = (&view.listing, &state.candles);
         let asset = document::identity(listing, &name)?;
@@ -89,7 +89,7 @@ async fn stored(
     for market in price_at::markets(asset, view.anchors()) {
         let buckets = moment.stored.buckets();
         let wanted =
-            candle_reader::Wanted { buckets, from, to, limit: usize::MAX, newest: true, priced: false };
+            candle_reader::CandleRange { buckets, from, to, limit: usize::MAX, newest: true, priced: false };
         let part = if from >= oldest_held(view) {
             StoredPart::default()
         } else {

@@ -20,7 +20,7 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::{Wanted, error::ApiError, parameters::Parameters, view};
+use super::{ViewKind, error::ApiError, parameters::Parameters, view};
 use crate::{
     domain::instant::UnixSeconds,
     http::{event_stream, methods, problem::not_yet, requests, state::PublicState},
@@ -52,7 +52,7 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
     let is_board = parameters.word("board", &["1"]).map_err(refused)?.is_some();
     let slot = state.stream_slots.take().ok_or_else(|| refused(ApiError::Busy))?;
     // A reader of the board gets all events since the figures that it can read now.
-    let view = view(state, if is_board { Wanted::Pinned } else { Wanted::Live }).await;
+    let view = view(state, if is_board { ViewKind::Pinned } else { ViewKind::Live }).await;
     let view = view.ok_or_else(|| not_yet(&state.published.vitals))?.map_err(refused)?;
     let last_seen = request.headers().get("last-event-id").map(|id| id.to_str().unwrap_or_default());
     let published = Arc::clone(&state.published);

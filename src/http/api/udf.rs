@@ -10,7 +10,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
@@ -45,7 +45,7 @@ async fn time(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespon
 }
 
 async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Udf, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::tolerant(request, &["symbol", "currencyCode", "unitId"])?;
         let symbol = parameters.text("symbol").unwrap_or_default();
         let canonical = document::market(&view.listing, symbol)?.name();
@@ -58,7 +58,7 @@ async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 }
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Udf, &request, &state, Wanted::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::tolerant(request, &["query", "limit", "type", "exchange"])?;
         let query = parameters.text("query").unwrap_or_default().to_owned();
         let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
@@ -70,7 +70,7 @@ async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 }
 
 async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Udf, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Udf, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(
             request,
             &["symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId"],
@@ -142,7 +142,7 @@ async fn stored(
     let query = HistoryQuery { held: reader.oldest(listing, buckets).min(query.held), ..query };
     let to = buckets.next_start(query.to);
     let wanted =
-        candle_reader::Wanted { buckets, from: query.held, to, limit: bars, newest: true, priced: true };
+        candle_reader::CandleRange { buckets, from: query.held, to, limit: bars, newest: true, priced: true };
     Ok((query, reader.read(listing, market, wanted).await?))
 }
 

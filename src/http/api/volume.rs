@@ -8,7 +8,7 @@ use ticker_formats::listings::{
 };
 
 use super::{
-    Asked, Form, Wanted, answer,
+    Asked, Form, ViewKind, answer,
     candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
@@ -39,7 +39,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Problem, &request, &state, Wanted::Live, async |Asked { request, view, state }| {
+    answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["market", "asset", "from", "to", "interval"])?;
         let (listing, reader) = (&view.listing, &state.candles);
         let window = window(listing, &parameters, reader)?;
@@ -136,7 +136,7 @@ async fn candles(
     reader: &CandleReader,
 ) -> Result<StoredPart, ApiError> {
     let Window { from, to, stored, .. } = window;
-    let wanted = candle_reader::Wanted {
+    let wanted = candle_reader::CandleRange {
         buckets: stored.buckets(),
         from,
         to,
