@@ -30,7 +30,10 @@ use super::{
     worker::{Work, WorkContext, Worker},
 };
 use crate::{
-    audit::windows::{SliceComparison, differing_ledgers},
+    audit::{
+        Comparison,
+        windows::{SliceComparison, differing_ledgers},
+    },
     clock::SharedClock,
     db::{Database, DbError},
     domain::{asset::Asset, conversions::SaturatingFrom, symbol_choice::Choices, windows::MarketId},
@@ -122,6 +125,9 @@ impl DaemonActor for Auditor {
         })
     }
 }
+
+/// True for a publication that may be compared next.
+type IsNext<'a> = &'a dyn Fn(&Publication) -> bool;
 
 /// Counts of a pass.
 #[derive(Clone, Copy, Debug, Default)]
@@ -273,21 +279,17 @@ impl Audit {
         // If only the file differs, no single market is to blame: compare and rebuild the whole slice.
         let suspects: Vec<MarketId> =
             if found.markets.is_empty() { markets.to_vec() } else { found.markets.iter().copied().collect() };
-        let since = self.clock.monotonic();
-        // A later batch, or after a quiet time at least a later second, shows whether the difference persists.
-        let is_next = |newest: &Publication| {
-            newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
-        };
-        let Some((_, again)) = self.compare_markets(context, &suspects, tally, is_next).await? else {
-            return Ok(false);
-        };
+        let again = self.found_twice(
+            &first,
+            tally,
+            async |tally, is_next| self.compare_markets(context, &suspects, tally, is_next).await,
+            |slice| &slice.comparison,
+        );
+        let Some(again) = again.await? else { return Ok(false) };
         if again.comparison.difference_count == 0 {
             step.done();
             return Ok(true);
         }
-        tally.differences = tally.differences.saturating_add(again.comparison.difference_count);
-        counter!("ticker_audit_differences_total").increment(again.comparison.difference_count);
-        self.publish_tally(tally, false);
         for difference in again.comparison.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
             warn!(
                 entry = %difference.entry.escape_debug(), field = %difference.field,
@@ -301,6 +303,34 @@ impl Audit {
         tally.repaired = tally.repaired.saturating_add(repaired);
         self.publish_tally(tally, false);
         Ok(true)
+    }
+
+    /// Compares again what differed in the publication `first`, with a later one, and counts what differs in both.
+    /// Returns the second comparison, or none if there was none in time.
+    async fn found_twice<C>(
+        &self,
+        first: &Publication,
+        tally: &mut Tally,
+        compare: impl AsyncFnOnce(&mut Tally, IsNext<'_>) -> Result<Option<(Arc<Publication>, C)>, DbError>,
+        comparison: fn(&C) -> &Comparison,
+    ) -> Result<Option<C>, DbError> {
+        let since = self.clock.monotonic();
+        // A later batch, or after a quiet time at least a later second, shows whether the difference persists.
+        let is_next = |newest: &Publication| {
+            newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
+        };
+        let Some((_, again)) = compare(tally, &is_next).await? else { return Ok(None) };
+        self.count_differences(tally, comparison(&again).difference_count);
+        Ok(Some(again))
+    }
+
+    /// Counts differences, and publishes them at once.
+    fn count_differences(&self, tally: &mut Tally, number: u64) {
+        if number > 0 {
+            tally.differences = tally.differences.saturating_add(number);
+            counter!("ticker_audit_differences_total").increment(number);
+            self.publish_tally(tally, false);
+        }
     }
 
     /// Has the windows rebuilt and compares again. Returns the number of markets that agree now and did not before.

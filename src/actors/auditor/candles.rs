@@ -81,8 +81,7 @@ impl Audit {
             return Ok(());
         }
         let count = u64::saturating_from(differences.len());
-        tally.differences = tally.differences.saturating_add(count);
-        counter!("ticker_audit_differences_total").increment(count);
+        self.count_differences(tally, count);
         for difference in differences.iter().take(DIFFERENCES_LOGGED_MAX) {
             warn!(
                 market = difference.market,
@@ -92,7 +91,6 @@ impl Audit {
                 "stored candle differs from the trades"
             );
         }
-        self.publish_tally(tally, false);
         // Only the leader writes. It finds the same difference.
         let Some(epoch) = self.leadership.epoch() else { return Ok(()) };
         self.database.mend_candles(epoch, hour, now, context.heartbeat()).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_LOGGED_MAX, QUIET, REBUILD_TIMEOUT, Tally, WorkContext};
+use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_LOGGED_MAX, REBUILD_TIMEOUT, Tally, WorkContext};
 use crate::{
     actors::messages::ReloadDirectory,
     audit::{Comparison, lists},
@@ -28,18 +28,14 @@ impl Audit {
             return Ok(());
         }
         debug!(differences = found.difference_count, seq = first.seq, "lists differ, comparing again");
-        let since = self.clock.monotonic();
-        let is_next = |newest: &Publication| {
-            newest.seq > first.seq || newest.as_of != first.as_of && self.since(since) >= QUIET
-        };
         let step = context.pass(steps::AUDIT);
-        let Some((_, again)) = self.compare_lists(context, tally, is_next).await? else { return Ok(()) };
-        if again.difference_count == 0 {
-            return Ok(());
-        }
-        tally.differences = tally.differences.saturating_add(again.difference_count);
-        counter!("ticker_audit_differences_total").increment(again.difference_count);
-        self.publish_tally(tally, false);
+        let again = self.found_twice(
+            &first,
+            tally,
+            async |tally, is_next| self.compare_lists(context, tally, is_next).await,
+            |comparison| comparison,
+        );
+        let Some(again) = again.await?.filter(|again| again.difference_count > 0) else { return Ok(()) };
         for difference in again.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
             warn!(
                 entry = %difference.entry.escape_debug(), field = %difference.field,

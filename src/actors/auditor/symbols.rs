@@ -1,7 +1,6 @@
 //! Audit of the assets that stand for codes. A choice may change only by the rule, so each pass also compares the
 //! stored choices with those of the pass before.
 
-use metrics::counter;
 use tracing::{info, warn};
 
 use super::{Audit, DIFFERENCES_LOGGED_MAX, Tally};
@@ -32,7 +31,7 @@ impl Audit {
                 "stored symbol changed, but no other issuer led for 7 days"
             );
         }
-        self.count_differences(tally, wrong.len());
+        self.count_differences(tally, u64::saturating_from(wrong.len()));
         self.write_back(&wrong).await?;
         stored.extend(wrong);
         self.choices_seen.replace(stored.clone());
@@ -50,7 +49,7 @@ impl Audit {
                 published, expected, "published symbol differs from the stored one"
             );
         }
-        self.count_differences(tally, compared.differences.len());
+        self.count_differences(tally, u64::saturating_from(compared.differences.len()));
         if compared.difference_count > 0 {
             self.published.facts.set_choices(&stored);
         }
@@ -63,14 +62,5 @@ impl Audit {
         self.database.record_symbol_choices(epoch, choices).await?;
         info!(symbols = choices.len(), "stored symbols were set back");
         Ok(())
-    }
-
-    fn count_differences(&self, tally: &mut Tally, number: usize) {
-        if number > 0 {
-            let number = u64::saturating_from(number);
-            tally.differences = tally.differences.saturating_add(number);
-            counter!("ticker_audit_differences_total").increment(number);
-            self.publish_tally(tally, false);
-        }
     }
 }
