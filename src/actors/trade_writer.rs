@@ -1,7 +1,10 @@
 //! Writing of trade batches, and notification of the actors that need them. Used by stream, history and repairs.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -53,8 +56,11 @@ const ASSET_POLLER_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Listeners {
     /// Receives every batch.
     pub aggregator: Port<TradesCommitted>,
-    /// Notified if a batch has assets that were not known before.
+    /// Notified if a batch has assets that were not known before, and of the first batch with trades.
     pub asset_poller: Port<AssetsSeen>,
+    /// True once a batch with trades was reported. The first publication waits until the asset poller has looked at
+    /// such a batch, also if a sweep has stored its assets before.
+    has_reported_trades: Arc<AtomicBool>,
 }
 
 impl Listeners {
@@ -64,6 +70,7 @@ impl Listeners {
         Self {
             aggregator: receivers.trades_committed.port(from),
             asset_poller: receivers.assets_seen.port(from),
+            has_reported_trades: Arc::default(),
         }
     }
 }
@@ -231,16 +238,20 @@ impl Listeners {
     /// Notifies the listeners. Failures are logged only: the listeners find the same in the database.
     async fn notify(&self, committed: CommittedBatch, trace: &TraceContext, lines: &IntakeLogLimits) {
         let (new_assets, seq) = (committed.new_assets.len(), committed.seq);
+        let has_trades = !committed.trades.is_empty();
         debug!(%trace, seq, trades = committed.trades.len(), "batch committed");
         let message = TradesCommitted { batch: Arc::new(committed) };
         // Waiting for the answer slows the source down to the pace of the windows.
         if let Err(error) = self.aggregator.call(Some(trace), message, AGGREGATOR_TIMEOUT).await {
             warn!(%error, seq, "aggregator did not confirm a batch, it will read the database");
         }
-        if new_assets > 0 {
-            if let Some(suppressed) = lines.new_assets.allow(Instant::now()) {
-                info!(new_assets, suppressed, "new assets in trades");
-            }
+        let is_first = has_trades && !self.has_reported_trades.swap(true, Ordering::Relaxed);
+        if new_assets > 0
+            && let Some(suppressed) = lines.new_assets.allow(Instant::now())
+        {
+            info!(new_assets, suppressed, "new assets in trades");
+        }
+        if new_assets > 0 || is_first {
             let sent = self.asset_poller.call(Some(trace), AssetsSeen, ASSET_POLLER_TIMEOUT).await;
             if let Err(error) = sent {
                 debug!(%error, "asset poller did not confirm new assets, it will find them itself");

@@ -33,6 +33,28 @@ fn a_token_that_horizon_refuses_makes_the_sweep_begin_again() {
     });
 }
 
+/// The first publication waits for the asset poller's look at the first trades. If the sweep was faster, they bring no
+/// new asset.
+#[test]
+fn the_asset_poller_is_notified_of_the_first_trades_although_the_sweep_has_their_assets() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &ONE_SWEEP);
+        wait_until("the sweep is complete", || daemon.log().contains(SWEPT));
+        let notices = || {
+            let all = daemon.admin("/actors.json").json();
+            let mut actors = all["actors"].as_array().unwrap().iter();
+            let poller = actors.find(|actor| actor["name"] == "asset_poller").unwrap();
+            poller["messages"]["AssetsSeen"]["count"].as_u64().unwrap_or(0)
+        };
+        assert_eq!(notices(), 0);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        wait_for_pairs(&daemon);
+        assert!(!daemon.log().contains("new assets in trades"), "the sweep has stored them");
+        assert!(notices() >= 1, "it came too late by itself");
+    });
+}
+
 /// Nothing is due for a look-up of its own, so that loop succeeds all the time.
 #[test]
 fn a_sweep_that_always_fails_is_not_hidden_by_look_ups_that_succeed() {
