@@ -70,6 +70,8 @@ const MANIFEST_AGE_MAX: Duration = Duration::from_secs(60);
 const REREAD_MAX: Duration = Duration::from_secs(5);
 /// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Usual timeout for a whole object of a server.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Address of ledger metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,8 @@ pub struct LakeSettings {
     pub parallel: usize,
     /// True if each ledger's hashes are verified.
     pub is_verified: bool,
+    /// Timeout for a whole object of a server, even if its bytes keep dripping.
+    pub body_timeout: Duration,
 }
 
 /// Reader of a lake. Created on the thread that uses it, because awc is not `Send`.
@@ -142,7 +146,7 @@ impl Lake {
     /// [`LakeError::Setup`] if the URL or the certificates are not usable.
     pub fn new(settings: &LakeSettings) -> Result<Self, LakeError> {
         Ok(Self {
-            source: Rc::new(Source::new(&settings.address, settings.ca_file.as_deref())?),
+            source: Rc::new(Source::new(settings)?),
             passphrase: settings.passphrase.as_str().into(),
             verification: if settings.is_verified { Verification::Full } else { Verification::Off },
             parallel: settings.parallel.max(1),
@@ -432,6 +436,7 @@ mod tests {
             ca_file: None,
             parallel: 1,
             is_verified: true,
+            body_timeout: BODY_TIMEOUT,
         };
         let lake = Lake::new(&settings).unwrap();
         write(&directory, "Here", 64_000);

@@ -21,7 +21,8 @@ pub use lake_state::{Anchor, LakeCell, LakeState, LakeUse, Outage, Outages};
 pub use listing::{LazyListing, ListingSource};
 pub use ticker_formats::{Document, EncodedFile, FileMaker, Files, Plain, Tags, pieces};
 pub use vitals::{
-    Backfilled, BudgetFault, BudgetUse, Check, HorizonState, Part, Reread, SelfAudit, UnreadHistory, Vitals,
+    Backfilled, BudgetFault, BudgetUse, Check, Grace, HorizonState, Part, Reread, SelfAudit, UnreadHistory,
+    Vitals,
 };
 
 use crate::domain::{changes::Changes, instant::UnixSeconds, market_snapshot::MarketSnapshot};

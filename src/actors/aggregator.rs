@@ -72,6 +72,8 @@ pub struct AggregatorDeps {
     pub run_began: DateTime<Utc>,
     /// Shortest time between two publications.
     pub publish_interval: Duration,
+    /// Time after which the first publication no longer waits for look-ups of assets.
+    pub first_publication_patience: Duration,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -107,7 +109,7 @@ struct State {
 }
 
 impl State {
-    fn new(published: &Published) -> Self {
+    fn new(deps: &AggregatorDeps) -> Self {
         Self {
             markets: None,
             is_reading: false,
@@ -115,7 +117,11 @@ impl State {
             maker: Arc::default(),
             pace: Pace::default(),
             last_published: None,
-            readiness: Readiness::new(Instant::now(), published.newest().is_some()),
+            readiness: Readiness::new(
+                Instant::now(),
+                deps.first_publication_patience,
+                deps.published.newest().is_some(),
+            ),
             causes: Causes::default(),
             is_draining: false,
             is_drained: false,
@@ -163,9 +169,10 @@ impl DaemonActor for Aggregator {
             clock: Arc::clone(&services.clock),
             run_began: services.began,
             publish_interval: services.config.publish_interval,
+            first_publication_patience: services.first_publication_patience.unwrap_or(readiness::PATIENCE),
             status,
         };
-        let state = State::new(&deps.published);
+        let state = State::new(&deps);
         Self { deps, state }
     }
 }
@@ -310,7 +317,7 @@ impl Actor for Aggregator {
 
 impl Supervised for Aggregator {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        self.state = State::new(&self.deps.published);
+        self.state = State::new(&self.deps);
         self.deps.run_began = self.deps.clock.now();
     }
 }

@@ -210,8 +210,13 @@ impl SharedByLoops {
 }
 
 impl Backfill {
+    /// Interval at which Horizon is asked for its newest page.
+    const fn tail_interval(&self) -> Duration {
+        if self.is_limited { TAIL_INTERVAL } else { TAIL_INTERVAL_UNLIMITED }
+    }
+
     async fn watch_tail(&self, context: &WorkContext, shared: &SharedByLoops) {
-        let interval = if self.is_limited { TAIL_INTERVAL } else { TAIL_INTERVAL_UNLIMITED };
+        let interval = self.tail_interval();
         let mut retry = Retry::default();
         loop {
             context.advance();

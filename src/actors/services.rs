@@ -1,6 +1,6 @@
 //! Parts that the actors share. The daemon and the commands that do one task make them once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tracing::error;
@@ -22,9 +22,12 @@ use crate::{
     db::Database,
     domain::asset::Asset,
     horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
-    lake::{Lake, LakeAddress, LakeSettings},
+    lake::{self, Lake, LakeAddress, LakeSettings},
     published::{ListingSource, Published},
 };
+
+/// Time limit of an object of a lake, as a multiple of the time for which the lake may be late.
+const BODY_FACTOR: u32 = 2;
 
 /// Parts shared by all actors. Cheap to clone; may be sent to any thread.
 #[derive(Clone)]
@@ -47,6 +50,8 @@ pub struct Services {
     pub lease_terms: LeaseTerms,
     /// Times to wait for a lake.
     pub lake_patience: LakePatience,
+    /// Time after which the first publication no longer waits for look-ups of assets, if a test sets one.
+    pub first_publication_patience: Option<Duration>,
     /// Budget of requests to Horizon, shared by all clients.
     pub limiter: RateLimiter,
     /// Recorder of the messages between the actors.
@@ -76,6 +81,7 @@ impl Services {
             leadership: Leadership::new(Arc::clone(&clock)),
             lease_terms,
             lake_patience,
+            first_publication_patience: None,
             began: clock.now(),
             recorder: if config.trace_messages {
                 Recorder::on(Arc::clone(&clock))
@@ -114,7 +120,9 @@ impl Services {
     }
 
     fn lake(&self, address: LakeAddress, status: &Arc<ChildStatus>) -> Option<LakeReader> {
-        let lake = usable(Lake::new(&lake_settings(&self.config, address)));
+        let mut settings = lake_settings(&self.config, address);
+        settings.body_timeout = self.lake_patience.late.saturating_mul(BODY_FACTOR);
+        let lake = usable(Lake::new(&settings));
         let terms = (self.config.sources.lake_verify, self.lake_patience);
         let clock = Arc::clone(&self.clock);
         Some(LakeReader::new(lake, self.horizon(status), terms, Arc::clone(&self.published), clock))
@@ -177,6 +185,7 @@ pub fn lake_settings(config: &Config, address: LakeAddress) -> LakeSettings {
         ca_file: config.ca_file.clone(),
         parallel: config.sources.lake_parallel,
         is_verified: config.sources.lake_verify != LakeVerify::Off,
+        body_timeout: lake::BODY_TIMEOUT,
     }
 }
 

@@ -167,6 +167,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let candles = store.pool_of(CANDLE_CONNECTIONS)?;
     let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::patience());
     services.database_id = store.identity(config).await?.into();
+    test_hooks::shorten(&mut services);
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
     check_lake(&services).await?;
     check_network(&services).await?;

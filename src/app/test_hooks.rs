@@ -4,9 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    actors::{lake_patience::LakePatience, leadership::LeaseTerms, supervision::tree_status::TreeStatus},
-    config::{CHAOS, CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS},
+    actors::{
+        lake_patience::LakePatience, leadership::LeaseTerms, services::Services,
+        supervision::tree_status::TreeStatus,
+    },
+    config::{
+        CHAOS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS, CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS,
+    },
     http::admin,
+    published::Grace,
 };
 
 fn is_enabled() -> bool {
@@ -29,6 +35,14 @@ pub(super) fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
 pub(super) fn patience() -> (LeaseTerms, LakePatience) {
     let lease = time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of);
     (lease, time(CHAOS_LAKE_LATE_MS).map_or_else(LakePatience::default, LakePatience::of))
+}
+
+/// Sets the times of `TICKER_CHAOS_GRACE_MS` and `TICKER_CHAOS_FIRST_PUBLICATION_MS`, for tests that wait for them.
+pub(super) fn shorten(services: &mut Services) {
+    if let Some(grace) = time(CHAOS_GRACE_MS) {
+        services.published.vitals.grace.store(Arc::new(Grace::of(grace)));
+    }
+    services.first_publication_patience = time(CHAOS_FIRST_PUBLICATION_MS);
 }
 
 /// Returns the time without progress after which an actor is restarted, if a test sets one by `TICKER_CHAOS_STALE_MS`.

@@ -15,6 +15,10 @@ pub type Environment = BTreeMap<String, String>;
 pub const PG_BIN_DIR: &str = "TICKER_PG_BIN_DIR";
 /// `1` lets tests of the whole program provoke panics.
 pub const CHAOS: &str = "TICKER_CHAOS";
+/// Time after which the first publication waits no longer for assets in such tests, in milliseconds.
+pub const CHAOS_FIRST_PUBLICATION_MS: &str = "TICKER_CHAOS_FIRST_PUBLICATION_MS";
+/// Time for which a part may fail before its check does in such tests, in milliseconds.
+pub const CHAOS_GRACE_MS: &str = "TICKER_CHAOS_GRACE_MS";
 /// Time for which a lake may be late in such tests, in milliseconds.
 pub const CHAOS_LAKE_LATE_MS: &str = "TICKER_CHAOS_LAKE_LATE_MS";
 /// Duration of the lease in such tests, in milliseconds.
@@ -25,9 +29,11 @@ pub const CHAOS_STALE_MS: &str = "TICKER_CHAOS_STALE_MS";
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 17] = [
     PG_BIN_DIR,
     CHAOS,
+    CHAOS_FIRST_PUBLICATION_MS,
+    CHAOS_GRACE_MS,
     CHAOS_LAKE_LATE_MS,
     CHAOS_LEASE_MS,
     CHAOS_STALE_MS,

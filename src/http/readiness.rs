@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::status::received_at;
 use crate::{
     domain::conversions::SaturatingFrom,
-    published::{Check, LakeState, Part, Publication, Published, Vitals},
+    published::{Check, LakeState, Publication, Published, Vitals},
 };
 
 /// Verdict of `/readyz` for the metrics.
@@ -60,7 +60,7 @@ pub(super) fn readiness(
         checks.insert("horizon".into(), horizon(vitals, now));
         checks.insert("budget".into(), budget(vitals, now));
         if let Some(lake) = vitals.lake.load() {
-            checks.insert("lake".into(), lake_check(&lake, now));
+            checks.insert("lake".into(), lake_check(&lake, vitals.grace.load().part_s, now));
         }
     }
     if let Some(disk) = vitals.disk.load().as_deref() {
@@ -69,7 +69,7 @@ pub(super) fn readiness(
     for (part, check) in vitals.parts.load().iter() {
         // A follower has no checks for work that only the leader does.
         if !(follows && part.is_leaders) {
-            checks.insert(part.name.into(), graced(check, part.grace_s, now));
+            checks.insert(part.name.into(), graced(check, part.grace_s.min(vitals.grace.load().part_s), now));
         }
     }
     let failing = !published || vitals.is_draining();
@@ -144,7 +144,7 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     match &*vitals.horizon.load() {
         Some(state) => match (state.fault(), &state.outage) {
             (Some(detail), Some((since, _))) => {
-                graced(&Check { ok: false, detail, at: *since }, HORIZON_GRACE_S, now)
+                graced(&Check { ok: false, detail, at: *since }, vitals.grace.load().horizon_s, now)
             }
             _ if state.was_answered => json!({"ok": true, "detail": "answers", "age_s": 0}),
             _ => json!({"ok": true, "detail": "no request yet", "age_s": null}),
@@ -153,11 +153,9 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     }
 }
 
-fn lake_check(lake: &LakeState, now: DateTime<Utc>) -> Value {
+fn lake_check(lake: &LakeState, grace_s: i64, now: DateTime<Utc>) -> Value {
     match (lake.fault(), lake.outages.first()) {
-        (Some(detail), Some(outage)) => {
-            graced(&Check { ok: false, detail, at: outage.since }, Part::GRACE_S, now)
-        }
+        (Some(detail), Some(outage)) => graced(&Check { ok: false, detail, at: outage.since }, grace_s, now),
         (Some(detail), None) => json!({"ok": false, "detail": detail, "age_s": null}),
         (None, _) => {
             let detail = lake.newest.map_or_else(
@@ -171,13 +169,11 @@ fn lake_check(lake: &LakeState, now: DateTime<Utc>) -> Value {
     }
 }
 
-/// Seconds for which Horizon may be unreachable before the check fails. A broken connection is replaced within seconds.
-const HORIZON_GRACE_S: i64 = 10;
-
 fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     match &*vitals.budget_fault.load() {
         Some(fault) => {
-            graced(&Check { ok: false, detail: fault.detail.clone(), at: fault.since }, Part::GRACE_S, now)
+            let grace_s = vitals.grace.load().part_s;
+            graced(&Check { ok: false, detail: fault.detail.clone(), at: fault.since }, grace_s, now)
         }
         None => json!({"ok": true, "detail": "enough for new trades", "age_s": 0}),
     }
@@ -188,7 +184,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot},
-        published::{BudgetFault, FileMaker, HorizonState},
+        published::{BudgetFault, FileMaker, HorizonState, Part},
     };
 
     const NOW: i64 = 1_800_000_000;

@@ -27,8 +27,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Maximum age of a connection, so that the client follows a name to a new address.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// Timeout for a whole object, even if its bytes keep dripping.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// First bytes of every object: the magic number of Zstandard (RFC 8878, 3.1.1).
 const COMPRESSED: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// Connections that a client may have open. It fetches fewer objects at once.
@@ -40,11 +38,18 @@ pub(super) struct HttpLake {
     /// Base URL as awc takes it, without a trailing slash.
     url: String,
     shown: String,
+    /// Timeout for a whole object.
+    body_timeout: Duration,
 }
 
 impl HttpLake {
     /// Creates a client. Opens no connection yet.
-    pub(super) fn new(url: &str, shown: String, ca_file: Option<&Path>) -> Result<Self, LakeError> {
+    pub(super) fn new(
+        url: &str,
+        shown: String,
+        ca_file: Option<&Path>,
+        body_timeout: Duration,
+    ) -> Result<Self, LakeError> {
         let tls = tls::client_config(ca_file).map_err(|error| LakeError::Setup(error.to_string()))?;
         let (dialler, url) = TcpDialler::of(url, tls);
         let connector = Connector::new()
@@ -60,7 +65,7 @@ impl HttpLake {
             .disable_redirects()
             .add_default_header((header::USER_AGENT, concat!("stellar-ticker/", env!("CARGO_PKG_VERSION"))))
             .finish();
-        Ok(Self { client, url, shown })
+        Ok(Self { client, url, shown, body_timeout })
     }
 
     pub(super) fn shown(&self) -> &str {
@@ -81,7 +86,7 @@ impl HttpLake {
     pub(super) async fn get(&self, url: &str) -> Result<Option<Bytes>, LakeError> {
         match self.answer(url).await? {
             None => Ok(None),
-            Some(response) => body(response).await.map(Some),
+            Some(response) => body(response, self.body_timeout).await.map(Some),
         }
     }
 
@@ -112,7 +117,7 @@ impl HttpLake {
     pub(super) async fn post(&self, json: &serde_json::Value) -> Result<Bytes, LakeError> {
         let request = self.client.post(&self.url).insert_header((header::ACCEPT_ENCODING, "identity"));
         match checked(request.no_decompress().send_json(json).await)? {
-            Some(response) => body(response).await,
+            Some(response) => body(response, self.body_timeout).await,
             None => Err(LakeError::Status { status: 404, retry_after: None }),
         }
     }
@@ -139,11 +144,11 @@ fn checked<S>(
 }
 
 /// Reads a whole body, as it was sent.
-async fn body<S>(mut response: ClientResponse<S>) -> Result<Bytes, LakeError>
+async fn body<S>(mut response: ClientResponse<S>, timeout: Duration) -> Result<Bytes, LakeError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    let limits = BodyLimits { bytes_max: OBJECT_BYTES_MAX, silence_max: SILENCE_MAX, timeout: BODY_TIMEOUT };
+    let limits = BodyLimits { bytes_max: OBJECT_BYTES_MAX, silence_max: SILENCE_MAX, timeout };
     read_body(&mut response, limits).await.map_err(|error| match error {
         BodyError::Payload(error) => LakeError::Connect(error.to_string()),
         BodyError::Silent(limit) => LakeError::Silent(limit),

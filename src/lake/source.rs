@@ -1,14 +1,11 @@
 //! The source of ledger metadata: a directory, a server, or Stellar RPC.
 
-use std::{
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-};
+use std::{ops::RangeInclusive, path::PathBuf};
 
 use bytes::Bytes;
 use ledger_metadata::Manifest;
 
-use super::{LakeAddress, LakeError, directory, http::HttpLake, listing, rpc::RpcClient};
+use super::{LakeAddress, LakeError, LakeSettings, directory, http::HttpLake, listing, rpc::RpcClient};
 use crate::domain::shown_url::shown_url;
 
 /// Source of ledger metadata, and the way to read it.
@@ -22,19 +19,20 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn new(address: &LakeAddress, ca_file: Option<&Path>) -> Result<Self, LakeError> {
-        let url = match address {
+    pub(super) fn new(settings: &LakeSettings) -> Result<Self, LakeError> {
+        let http = |url: &str| {
+            HttpLake::new(url, shown_url(url), settings.ca_file.as_deref(), settings.body_timeout)
+        };
+        let url = match &settings.address {
             LakeAddress::Lake(url) => url,
-            LakeAddress::Rpc(url) => {
-                return HttpLake::new(url, shown_url(url), ca_file).map(RpcClient::new).map(Self::Rpc);
-            }
+            LakeAddress::Rpc(url) => return http(url).map(RpcClient::new).map(Self::Rpc),
         };
         match url.strip_prefix("file://") {
             Some(path) if path.starts_with('/') => {
                 Ok(Self::Directory { path: PathBuf::from(path), shown: url.clone() })
             }
             Some(_) => Err(LakeError::Setup("a file URL needs an absolute path: file:///…".to_owned())),
-            None => HttpLake::new(url, shown_url(url), ca_file).map(Self::Http),
+            None => http(url).map(Self::Http),
         }
     }
 

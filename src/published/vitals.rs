@@ -1,15 +1,18 @@
 //! Health of the daemon's parts, reported by the parts themselves.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::LakeCell;
-use crate::domain::{coverage::LedgerRange, instant::UnixSeconds};
+use crate::domain::{conversions::SaturatingFrom, coverage::LedgerRange, instant::UnixSeconds};
 
 /// Last report of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,33 @@ impl Part {
     #[must_use]
     pub const fn with_grace(self) -> Self {
         Self { grace_s: Self::GRACE_S, ..self }
+    }
+}
+
+/// Times for which parts may fail before their checks in `/readyz` do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace {
+    /// Most seconds of any part.
+    pub part_s: i64,
+    /// Seconds for which Horizon may be unreachable. A broken connection is replaced within seconds.
+    pub horizon_s: i64,
+}
+
+impl Grace {
+    /// Seconds for Horizon, unless half of the parts' time is less.
+    const HORIZON_S: i64 = 10;
+
+    /// Returns times of which none is longer than `longest`.
+    #[must_use]
+    pub fn of(longest: Duration) -> Self {
+        let part_s = i64::saturating_from(longest.as_secs());
+        Self { part_s, horizon_s: Self::HORIZON_S.min(part_s / 2) }
+    }
+}
+
+impl Default for Grace {
+    fn default() -> Self {
+        Self { part_s: Part::GRACE_S, horizon_s: Self::HORIZON_S }
     }
 }
 
@@ -181,6 +211,8 @@ pub struct Vitals {
     pub budget_fault: ArcSwapOption<BudgetFault>,
     /// Further parts that may fail for a long time, and their checks.
     pub parts: ArcSwap<Vec<(Part, Check)>>,
+    /// Times for which parts may fail before their checks do. Only tests change them.
+    pub grace: ArcSwap<Grace>,
     /// Free space for the files and the private PostgreSQL.
     pub disk: ArcSwapOption<Check>,
     /// Supervised actors.

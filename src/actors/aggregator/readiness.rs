@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A publication before the assets are looked up would hold an empty list of pairs, though there are valid ones. From
-//! any state, [`PATIENCE`] after the start leads to `Publishing`.
+//! any state, `patience` after the start leads to `Publishing`.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(55);
 #[derive(Debug)]
 pub(super) struct Readiness {
     began_at: Instant,
+    patience: Duration,
     phase: Phase,
 }
 
@@ -39,10 +40,10 @@ enum Phase {
 
 impl Readiness {
     /// Creates the readiness of an incarnation that begins at `now`. If an earlier incarnation has published, this one
-    /// may publish as soon as its windows are loaded.
-    pub(super) const fn new(now: Instant, has_published: bool) -> Self {
+    /// may publish as soon as its windows are loaded. Publications wait for look-ups for `patience` at most.
+    pub(super) const fn new(now: Instant, patience: Duration, has_published: bool) -> Self {
         let phase = if has_published { Phase::Publishing } else { Phase::Loading };
-        Self { began_at: now, phase }
+        Self { began_at: now, patience, phase }
     }
 
     /// Records that the windows are loaded up to batch `seq`. `was_validated`: some of their assets were looked up
@@ -90,7 +91,7 @@ impl Readiness {
 
     /// Returns true if a publication may be made at `now`.
     pub(super) fn may_publish(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.began_at) >= PATIENCE {
+        if now.saturating_duration_since(self.began_at) >= self.patience {
             self.phase = Phase::Publishing;
         }
         self.phase == Phase::Publishing
@@ -103,7 +104,7 @@ mod tests {
 
     fn new() -> (Readiness, Instant) {
         let now = Instant::now();
-        (Readiness::new(now, false), now)
+        (Readiness::new(now, PATIENCE, false), now)
     }
 
     #[test]
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn an_incarnation_after_a_publication_may_publish_at_once() {
         let now = Instant::now();
-        let mut readiness = Readiness::new(now, true);
+        let mut readiness = Readiness::new(now, PATIENCE, true);
         assert!(readiness.may_publish(now));
         readiness.loaded(7, true, false);
         assert!(readiness.may_publish(now), "loading takes nothing back");

@@ -118,7 +118,7 @@ impl Backfill {
                         self.report_tail(shared, "recent ledgers are read by pages instead of from the lake");
                     }
                     pages_retry.reset();
-                    context.pause(TAIL_INTERVAL).await;
+                    context.pause(self.tail_interval()).await;
                 }
                 Err(error) => self.wait_after(&error, &mut pages_retry, context, shared).await,
             }
