@@ -24,6 +24,8 @@ use super::{
 };
 
 pub(crate) const MARKETS: u64 = 30_000;
+/// Variables of the surroundings that the program keeps. None is a setting.
+const KEPT: [&str; 7] = ["PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TICKER_PG_BIN_DIR"];
 /// Lease of a bench that writes by itself.
 pub(crate) const LEASE: Duration = Duration::from_secs(3_600);
 /// Deadline of a start.
@@ -168,6 +170,8 @@ impl Daemon {
             .args(["serve", "--database-url", url, "--network", PASSPHRASE])
             .args(["--horizon-url", horizon])
             .args(further)
+            .env_clear()
+            .envs(KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
             .envs(variables.iter().copied())
             .args(["--bind", &public.to_string(), "--admin-bind", &admin.to_string()])
             .arg("--data-dir")

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) mod bound;
 pub(crate) mod busy_core;
 pub(crate) mod daemon;
 pub(crate) mod false_clock;
@@ -23,6 +24,7 @@ pub(crate) mod replicas;
 pub(crate) mod scripted;
 pub(crate) mod small_disk;
 pub(crate) mod standby;
+pub(crate) mod surroundings;
 pub(crate) mod tls_postgres;
 pub(crate) mod tls_server;
 pub(crate) mod wide;
@@ -32,6 +34,13 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Factor by which a loaded machine may exceed a promise about time; an idle one keeps it.
 pub(crate) const LOADED: u32 = 4;
+
+/// In a daemon's environment: its lease ends after two seconds, so that the next one soon takes over from a killed one.
+pub(crate) const SHORT_LEASE: (&str, &str) = ("TICKER_CHAOS_LEASE_MS", "2000");
+/// In a daemon's environment: checks fail after eight seconds of a fault instead of 30, and Horizon's after four.
+pub(crate) const SHORT_GRACE: (&str, &str) = ("TICKER_CHAOS_GRACE_MS", "8000");
+/// In a daemon's environment: the first publication waits ten seconds for assets instead of 55.
+pub(crate) const FAST_FIRST_PUBLICATION: (&str, &str) = ("TICKER_CHAOS_FIRST_PUBLICATION_MS", "10000");
 
 /// Prints the measured value of a promise as a row of `docs/reliability.md`, under the name of the calling test.
 macro_rules! figure {
@@ -62,7 +71,7 @@ pub(crate) fn wait_until(what: &str, mut is_reached: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_reached() {
         assert!(begin.elapsed() < DEADLINE, "timed out waiting: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(poll_after(begin));
     }
 }
 
@@ -71,6 +80,13 @@ pub(crate) async fn reached(what: &str, mut is_reached: impl AsyncFnMut() -> boo
     let begin = Instant::now();
     while !is_reached().await {
         assert!(begin.elapsed() < DEADLINE, "timed out waiting: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(poll_after(begin)).await;
     }
+}
+
+/// Pause before the next look at a state. Looks are often requests or queries: those of a long wait leave the cores to
+/// the other tests.
+fn poll_after(begin: Instant) -> Duration {
+    let is_short = begin.elapsed() < Duration::from_millis(500);
+    Duration::from_millis(if is_short { 20 } else { 100 })
 }

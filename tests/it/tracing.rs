@@ -13,10 +13,11 @@ use serde_json::Value;
 use stellar_ticker::sim::{FaultPlan, FixedSource, SimServer};
 
 use crate::support::{
-    daemon::{Daemon, clean, output_of, program},
+    daemon::{Daemon, output_of, program},
     network::{PASSPHRASE, block_on, network},
     postgres::fresh_database,
     scripted::{LEDGER, scripted, trade},
+    surroundings::clean,
     wait_until,
 };
 

@@ -157,7 +157,7 @@ fn a_signal_ends_the_stream_in_order_and_says_of_history_that_it_is_not_whole() 
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-            let output = child.wait_with_output().unwrap();
+            let output = child.output();
             assert_eq!(number(&client, leads).await, 0, "the lease is given back");
             (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
         };

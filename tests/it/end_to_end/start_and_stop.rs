@@ -3,8 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use nix::{
@@ -13,12 +12,18 @@ use nix::{
 };
 
 use super::*;
-use crate::support::{daemon::spawn, postgres::open_tempdir, processes::children};
+use crate::support::{
+    bound::{Running, bound, bound_by},
+    daemon::spawn,
+    postgres::open_tempdir,
+    processes::children,
+    surroundings::clean,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_stellar-ticker");
 
 /// Reads the log of a child until a line holds `words`; what was read.
-fn read_until(child: &mut Child, words: &str) -> String {
+fn read_until(child: &mut Running, words: &str) -> String {
     let mut log = String::new();
     let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines();
     while !log.contains(words) {
@@ -31,14 +36,14 @@ fn read_until(child: &mut Child, words: &str) -> String {
 }
 
 /// The rest of the log and the exit code.
-fn ended(mut child: Child, mut log: String) -> (Option<i32>, String) {
+fn ended(mut child: Running, mut log: String) -> (Option<i32>, String) {
     let rest = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     rest.for_each(|line| log = format!("{log}{line}\n"));
     (child.wait().unwrap().code(), log)
 }
 
 /// `serve` with the given addresses and a directory of its own.
-fn serve(sim: &SimServer, directory: &std::path::Path, more: &[&str]) -> Child {
+fn serve(sim: &SimServer, directory: &std::path::Path, more: &[&str]) -> Running {
     let data_dir = directory.join("data");
     let url = sim.url();
     let arguments = [
@@ -178,11 +183,12 @@ fn a_signal_to_the_process_and_then_to_its_group_is_one_request() {
     let sim = network(35, FaultPlan::none());
     block_on(async {
         let (database, directory) = (fresh_database().await, open_tempdir());
-        let mut command = Command::new(BINARY);
+        let mut command = bound(BINARY); // in a group of its own
         command.args(["serve", "--horizon-url", &sim.url(), "--network", PASSPHRASE, "--log-format", "json"]);
         command.args(["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", "--database-url", &database]);
         command.arg("--data-dir").arg(directory.path().join("data"));
-        let mut child = command.process_group(0).stderr(Stdio::piped()).spawn().unwrap();
+        clean(&mut command).stderr(Stdio::piped());
+        let mut child = Running::start(command);
         let log = read_until(&mut child, "\"listening\"");
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
@@ -199,12 +205,13 @@ fn gnu_timeout_ends_the_daemon_drained() {
     let sim = network(36, FaultPlan::none());
     block_on(async {
         let (database, directory) = (fresh_database().await, open_tempdir());
-        let mut command = Command::new("timeout");
+        let mut command = bound_by("TERM", "timeout");
         command.args(["600", BINARY, "serve", "--horizon-url", &sim.url(), "--network", PASSPHRASE]);
         command.args(["--log-format", "json", "--database-url", &database]);
         command.args(["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(directory.path().join("data"));
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        clean(&mut command).stderr(Stdio::piped());
+        let mut child = Running::start(command);
         let log = read_until(&mut child, "\"listening\"");
         // `timeout` treats a signal like its own expiry: it passes the signal on to the process and to its group.
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
@@ -252,9 +259,10 @@ fn a_terminal_that_is_closed_drains_the_daemon() {
             directory.path().display(),
             log.display()
         );
-        let mut terminal = Command::new("script");
-        terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut terminal = terminal.spawn().unwrap();
+        let mut terminal = bound("script");
+        terminal.args(["-q", "-e", "-c", &line, "/dev/null"]);
+        clean(&mut terminal).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut terminal = Running::start(terminal);
         let logged = |words: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(words);
         wait_until("the daemon listens", || logged("\"listening\""));
         let daemon = children(i32::try_from(terminal.id()).unwrap());

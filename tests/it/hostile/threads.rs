@@ -2,8 +2,7 @@
 
 use std::{
     net::{SocketAddr, UdpSocket},
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use chrono::Utc;
@@ -12,6 +11,8 @@ use serde_json::json;
 use stellar_ticker::sim::{FaultPlan, FixedSource};
 
 use crate::support::{
+    FAST_FIRST_PUBLICATION,
+    bound::{Running, bound},
     daemon::{ADDRESS_SPACE, Daemon, OWN_USER, RESOLV_CONF, run_in},
     figure,
     network::{PASSPHRASE, block_on, network},
@@ -22,8 +23,10 @@ use crate::support::{
     wait_until,
 };
 
-/// A user of this test alone, so that its limit counts no other threads.
-const USER: u32 = 54_321;
+/// Users, each of one test alone, so that its limit counts no other threads.
+const SMALL_USER: u32 = 54_321;
+const CROWDED_USER: u32 = 54_322;
+const NAMELESS_USER: u32 = 54_323;
 /// Limit of threads that `docs/run.md` sets for a container.
 const THREADS_MAX: usize = 256;
 const MEMORY_MIB_MAX: u64 = 1_024;
@@ -69,31 +72,19 @@ fn goes_on(daemon: &mut Daemon) {
 }
 
 /// Processes of the user that do nothing: with the daemon's own threads more than the limit allows.
-struct Crowd(Vec<Child>);
+struct Crowd(#[expect(dead_code, reason = "held until it is dropped")] Vec<Running>);
 
 impl Crowd {
     fn gather() -> Self {
         let one = || {
-            let mut command = Command::new("sleep");
-            command
-                .arg("600")
-                .uid(USER)
-                .gid(USER)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap()
+            let mut command = bound("setpriv");
+            let user = [format!("--reuid={CROWDED_USER}"), format!("--regid={CROWDED_USER}")];
+            // A change of the user clears the death signal that was set before.
+            command.args(user).args(["--clear-groups", "--pdeathsig", "KILL", "sleep", "600"]);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            Running::start(command)
         };
         Self((0..THREADS_MAX).map(|_| one()).collect())
-    }
-}
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 
@@ -107,7 +98,7 @@ fn a_process_that_may_make_too_few_threads_says_so_and_ends() {
     }
     // Too few for the pool, and too few for the actors beside it.
     for threads in [12, 24, 33, 40] {
-        let (code, _, log) = run_in(&SERVE, &[(OWN_USER, &format!("{USER}:{threads}"))]);
+        let (code, _, log) = run_in(&SERVE, &[(OWN_USER, &format!("{SMALL_USER}:{threads}"))]);
         assert_eq!(code, 69, "{threads}: {log}");
         assert!(log.contains("cannot start the threads it needs") && log.contains("--pids-limit"), "{log}");
     }
@@ -127,7 +118,7 @@ fn work_goes_on_where_no_more_threads_can_be_made() {
     }
     let sim = network(542, FaultPlan::none());
     block_on(async {
-        let user = (OWN_USER, &*format!("{USER}:{THREADS_MAX}"));
+        let user = (OWN_USER, &*format!("{CROWDED_USER}:{THREADS_MAX}"));
         let mut daemon = Daemon::serve_in(&[user], &sim.url(), &database().await, PASSPHRASE, &[]);
         wait_for_pairs(&daemon);
         let _crowd = Crowd::gather();
@@ -182,8 +173,10 @@ fn name_servers_that_never_answer_cost_no_threads_and_no_publication() {
         return not_tested("silent name servers: no mount namespace can be made");
     }
     // Sockets that take questions and say nothing. No question leaves the machine.
-    let servers: Vec<UdpSocket> =
-        (1..=3).map(|last| UdpSocket::bind(SocketAddr::from(([127, 54, 32, last], 53))).unwrap()).collect();
+    let [.., high, low] = std::process::id().to_be_bytes(); // another run has other addresses
+    let servers: Vec<UdpSocket> = (1..=3)
+        .map(|last| UdpSocket::bind(SocketAddr::from(([127, 32 | (high >> 3), low, last], 53))).unwrap())
+        .collect();
     let directory = tempfile::tempdir().unwrap();
     let resolv_conf = directory.path().join("resolv.conf");
     let lines: String =
@@ -199,15 +192,16 @@ fn name_servers_that_never_answer_cost_no_threads_and_no_publication() {
             [PASSPHRASE, "--horizon-requests-per-hour", "0"],
         ]
         .concat();
-        let (user, names) = (format!("{USER}:{THREADS_MAX}"), resolv_conf.to_str().unwrap());
-        let mut daemon = Daemon::start_in(&serve, &[(OWN_USER, &user), (RESOLV_CONF, names)]);
-        daemon.wait_for_publication();
+        let (user, names) = (format!("{NAMELESS_USER}:{THREADS_MAX}"), resolv_conf.to_str().unwrap());
+        let mut daemon =
+            Daemon::start_in(&serve, &[FAST_FIRST_PUBLICATION, (OWN_USER, &user), (RESOLV_CONF, names)]);
         let (mut fewest, mut most) = (usize::MAX, 0);
         wait_until("many files could not be read", || {
             let threads = threads(daemon.pid());
             (fewest, most) = (fewest.min(threads), most.max(threads));
             failed_fetches(&daemon) >= FAILED
         });
+        daemon.wait_for_publication();
         let mut question = [0; 512];
         assert!(servers[0].recv(&mut question).is_ok(), "the servers of this test were asked");
         assert!(most < fewest + 16, "{fewest} threads became {most}");

@@ -1,6 +1,8 @@
 //! A core shared with two busy loops, as on a laptop that compiles or on a machine that serves other programs.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
+
+use super::bound::{Running, bound};
 
 /// Loops on the core: what runs there beside them gets a third of it.
 const LOOPS: usize = 2;
@@ -8,7 +10,7 @@ const LOOPS: usize = 2;
 /// The core, and the loops on it until this is dropped.
 pub(crate) struct BusyCore {
     cpu: String,
-    loops: Vec<Child>,
+    _loops: Vec<Running>,
 }
 
 impl BusyCore {
@@ -16,27 +18,20 @@ impl BusyCore {
     pub(crate) fn start() -> Option<Self> {
         let cpu = last_allowed_cpu()?;
         let busy_loop = || {
-            let mut command = Command::new("taskset");
+            let mut command = bound("taskset");
             command.args(["-c", &cpu, "sh", "-c", "while :; do :; done"]);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            Running::start(command)
         };
-        let loops: Vec<Child> = (0..LOOPS).map_while(|_| busy_loop()).collect();
-        let core = Self { loops, cpu };
-        (core.loops.len() == LOOPS).then_some(core)
+        let can_bind = std::process::Command::new("taskset").args(["-c", &cpu, "true"]).status();
+        can_bind
+            .is_ok_and(|status| status.success())
+            .then(|| Self { _loops: (0..LOOPS).map(|_| busy_loop()).collect(), cpu: cpu.clone() })
     }
 
     /// Its number, as `taskset -c` takes it.
     pub(crate) fn cpu(&self) -> &str {
         &self.cpu
-    }
-}
-
-impl Drop for BusyCore {
-    fn drop(&mut self) {
-        for busy in &mut self.loops {
-            let _ = busy.kill();
-            let _ = busy.wait();
-        }
     }
 }
 

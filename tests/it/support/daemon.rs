@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     sync::{Arc, LazyLock, Mutex, mpsc},
     time::{Duration, Instant},
 };
@@ -16,7 +16,12 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{DEADLINE, wait_until};
+use super::{
+    DEADLINE,
+    bound::{Running, bound},
+    surroundings::clean,
+    wait_until,
+};
 
 /// Attempts at a request whose answer was lost.
 const TRIES_MAX: u32 = 5;
@@ -65,7 +70,7 @@ impl Answer {
 
 /// A running daemon with an output directory of its own.
 pub(crate) struct Daemon {
-    child: Child,
+    child: Running,
     log: Arc<Mutex<String>>,
     pub(crate) directory: TempDir,
     pub(crate) public: SocketAddr,
@@ -127,13 +132,9 @@ impl Daemon {
         if !arguments.contains(&"--data-dir") {
             command.arg("--data-dir").arg(&data_dir);
         }
-        let mut child = clean(&mut command)
-            .env("TICKER_CHAOS", "1")
-            .envs(environment.iter().copied())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        clean(&mut command).env("TICKER_CHAOS", "1").envs(environment.iter().copied());
+        command.stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut child = Running::start(command);
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -196,6 +197,31 @@ impl Daemon {
             request(self.admin, "POST", &format!("/provoke/{actor}/{message}"), "Content-Length: 0\r\n")
                 .unwrap();
         assert_eq!(answer.status, 204);
+    }
+
+    /// Asks for a pass of the self-audit without rests. While the auditor restarts, the answer is 503.
+    pub(crate) fn audit_now(&self) {
+        let asked = request(self.admin, "POST", "/audit", "Content-Length: 0\r\n").unwrap();
+        assert!([202, 503].contains(&asked.status), "{}", asked.status);
+    }
+
+    /// Waits until a pass of the self-audit has ended.
+    pub(crate) fn wait_for_audit(&self) {
+        self.audit_now();
+        wait_until("a pass of the audit has ended", || self.status()["audit"]["at"].is_string());
+    }
+
+    /// Waits until the auditor rests after its first pass. If the interval is long, it then finds nothing by itself.
+    pub(crate) fn wait_until_the_auditor_rests(&self) {
+        let rests = || {
+            let all = self.admin("/actors.json").json();
+            let mut actors = all["actors"].as_array().unwrap().iter();
+            actors.any(|actor| actor["name"] == "auditor" && actor["state"] == "resting")
+        };
+        if !rests() {
+            self.audit_now(); // so that the pass makes no pauses
+            wait_until("the first pass of the self-audit has ended", rests);
+        }
     }
 
     /// The names of its actors.
@@ -272,8 +298,6 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("the daemon's log:\n{}", self.log());
         }
@@ -305,42 +329,43 @@ fn binary() -> &'static str {
 pub(crate) fn program(environment: &[(&str, &str)]) -> Command {
     let wanted = |name: &str| environment.iter().find_map(|(key, value)| (*key == name).then_some(*value));
     if let Some(cpu) = wanted(ON_CPU) {
-        let mut bound = Command::new("taskset");
-        bound.args(["-c", cpu, binary()]);
-        return bound;
+        let mut taskset = bound("taskset");
+        taskset.args(["-c", cpu, binary()]);
+        return taskset;
     }
     if let Some(user) = wanted(OWN_USER) {
         let (uid, threads) = user.split_once(':').unwrap();
         let names = wanted(RESOLV_CONF)
             .map(|file| format!("mount --bind {file} /etc/resolv.conf && "))
             .unwrap_or_default();
-        let user = format!("setpriv --reuid={uid} --regid={uid} --clear-groups prlimit --nproc={threads}");
-        let mut own = Command::new("unshare");
+        // Another user would clear the death signal of the whole command.
+        let user = format!(
+            "setpriv --reuid={uid} --regid={uid} --clear-groups --pdeathsig KILL prlimit --nproc={threads}"
+        );
+        let mut own = bound("unshare");
         own.args(["-m", "sh", "-c", &format!("{names}exec {user} \"$0\" \"$@\""), binary()]);
         return own;
     }
     if let Some(group) = wanted(MEMORY_GROUP) {
-        let mut shell = Command::new("sh");
+        let mut shell = bound("sh");
         shell.args(["-c", &format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\""), binary()]);
         return shell;
     }
     let (option, limit) = match (wanted(OPEN_FILES), wanted(ADDRESS_SPACE)) {
         (Some(files), _) => ("-n", files),
         (None, Some(kib)) => ("-v", kib),
-        (None, None) => return Command::new(binary()),
+        (None, None) => return bound(binary()),
     };
-    let mut shell = Command::new("sh");
+    let mut shell = bound("sh");
     shell.args(["-c", &format!("ulimit {option} {limit}; exec \"$0\" \"$@\""), binary()]);
     shell
 }
 
 /// Starts a command that does not listen.
-pub(crate) fn spawn(arguments: &[&str]) -> Child {
-    clean(Command::new(binary()).args(arguments))
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+pub(crate) fn spawn(arguments: &[&str]) -> Running {
+    let mut command = program(&[]);
+    clean(command.args(arguments)).stderr(Stdio::piped()).stdout(Stdio::null());
+    Running::start(command)
 }
 
 /// Runs a command to its end: exit code, stdout, stderr.
@@ -376,18 +401,6 @@ pub(crate) fn output_of(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
-}
-
-/// Without what the surroundings may set.
-pub(crate) fn clean(command: &mut Command) -> &mut Command {
-    for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy();
-        if name_text.starts_with("TICKER_") && name_text != "TICKER_PG_BIN_DIR" || name_text == "DATABASE_URL"
-        {
-            command.env_remove(&name);
-        }
-    }
-    command
 }
 
 fn listening(log: &str) -> Option<(SocketAddr, SocketAddr)> {
