@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use stellar_ticker::sim::FaultPlan;
 
 use crate::support::{
+    SHORT_GRACE,
     daemon::{Daemon, request},
     network::{PASSPHRASE, block_on, network},
     own_postgres::OwnPostgres,
@@ -156,13 +157,13 @@ fn a_lost_horizon_and_a_restarted_actor() {
     let sim = network(531, FaultPlan::none());
     block_on(async {
         let database = fresh_database().await;
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let mut daemon = Daemon::serve_in(&[SHORT_GRACE], &sim.url(), &database, PASSPHRASE, &[]);
         daemon.wait_for_publication();
         wait_until("all is well", || {
             daemon.get("/readyz").json()["status"] == "ok"
                 && figure(&daemon, "ticker_degraded", "") == Some(0.0)
         });
-        wait_until("a pass of the audit has ended", || daemon.status()["audit"]["at"].is_string());
+        daemon.wait_for_audit();
         wait_until("files are written", || {
             figure(&daemon, "ticker_files_age_seconds", "").is_some_and(|age| age < 60.0)
         });
@@ -205,28 +206,28 @@ fn a_lost_horizon_and_a_restarted_actor() {
 fn no_files_no_budget_and_no_publication() {
     let sim = network(532, FaultPlan::none());
     block_on(async {
-        let place = open_tempdir();
-        let output = place.path().join("www");
-        fs::write(&output, "a file where the directory should be").unwrap();
-        let database = fresh_database().await;
-        let more = ["--output-dir", output.to_str().unwrap(), "--horizon-requests-per-hour", "1"];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        // Nothing is published while the budget lets no asset be looked up.
+        let (never, database) = (("TICKER_CHAOS_FIRST_PUBLICATION_MS", "3600000"), fresh_database().await);
+        let starving = ["--horizon-requests-per-hour", "1"];
+        let daemon = Daemon::serve_in(&[never], &sim.url(), &database, PASSPHRASE, &starving);
         wait_until("requests for live trades wait", || {
             figure(&daemon, "ticker_horizon_budget_exhausted", "") == Some(1.0)
         });
         let starved = scrape(&daemon);
         assert!(fires("TickerBudgetExhausted", &starved, &starved));
-        let nothing_is_published = daemon.get("/readyz").status == 503;
         for _ in 0..20 {
-            daemon.get("/markets.json");
+            assert_eq!(daemon.get("/markets.json").status, 503);
         }
         let asked = scrape(&daemon);
-        // The first publication may come meanwhile: with it these two alerts end.
-        if nothing_is_published && daemon.get("/readyz").status == 503 {
-            assert!(fires("TickerNotReady", &asked, &asked));
-            assert!(fires("TickerHttpErrors", &starved, &asked));
-        }
-        wait_until("the first publication, at the latest after a minute", || {
+        assert!(fires("TickerNotReady", &asked, &asked));
+        assert!(fires("TickerHttpErrors", &starved, &asked));
+        drop(daemon);
+        let place = open_tempdir();
+        let output = place.path().join("www");
+        fs::write(&output, "a file where the directory should be").unwrap();
+        let more = ["--output-dir", output.to_str().unwrap()];
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &more);
+        wait_until("the first publication cannot be written", || {
             figure(&daemon, "ticker_readiness_check", "\"files\"") == Some(0.0)
         });
         let unwritten = scrape(&daemon);

@@ -92,7 +92,7 @@ fn serve(place: usize, sim: &SimServer, url: &str, output: &std::path::Path) -> 
 
 #[test]
 fn all_faults_at_random_lose_nothing_double_nothing_and_readers_are_served() {
-    let time = Duration::from_secs(by_hand("TICKER_TEST_CHAOS_SECONDS", 20));
+    let time = Duration::from_secs(by_hand("TICKER_TEST_CHAOS_SECONDS", 10));
     let seed = by_hand("TICKER_TEST_SEED", 1);
     let plan = FaultPlan::random(seed, HORIZON_FAULTS);
     println!(

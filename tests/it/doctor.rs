@@ -132,7 +132,7 @@ fn beside_a_running_daemon_all_checks_have_a_verdict() {
         daemon.wait_for_publication();
         wait_until("it is ready", || daemon.get("/readyz").json()["status"] == "ok");
         wait_until("files are written", || daemon.output("markets.json").exists());
-        wait_until("a pass of the audit has ended", || daemon.status()["audit"]["at"].is_string());
+        daemon.wait_for_audit();
         (setup.horizon, setup.gateway) = (sim.url(), format!("{}/_toml", sim.url()));
         (setup.bind, setup.admin) = (daemon.public, daemon.admin);
         setup.data_dir = daemon.directory.path().join("data");

@@ -12,7 +12,7 @@ use stellar_ticker::sim::{Burst, FaultPlan, SimConfig, SimServer};
 use tokio_postgres::Client;
 
 use crate::support::{
-    by_hand,
+    FAST_FIRST_PUBLICATION, SHORT_LEASE, by_hand,
     daemon::{Daemon, run, run_in},
     figure,
     network::{PASSPHRASE, block_on, horizon},
@@ -24,9 +24,9 @@ use crate::support::{
 
 /// In a daemon's environment: new trades are read from Horizon after three seconds without the lake instead of 30.
 const IMPATIENT: [(&str, &str); 1] = [("TICKER_CHAOS_LAKE_LATE_MS", "3000")];
-/// The same, so that history is read from Horizon after ten seconds without the lake instead of five minutes.
+/// The same, so that history is read from Horizon after five seconds without the lake instead of five minutes.
 const IMPATIENT_FOR_HISTORY: [(&str, &str); 2] =
-    [("TICKER_CHAOS", "1"), ("TICKER_CHAOS_LAKE_LATE_MS", "1000")];
+    [("TICKER_CHAOS", "1"), ("TICKER_CHAOS_LAKE_LATE_MS", "500")];
 /// Address where nothing listens.
 pub(crate) const NOWHERE: &str = "http://127.0.0.1:9";
 
@@ -164,12 +164,13 @@ fn history_and_new_trades_come_from_the_lake_alone_and_a_kill_on_the_way_changes
         let lake = lake_url(&sim);
         let more =
             ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake, "--backfill-hours", "2"];
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let serve = || Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &more);
+        let mut daemon = serve();
         let client = recomputation::connect(&database).await;
         for at_least in [1_000, 4_000, 9_000] {
             wait_for_trades(&client, at_least).await;
             daemon.kill();
-            daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+            daemon = serve();
         }
         wait_until_history_is_complete(&daemon);
         compare_at_least(15_001, &client, sim.oracle()).await;
@@ -188,7 +189,7 @@ fn history_and_new_trades_come_from_the_lake_alone_and_a_kill_on_the_way_changes
 fn trades_flow_from_the_lake_though_horizon_was_never_there() {
     let sim = with_lake(73, 3.0, 1, FaultPlan::none());
     block_on(async {
-        let daemon = reading_lake(&sim, NOWHERE, "1").await;
+        let daemon = reading_lake_in(&[FAST_FIRST_PUBLICATION], &sim, NOWHERE, "1").await;
         let client = recomputation::connect(&daemon.database).await;
         wait_until_history_is_complete(&daemon);
         let before = number(&client, "SELECT count(*) FROM trades").await;

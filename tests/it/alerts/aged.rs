@@ -45,7 +45,7 @@ fn publications_files_and_audits_that_stop() {
         wait_until("files are written", || {
             figure(&daemon, "ticker_files_age_seconds", "").is_some_and(|age| age < 60.0)
         });
-        wait_until("a pass of the audit has ended", || daemon.status()["audit"]["at"].is_string());
+        daemon.wait_for_audit();
         let alerts = ["TickerPublicationOld", "TickerFilesOld", "TickerAuditStopped"];
         let sound = sound(&daemon, &alerts);
         // An aggregator that restarts publishes nothing until it has read the database.

@@ -29,7 +29,7 @@ fn a_ledger_that_no_source_has() {
 fn a_wrong_window_and_a_changed_row() {
     block_on(async {
         let (_sim, _source, database, daemon) = scene(&["--audit-interval", "100ms"]).await;
-        wait_until("a pass of the audit has ended", || daemon.status()["audit"]["at"].is_string());
+        daemon.wait_for_audit();
         let sound = sound(&daemon, &["TickerAuditDifferences", "TickerRereadDifferences"]);
         daemon.provoke("aggregator", "Skew");
         wait_until("the window is found", || {

@@ -122,16 +122,17 @@ fn a_pool_without_a_free_connection() {
         let mut client = recomputation::connect(&database).await;
         let lock = client.transaction().await.unwrap();
         lock.batch_execute("LOCK TABLE quarantine IN ACCESS EXCLUSIVE MODE").await.unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..WAITING {
-                scope.spawn(|| request(daemon.admin, "GET", "/quarantine.json", ""));
-            }
-            wait_until("somebody waits for a connection", || {
-                figure(&daemon, "ticker_database_pool_waiting", "") > Some(0.0)
-            });
-            let busy = scrape(&daemon);
-            assert!(fires("TickerPoolExhausted", &sound, &busy));
+        let admin = daemon.admin;
+        let ask = || std::thread::spawn(move || request(admin, "GET", "/quarantine.json", ""));
+        let asking: Vec<_> = (0..WAITING).map(|_| ask()).collect();
+        wait_until("somebody waits for a connection", || {
+            figure(&daemon, "ticker_database_pool_waiting", "") > Some(0.0)
         });
-        lock.rollback().await.unwrap();
+        let busy = scrape(&daemon);
+        assert!(fires("TickerPoolExhausted", &sound, &busy));
+        lock.rollback().await.unwrap(); // the requests go on
+        for asking in asking {
+            assert!(asking.join().unwrap().is_ok());
+        }
     });
 }

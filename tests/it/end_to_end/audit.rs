@@ -10,17 +10,8 @@ use crate::support::{
 };
 
 /// After its first pass the self-audit of the daemon does not find what these tests let the command find; see
-/// [`wait_for_the_first_pass`].
+/// [`Daemon::wait_until_the_auditor_rests`].
 const WITHOUT_SELF_AUDIT: [&str; 2] = ["--audit-interval", "24h"];
-
-/// Waits until the first pass of the self-audit has ended; the next one is a day away.
-fn wait_for_the_first_pass(daemon: &Daemon) {
-    wait_until("the first pass of the self-audit has ended", || {
-        let actors = daemon.admin("/actors.json").json();
-        let mut actors = actors["actors"].as_array().unwrap().iter();
-        actors.any(|actor| actor["name"] == "auditor" && actor["state"] == "resting")
-    });
-}
 
 /// Exit code, report and log of an audit of a daemon.
 pub(super) fn audit(daemon: &Daemon, more: &[&str]) -> (i32, String, String) {
@@ -125,7 +116,7 @@ fn finds_rows_that_were_changed_deleted_doubled_or_moved_and_names_them() {
             answer.status == 200 && answer.json()["pairs"][0]["trade_count"] == 3
         });
         assert_eq!(found(&daemon), (0, vec![]));
-        wait_for_the_first_pass(&daemon);
+        daemon.wait_until_the_auditor_rests();
         sim.stop(); // or what is missing would be found there again
         let second = format!("WHERE toid >> 32 = {}", LEDGER + 2);
         let both = |names: &[&str]| -> Vec<String> {
@@ -181,7 +172,7 @@ fn finds_assets_that_were_changed_or_are_not_valid_any_more() {
         wait_for_pairs(&daemon);
         let client = recomputation::connect(&database).await;
         wait_until_no_asset_is_due(&client).await;
-        wait_for_the_first_pass(&daemon);
+        daemon.wait_until_the_auditor_rests();
         sim.stop();
         let wanted = "SELECT code || ':' || issuer FROM assets a JOIN issuers i ON i.public_key = a.issuer
                       WHERE is_valid AND issuer <> 'native' AND collateral_addresses = '{}'
@@ -237,7 +228,7 @@ fn what_strangers_write_does_not_steer_a_terminal() {
         wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
         source.push_trade(trade(LEDGER + 1, 0, chrono::Utc::now())).unwrap();
         wait_for_pairs(&daemon);
-        wait_for_the_first_pass(&daemon);
+        daemon.wait_until_the_auditor_rests();
         let name = daemon.get("/markets.json").json()["pairs"][0]["name"].clone();
         assert_eq!(name, json!("XLM_\u{1b}[2J\u{202e}\u{9b}\u{200b}<&"), "the legacy file keeps the text");
         assert_eq!(found(&daemon), (0, vec![]));

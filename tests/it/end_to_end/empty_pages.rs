@@ -3,7 +3,10 @@
 use stellar_ticker::sim::{FixedSource, TradeId};
 
 use super::*;
-use crate::support::scripted::{LEDGER, scripted_since, trade};
+use crate::support::{
+    SHORT_GRACE,
+    scripted::{LEDGER, scripted_since, trade},
+};
 
 /// An hour of some 800 trades, a ledger each 5.8 s.
 fn short_network(seed: u64, faults: FaultPlan) -> SimServer {
@@ -48,7 +51,7 @@ fn an_empty_page_that_the_server_itself_contradicts_is_a_reported_gap_until_it_i
     plan.hide(middle(&sim), true);
     block_on(async {
         let database = fresh_database().await;
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let daemon = Daemon::serve_in(&[SHORT_GRACE], &sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         // There may be others while pages are read.
         let elder = sim.oracle().head().elder;

@@ -195,7 +195,7 @@ async fn compare_with(client: &Client, oracle: &stellar_ticker::sim::Simulation)
 /// Duration of all faults at random. A long run by hand sets `TICKER_TEST_FAULT_SECONDS=300`.
 fn fault_time() -> Duration {
     let seconds = std::env::var("TICKER_TEST_FAULT_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(20))
+    Duration::from_secs(seconds.unwrap_or(10))
 }
 
 #[test]

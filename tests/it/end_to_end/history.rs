@@ -5,6 +5,7 @@ use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
 use super::*;
 use crate::support::{
+    SHORT_LEASE,
     postgres::execute,
     reached,
     scripted::{LEDGER, scripted, trade},
@@ -29,11 +30,11 @@ fn the_wanted_history_is_filled_and_nothing_older_and_a_kill_on_the_way_changes_
     block_on(async {
         let database = fresh_database().await;
         let wanted = ["--backfill-hours", "26"];
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &wanted);
+        let mut daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &wanted);
         let client = recomputation::connect(&database).await;
         wait_for_trades(&client, 5_000).await;
         daemon.kill();
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &wanted);
+        let daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &wanted);
         wait_until_history_is_complete(&daemon);
         let trades = compare_with_emitted(&client, sim.oracle()).await;
         let status = daemon.status();
@@ -71,7 +72,17 @@ fn what_a_stream_skips_reorders_or_spoils_is_found_by_pages() {
         plan.push(Endpoint::Stream, Fault::MalformedRecord { index: every });
         plan.push(Endpoint::Stream, Fault::HugeEvent { bytes: 400_000 });
     }
-    let sim = network(43, plan.clone());
+    let sim = horizon(SimConfig {
+        seed: 43,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 100.0,
+        history_hours: 0,
+        ledger_seconds: 0.2,
+        stream_poll: Duration::from_millis(50),
+        stream_duration: Duration::from_millis(500), // each session has one fault
+        faults: plan.clone(),
+        ..SimConfig::default()
+    });
     block_on(async {
         let database = fresh_database().await;
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);

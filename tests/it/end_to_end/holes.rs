@@ -7,6 +7,7 @@ use stellar_ticker::sim::{Endpoint, Fault};
 
 use super::*;
 use crate::support::{
+    SHORT_GRACE, SHORT_LEASE,
     false_clock::FalseClock,
     reached,
     scripted::{LEDGER, scripted_since, trade},
@@ -92,7 +93,8 @@ fn a_gap_that_is_read_with_a_clock_that_is_days_slow_stays_a_gap() {
         let database = fresh_database().await;
         let client = hold_with_gap(&sim, &database).await;
         clock.set("-172800");
-        let mut daemon = Daemon::serve_in(&clock.environment(), &sim.url(), &database, PASSPHRASE, &[]);
+        let environment = [&clock.environment()[..], &[SHORT_GRACE, SHORT_LEASE]].concat();
+        let mut daemon = Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &[]);
         reached("the check names the clock", async || {
             assert!(!is_filled(&client).await, "nothing of it was stored");
             let check = daemon.get("/readyz").json()["checks"]["history"].clone();
@@ -123,7 +125,7 @@ fn ledgers_that_horizon_has_not_loaded_yet_between_others_are_a_reported_gap_unt
     plan.hide_between(hole.clone());
     block_on(async {
         let database = fresh_database().await;
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let daemon = Daemon::serve_in(&[SHORT_GRACE], &sim.url(), &database, PASSPHRASE, &[]);
         let client = recomputation::connect(&database).await;
         let is_in_a_gap = |ledger: &u32| {
             let gaps = daemon.status()["gaps"].as_array().unwrap().clone();
@@ -209,7 +211,7 @@ fn pages_that_always_fail_end_no_history_below_them() {
     block_on(async {
         let database = fresh_database().await;
         let budget = ["--horizon-requests-per-hour", "1000000"];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &budget);
+        let daemon = Daemon::serve_in(&[SHORT_GRACE], &sim.url(), &database, PASSPHRASE, &budget);
         let client = recomputation::connect(&database).await;
         let below = format!(
             "SELECT count(*) FROM coverage WHERE from_ledger = {} AND to_ledger >= {}",

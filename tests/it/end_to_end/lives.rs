@@ -3,6 +3,7 @@
 use rand::Rng;
 
 use super::*;
+use crate::support::SHORT_LEASE;
 
 #[test]
 fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() {
@@ -17,9 +18,10 @@ fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() 
         for name in left_behind.iter().chain(&[".an-operators-own"]) {
             std::fs::write(output_dir.join(name), "x").unwrap();
         }
+        let serve = || Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &files);
         let mut client = None;
         for life in 0..5 {
-            let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &files);
+            let mut daemon = serve();
             let client = client.get_or_insert(recomputation::connect(&database).await);
             let before = number(client, "SELECT count(*) FROM trades").await;
             wait_for_trades(client, before + 30).await;
@@ -32,7 +34,7 @@ fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() 
             }
         }
         let client = client.unwrap();
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &files);
+        let mut daemon = serve();
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 200).await;
         compare_published(&daemon, &client).await;

@@ -9,7 +9,6 @@ use super::{
     *,
 };
 use crate::support::{
-    daemon::request,
     figure,
     scripted::{LEDGER, trade},
 };
@@ -117,19 +116,15 @@ fn wait_for_fall(daemon: &Daemon, name: &str, message: &str, restarts: u64) {
     assert_eq!(exit, format!("panicked: provoked while handling {message}"));
 }
 
-fn audit_now(daemon: &Daemon) {
-    let asked = request(daemon.admin, "POST", "/audit", "Content-Length: 0\r\n").unwrap();
-    assert!([202, 503].contains(&asked.status), "{}", asked.status);
-}
-
 #[test]
 fn actors_that_panic_during_a_repair_restart_and_the_repair_completes() {
     block_on(async {
         let (_sim, source, database, daemon) = scene(&["--audit-interval", "24h"]).await;
         let count = |daemon: &Daemon| published_figure(daemon, "trade_count");
-        wait_until("the first pass has ended", || audit_count(&daemon, &["markets"]) == 1);
+        daemon.wait_until_the_auditor_rests();
+        assert_eq!(audit_count(&daemon, &["markets"]), 1);
         daemon.provoke("auditor", "AuditNow");
-        audit_now(&daemon);
+        daemon.audit_now();
         wait_for_fall(&daemon, "auditor", "AuditNow", 1);
         // An asset that no actor has seen yet.
         daemon.provoke("asset_poller", "AssetsSeen");
@@ -141,7 +136,7 @@ fn actors_that_panic_during_a_repair_restart_and_the_repair_completes() {
         daemon.provoke("aggregator", "Skew");
         wait_until("it is published", || count(&daemon) > f64::from(TRADES));
         daemon.provoke("aggregator", "RebuildMarkets");
-        audit_now(&daemon);
+        daemon.audit_now();
         wait_for_fall(&daemon, "aggregator", "RebuildMarkets", 1);
         wait_until("the reloaded figure is right", || count(&daemon) == f64::from(TRADES));
         // An asset that is gone from memory, and an aggregator that panics at the order to reload it.
@@ -150,7 +145,7 @@ fn actors_that_panic_during_a_repair_restart_and_the_repair_completes() {
             daemon.get("/markets.json").json()["pairs"] == serde_json::json!([])
         });
         daemon.provoke("aggregator", "ReloadDirectory");
-        audit_now(&daemon);
+        daemon.audit_now();
         wait_for_fall(&daemon, "aggregator", "ReloadDirectory", 2);
         wait_until("the reloaded figure is right", || count(&daemon) == f64::from(TRADES));
         // Deleted rows, and a backfiller that panics at the order to read them again.
@@ -165,7 +160,7 @@ fn actors_that_panic_during_a_repair_restart_and_the_repair_completes() {
         wait_until("the actor panicked", || {
             if actor(&daemon, "backfiller")["restarts"] == 0 {
                 block_in_place(&client, &format!("DELETE FROM trades WHERE toid >> 32 = {LEDGER} + 3"));
-                audit_now(&daemon);
+                daemon.audit_now();
             }
             actor(&daemon, "backfiller")["restarts"] == 1
         });

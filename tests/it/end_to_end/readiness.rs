@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::{
+    SHORT_GRACE,
     postgres::{execute, superuser},
     scripted::{LEDGER, scripted, trade},
 };
@@ -33,7 +34,8 @@ fn an_unreachable_horizon_is_named_everywhere_and_logged_once_a_minute() {
     block_on(async {
         let began = Instant::now();
         let database = fresh_database().await;
-        let daemon = Daemon::serve("http://127.0.0.1:1/v1/0123456789-canary-key", &database, PASSPHRASE, &[]);
+        let url = "http://127.0.0.1:1/v1/0123456789-canary-key";
+        let daemon = Daemon::serve_in(&[SHORT_GRACE], url, &database, PASSPHRASE, &[]);
         let detail =
             |daemon: &Daemon| check(daemon, "horizon")["detail"].as_str().unwrap_or_default().to_owned();
         wait_until("the outage is known", || detail(&daemon).contains("cannot be reached since"));
@@ -76,7 +78,7 @@ fn an_outage_and_its_end_are_logged_once() {
     let address = sim.addr();
     block_on(async {
         let database = fresh_database().await;
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let daemon = Daemon::serve_in(&[SHORT_GRACE], &sim.url(), &database, PASSPHRASE, &[]);
         wait_until("the tail is read", || {
             check(&daemon, "history")["detail"] == "recent ledgers are read again by pages"
         });
@@ -168,7 +170,7 @@ fn a_budget_that_is_used_up_says_what_to_do() {
     block_on(async {
         let database = fresh_database().await;
         let more = ["--horizon-requests-per-hour", "1"];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let daemon = Daemon::serve_in(&[SHORT_GRACE], &sim.url(), &database, PASSPHRASE, &more);
         wait_until("live requests wait", || {
             check(&daemon, "budget")["detail"]
                 .as_str()

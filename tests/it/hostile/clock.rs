@@ -3,6 +3,7 @@
 use stellar_ticker::sim::FaultPlan;
 
 use crate::support::{
+    SHORT_LEASE,
     daemon::Daemon,
     false_clock::FalseClock,
     network::{PASSPHRASE, block_on, network},
@@ -23,20 +24,21 @@ fn a_clock_that_is_forty_days_ahead_makes_no_trade_too_old() {
     block_on(async {
         let database = fresh_database().await;
         let client = connect(&database).await;
-        let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let mut daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &[]);
         wait_for_pairs(&daemon);
         daemon.kill();
         let held = "SELECT count(*) FROM trades";
         let before = number(&client, held).await;
         clock.set(AHEAD);
-        let mut daemon = Daemon::serve_in(&clock.environment(), &sim.url(), &database, PASSPHRASE, &[]);
+        let environment = [&clock.environment()[..], &[SHORT_LEASE]].concat();
+        let mut daemon = Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &[]);
         wait_for_trades(&client, before + 300).await;
         wait_until("the cleaner has passed", || {
             daemon.get("/readyz").json()["checks"]["cleaning"]["detail"] == "old trades are dropped"
         });
         compare_at_least(301, &client, sim.oracle()).await;
         daemon.kill();
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &[]);
         wait_for_pairs(&daemon);
         let held = number(&client, held).await;
         assert!(held >= before + 300, "{held} of {before}");

@@ -114,13 +114,13 @@ fn slow_and_steady_readers_hold_no_more_than_a_few_publications_and_the_newest_w
 
 #[test]
 fn a_reader_that_all_but_stands_still_is_cut_off() {
-    let database = block_on(wide_database(MARKETS));
+    let database = block_on(wide_database(MARKETS / 2));
     let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &["--publish-interval", "24h"]);
     wait_until("the markets are published", || daemon.get_with("HEAD", "/markets.json", "").status == 200);
     let mut stream = ask(daemon.public, "");
     let mut read = 0;
     wait_until("it is cut off", || {
-        // At most 10 KB a second, at which the file would take 20 minutes.
+        // At most 10 KB a second, at which the file would take 10 minutes.
         std::thread::park_timeout(Duration::from_millis(80));
         // On a busy machine this reads so little that the kernel ends the connection before
         // the daemon measures its pace.

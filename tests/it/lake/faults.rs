@@ -128,7 +128,7 @@ fn batches_of_many_ledgers_and_a_hole_at_the_tip_are_read() {
         network_passphrase: PASSPHRASE.into(),
         trades_per_second: 3.0,
         history_hours: 1,
-        ledger_seconds: 0.5,
+        ledger_seconds: 0.2,
         lake_layout: LakeLayout { ledgers_per_batch: 8, batches_per_partition: 4, ..LakeLayout::default() },
         ..SimConfig::default()
     });
@@ -184,7 +184,9 @@ async fn true_trades_come(seed: u64, then: Then) {
     let lake = lake_url(&other);
     let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
     let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
-    let serve = |source: &[&str]| Daemon::serve(&sim.url(), &database, PASSPHRASE, &[source, &more].concat());
+    let serve = |source: &[&str]| {
+        Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &[source, &more].concat())
+    };
     let mut daemon = serve(&source);
     let client = recomputation::connect(&database).await;
     wait_for_trades(&client, 3_000).await;
@@ -360,7 +362,7 @@ fn a_single_object_that_the_lake_never_gives_is_read_from_horizon_in_the_end() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         let given_up = begun.elapsed();
-        assert!(given_up.as_secs() >= 9, "Horizon is not asked for it before: {given_up:?}");
+        assert!(given_up.as_secs() >= 4, "Horizon is not asked for it before: {given_up:?}");
         let trades = compare_with_emitted(&client, sim.oracle()).await;
         wait_until("the lake is well again", || daemon.get("/readyz").json()["checks"]["lake"]["ok"] == true);
         figure!(
@@ -402,7 +404,7 @@ fn history_that_a_lake_does_not_give_for_long_is_read_from_horizon() {
         }
         let given_up = begun.elapsed();
         plan.clear(Endpoint::Lake);
-        assert!(given_up.as_secs() >= 9, "Horizon is not asked for history before: {given_up:?}");
+        assert!(given_up.as_secs() >= 4, "Horizon is not asked for history before: {given_up:?}");
         let recent = recent.expect("Horizon's pages give recent trades before that");
         let trades = compare_with_emitted(&client, sim.oracle()).await;
         figure!(

@@ -47,7 +47,7 @@ fn a_recent_ledger_that_horizon_no_longer_has_costs_no_older_history() {
 /// No look at a fixed distance reaches behind such a hole.
 #[test]
 fn without_horizon_new_trades_go_on_behind_a_hole_of_a_hundred_objects() {
-    let sim = horizon(SimConfig { ledger_seconds: 0.5, ..lake_config(223, 3.0, 0, FaultPlan::none()) });
+    let sim = horizon(SimConfig { ledger_seconds: 0.2, ..lake_config(223, 3.0, 0, FaultPlan::none()) });
     let hole = sim.oracle().head().latest + 20;
     (hole..hole + 100).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Hole));
     block_on(async {

@@ -6,7 +6,7 @@ use stellar_ticker::sim::{
 };
 
 use super::*;
-use crate::support::{reached, wait_until};
+use crate::support::{SHORT_GRACE, reached, wait_until};
 
 const NEWEST: &str = "SELECT coalesce(max(to_ledger), 0) FROM coverage";
 const UNPROVEN: &str = "SELECT count(*) FROM unproven_ledgers";
@@ -34,13 +34,14 @@ fn a_bucket_that_may_be_read_and_not_listed_is_read() {
     block_on(new_trades_come(213, MissingAnswer::Forbidden));
 }
 
-/// Each object takes minutes then, and the attempts at one take longer than an actor may hang.
+/// Each object takes minutes then, and an attempt at one takes longer than an actor may hang.
 #[test]
 fn new_trades_come_from_horizon_while_a_lake_drips() {
     let plan = FaultPlan::none();
+    let environment = [IMPATIENT[0], ("TICKER_CHAOS_STALE_MS", "5000")];
     let sim = with_lake(212, 3.0, 0, plan.clone());
     block_on(async {
-        let daemon = reading_lake_in(&IMPATIENT, &sim, &sim.url(), "0").await;
+        let daemon = reading_lake_in(&environment, &sim, &sim.url(), "0").await;
         let client = recomputation::connect(&daemon.database).await;
         wait_for_trades(&client, 10).await;
         let drip = Fault::SlowDrip { bytes: 1, pause: Duration::from_secs(1) };
@@ -77,7 +78,7 @@ fn without_horizon_a_new_object_that_cannot_be_read_is_passed_over() {
 fn horizon_is_seldom_asked_for_hashes_that_it_does_not_have() {
     const HASHES: usize = 10_000;
     let plan = FaultPlan::none();
-    let sim = with_lake(215, 3.0, 0, plan.clone());
+    let sim = horizon(SimConfig { ledger_seconds: 1.0, ..lake_config(215, 3.0, 0, plan.clone()) });
     (0..HASHES).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(404)));
     block_on(async {
         let daemon = reading_lake(&sim, &sim.url(), "0").await;
@@ -100,7 +101,7 @@ fn while_a_lake_is_late_a_horizon_that_fails_is_seldom_asked_and_history_fails()
     let plan = FaultPlan::none();
     let sim = with_lake(224, 3.0, 0, plan.clone());
     block_on(async {
-        let daemon = reading_lake_in(&IMPATIENT, &sim, &sim.url(), "0").await;
+        let daemon = reading_lake_in(&[IMPATIENT[0], SHORT_GRACE], &sim, &sim.url(), "0").await;
         let client = recomputation::connect(&daemon.database).await;
         wait_for_trades(&client, 10).await;
         (0..ROOTS).for_each(|_| plan.push(Endpoint::Root, Fault::Status(500)));
@@ -119,12 +120,12 @@ fn while_a_lake_is_late_a_horizon_that_fails_is_seldom_asked_and_history_fails()
 #[test]
 fn a_lake_that_was_wrong_is_believed_again_while_horizon_lags() {
     let plan = FaultPlan::none();
-    let sim = with_lake(220, 2.0, 0, plan.clone());
+    let sim = horizon(SimConfig { ledger_seconds: 1.0, ..lake_config(220, 2.0, 0, plan.clone()) });
     let newest = sim.oracle().head().latest;
     let right = newest + 10;
     (newest - 100..right).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Rewritten));
     block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let daemon = reading_lake_in(&[("TICKER_CHAOS_LAKE_LATE_MS", "10000")], &sim, &sim.url(), "0").await;
         let client = recomputation::connect(&daemon.database).await;
         let refused = |from| {
             let number = "substring(reason from '^ledgers ([0-9]+)')::bigint";

@@ -7,6 +7,7 @@ use tokio_postgres::Client;
 
 use super::*;
 use crate::support::{
+    SHORT_LEASE,
     network::network,
     postgres::execute,
     progress::{number, wait_for_pairs, wait_for_trades},
@@ -46,7 +47,7 @@ fn metric(daemon: &Daemon, name: &str) -> u64 {
 
 /// A daemon that has published one trade, and the market of that trade.
 async fn with_one_trade(sim: &SimServer, source: &FixedSource) -> (Daemon, String) {
-    let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+    let daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &fresh_database().await, PASSPHRASE, &[]);
     source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
     let market = market_of(&daemon);
     (daemon, market)
@@ -57,7 +58,7 @@ async fn with_one_trade(sim: &SimServer, source: &FixedSource) -> (Daemon, Strin
 fn start_again(sim: &SimServer, killed: &Daemon, market: &str, trades: u32) -> (Daemon, Value) {
     let second = Utc::now().timestamp();
     wait_until("the second is over", || Utc::now().timestamp() > second);
-    let daemon = Daemon::serve(&sim.url(), &killed.database, PASSPHRASE, &[]);
+    let daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &killed.database, PASSPHRASE, &[]);
     let mut document = Value::Null;
     wait_until("all trades are published", || {
         let answer = daemon.get(&format!("/api/v1/markets/{market}"));
@@ -89,7 +90,7 @@ fn readers_that_come_back_after_kill_9_get_what_was_committed_meanwhile() {
         let ordinary = (0..300).map(|order| trade(LEDGER + 3, order, Utc::now()));
         source.push_trades(ordinary).unwrap();
         source.push_trade(trade(LEDGER + 4, 0, Utc::now() - chrono::TimeDelta::minutes(7))).unwrap();
-        let mut daemon = Daemon::serve(&sim.url(), &daemon.database, PASSPHRASE, &[]);
+        let mut daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &daemon.database, PASSPHRASE, &[]);
         let client = connect(&daemon.database).await;
         wait_for_trades(&client, 303).await;
         // Killed again, so that no process has made the publications in between.
@@ -145,7 +146,7 @@ fn after_an_absence_each_watched_market_comes_once_as_it_is() {
 fn a_reader_that_hops_between_replicas_that_are_killed_misses_no_trade() {
     const ROUNDS: usize = 4;
     block_on(async {
-        let mut replicas = Replicas::start(network(91, FaultPlan::none()), &[]).await;
+        let mut replicas = Replicas::start(network(91, FaultPlan::none()), &[SHORT_LEASE]).await;
         replicas.both.iter().for_each(wait_for_pairs);
         let mut seen = BTreeSet::new();
         let mut reader = Reader::open(&replicas.both[0], "", None);
