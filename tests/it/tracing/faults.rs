@@ -169,11 +169,12 @@ fn a_trade_that_a_wrong_rule_left_out_is_found_by_its_stored_price() {
         let daemon = streaming(&sim).await;
         push(&source, trade(LEDGER + 1, 0, Utc::now()));
         let market = market(&daemon);
-        daemon.provoke("aggregator", "Misjudge");
         let mut ledger = LEDGER + 1;
         let mut suspects = Vec::new();
-        // The aggregator may find a batch in the database before its message, which the hook needs.
+        // The aggregator may find a batch in the database before its message, which the hook needs. That uses it up.
         while suspects.is_empty() {
+            assert!(ledger < LEDGER + 100, "no batch is ever misjudged");
+            daemon.provoke("aggregator", "Misjudge");
             ledger += 1;
             push(&source, trade(ledger, 0, Utc::now()));
             let held = u64::from(ledger - LEDGER);
