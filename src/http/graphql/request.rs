@@ -98,8 +98,8 @@ impl DocumentRequest {
         };
         // Either an object, which `from_parts` has checked, or empty.
         let variables = serde_json::from_str(&self.variables).map(Variables::from_json).unwrap_or_default();
-        let cost = limits::check(&document, &variables, snapshot)?;
         let variables = variables::completed(variables, &document, self.operation_name.as_deref());
+        let cost = limits::check(&document, &variables, snapshot)?;
         let mut request = async_graphql::Request::new(String::new()).variables(variables);
         request.operation_name.clone_from(&self.operation_name);
         request.set_parsed_query(document);
@@ -150,6 +150,15 @@ mod tests {
         assert_eq!(read, Ok(request("{a}", Some("Q"), r#"{"h":1}"#)));
         assert_eq!(DocumentRequest::from_query_string(""), Ok(DocumentRequest::default()));
         assert_eq!(DocumentRequest::from_query_string("variables=x"), Err(RequestError::WrongType));
+    }
+
+    #[test]
+    fn a_whole_double_costs_what_the_integer_costs() {
+        let query = "query($f: Int!) { trades(market: \"XLM_TEA\", first: $f) { id } }";
+        let snapshot = MarketSnapshot::default();
+        let cost = |variables| request(query, None, variables).parse(&snapshot).unwrap().unwrap().1;
+        assert_eq!(cost("{\"f\":1000.0}"), cost("{\"f\":1000}"));
+        assert_ne!(cost("{\"f\":1000.0}"), cost("{\"f\":100}"));
     }
 
     #[test]

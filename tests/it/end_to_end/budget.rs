@@ -46,7 +46,7 @@ fn from_nothing_to_a_first_correct_file_on_the_public_budget() {
 /// Uses up the budget of an hour, and waits for longer than an actor may be without progress.
 /// A refusal may last an hour.
 fn no_actor_is_restarted_while_requests_wait(seed: u64, rate_limit: u32, is_begun: impl Fn(&Daemon) -> bool) {
-    const STALE_S: i64 = 4;
+    const STALE_S: i64 = 6;
     let sim = horizon(SimConfig {
         seed,
         network_passphrase: PASSPHRASE.into(),
@@ -56,7 +56,7 @@ fn no_actor_is_restarted_while_requests_wait(seed: u64, rate_limit: u32, is_begu
         ..SimConfig::default()
     });
     block_on(async {
-        let environment = [("TICKER_CHAOS_STALE_MS", "4000"), SHORT_GRACE];
+        let environment = [("TICKER_CHAOS_STALE_MS", "6000"), SHORT_GRACE];
         let more = ["--horizon-requests-per-hour", "3600"];
         let database = fresh_database().await;
         let daemon = Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &more);

@@ -92,16 +92,19 @@ pub(crate) fn alone(test: &str) -> Option<Command> {
 
 #[test]
 fn a_started_process_ends_with_the_test_binary() {
+    use std::io::{BufRead, BufReader};
     let Some(mut this) = alone("support::bound::a_started_process_ends_with_the_test_binary") else {
-        let mut command = bound("sleep");
-        command.arg("600");
-        let sleep = Running::start(command);
+        let mut command = bound("sh");
+        command.args(["-c", "echo bound; exec sleep 600"]).stdout(std::process::Stdio::piped());
+        let mut sleep = Running::start(command);
+        // It says so after the kernel knows that it ends with this process.
+        let mut line = String::new();
+        BufReader::new(sleep.stdout.take().unwrap()).read_line(&mut line).unwrap();
         println!("\nSLEEP {}", sleep.id());
         loop {
             std::thread::park();
         }
     };
-    use std::io::{BufRead, BufReader};
     this.stdout(std::process::Stdio::piped());
     let mut this = Running::start(this);
     let mut lines = BufReader::new(this.stdout.take().unwrap()).lines().map_while(Result::ok);

@@ -129,7 +129,7 @@ fn a_publication_of_old_windows_is_found_by_a_trade_that_it_lacks() {
     let (sim, source) = scripted();
     block_on(async {
         // So rarely that the wrong publication stands while it is looked at.
-        let rarely = ["--publish-interval", "8s", "--audit-interval", "1h"];
+        let rarely = ["--publish-interval", "20s", "--audit-interval", "1h"];
         let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &rarely);
         wait_until("it streams", || {
             String::from_utf8_lossy(&daemon.admin("/metrics").body).contains("\nticker_stream_connected 1")
