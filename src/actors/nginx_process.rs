@@ -1,8 +1,9 @@
 //! nginx in front of the public listener: started, probed, reloaded, stopped. It runs on every replica with `--nginx`.
 //!
-//! When nginx ends, this incarnation of the actor ends too. The supervisor then restarts it like any other actor,
-//! counts the restarts, and gives up when they do not help.
+//! When nginx ends, this incarnation of the actor ends too. The supervisor then restarts it, with delays of up to 30 s,
+//! and counts the restarts. It never gives up: the listener and the ingest do without nginx.
 
+mod log;
 mod master;
 pub mod place;
 mod workers;
@@ -22,15 +23,15 @@ use super::{
     worker::{Work, WorkContext, Worker},
 };
 use crate::{published::Part, shutdown};
-use master::Master;
+use master::{Master, Probe};
 use place::{NginxPlace, PreparedNginx};
 
 /// Interval between two probes.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Unanswered probes in a row after which nginx is killed.
 const MISSED_MAX: u32 = 5;
-/// Unanswered probes in a row after which its check in `/readyz` fails. One alone may be a busy machine.
-const FAILING_MISSED_MIN: u32 = 2;
+/// Failed probes in a row after which its check in `/readyz` fails. One alone may be a busy machine.
+const FAILING_MIN: u32 = 2;
 /// Time limit for nginx to open its address.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -53,6 +54,7 @@ pub type NginxProcess = Worker<NginxRun>;
 impl DaemonActor for NginxProcess {
     const NAME: &'static str = "nginx";
     const DRAIN_PHASE: usize = shutdown::NGINX.0;
+    const IS_ESSENTIAL: bool = false;
     const PART: Option<Part> = Some(Part::of_replica("nginx"));
 
     fn is_wanted(services: &Services) -> bool {
@@ -105,7 +107,7 @@ impl NginxRun {
     /// Watches nginx. Returns true when the drain begins, false when nginx has ended or must be killed.
     async fn watch(&self, master: &mut Master, context: &WorkContext) -> bool {
         let start = Instant::now();
-        let (mut is_up, mut missed) = (false, 0);
+        let mut probes = Probes::default();
         loop {
             tokio::select! {
                 status = master.ended() => {
@@ -124,7 +126,7 @@ impl NginxRun {
                 master.reload();
             }
             // Until nginx has its address, another program may answer there.
-            if !is_up && !master.has_its_address().await {
+            if !probes.is_up && !master.has_its_address().await {
                 if start.elapsed() > START_TIMEOUT {
                     self.status.fails(&format_args!("nginx did not open {}", self.place.listen()));
                     error!(
@@ -135,25 +137,65 @@ impl NginxRun {
                 }
                 continue;
             }
-            let answers = tokio::select! {
-                answers = master.answers() => answers,
+            let probe = tokio::select! {
+                probe = master.probe() => probe,
                 () = context.draining() => return true,
             };
-            if answers {
-                (is_up, missed) = (true, 0);
-                self.status.set_state("running");
-                self.status.succeeds("nginx answers");
-                continue;
-            }
-            missed += 1;
-            self.status.set_state("not answering");
-            if missed >= FAILING_MISSED_MIN {
-                self.status.fails(&format_args!("nginx did not answer {missed} probes in a row"));
-            }
-            warn!(missed, "nginx did not answer a probe");
-            if missed >= MISSED_MAX {
-                error!("nginx does not answer, killing it");
+            if !probes.record(probe, &self.status) {
                 return false;
+            }
+        }
+    }
+}
+
+/// Results of the probes of one nginx.
+#[derive(Default)]
+struct Probes {
+    /// True once a connection was accepted.
+    is_up: bool,
+    /// Unanswered probes in a row.
+    missed: u32,
+    /// Probes in a row whose connection nginx closed, because it has no room.
+    full: u32,
+}
+
+impl Probes {
+    /// Reports a probe in the status and the log. Returns false if nginx must be killed.
+    fn record(&mut self, probe: Probe, status: &ChildStatus) -> bool {
+        match probe {
+            Probe::Answered => {
+                if self.full >= FAILING_MIN {
+                    info!("nginx has free connections again");
+                }
+                *self = Self { is_up: true, ..Self::default() };
+                status.set_state("running");
+                status.succeeds("nginx answers");
+                true
+            }
+            // A restart would cut all readers off, and whoever holds the connections would come back.
+            Probe::Full => {
+                *self = Self { is_up: true, missed: 0, full: self.full.saturating_add(1) };
+                status.set_state("full");
+                if self.full >= FAILING_MIN {
+                    status.fails(&"all connections of nginx are in use (worker_connections)");
+                }
+                if self.full == FAILING_MIN {
+                    warn!("all connections of nginx are in use (worker_connections), it refuses new ones");
+                }
+                true
+            }
+            Probe::Missed => {
+                self.missed += 1;
+                let missed = self.missed;
+                status.set_state("not answering");
+                if missed >= FAILING_MIN {
+                    status.fails(&format_args!("nginx did not answer {missed} probes in a row"));
+                }
+                warn!(missed, "nginx did not answer a probe");
+                if missed >= MISSED_MAX {
+                    error!("nginx does not answer, killing it");
+                }
+                missed < MISSED_MAX
             }
         }
     }

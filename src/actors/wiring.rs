@@ -16,6 +16,8 @@ pub trait DaemonActor: Child {
     const NAME: &'static str;
     /// Phase of the drain in which it finishes, of [`shutdown`](crate::shutdown).
     const DRAIN_PHASE: usize;
+    /// False if the daemon is of use without the actor, so that its restarts must never end the process.
+    const IS_ESSENTIAL: bool = true;
     /// Its part in `/readyz`, if its work may fail for long while it runs.
     const PART: Option<Part> = None;
 

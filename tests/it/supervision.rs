@@ -41,7 +41,7 @@ fn quick() -> Policy {
 }
 
 const fn spec(name: &'static str) -> ChildSpec {
-    ChildSpec { name, capacity: 8, stale_after: Duration::from_secs(60), drain_phase: 0 }
+    ChildSpec { name, capacity: 8, stale_after: Duration::from_secs(60), drain_phase: 0, is_essential: true }
 }
 
 /// A subject and a bystander under one supervisor.

@@ -217,7 +217,13 @@ impl Handler<ChildExited> for Supervisor {
             child.begun_at.take().map_or_else(Default::default, |begun| now.saturating_duration_since(begun));
         let is_stalled = exited.exit == Exit::Killed(KillReason::Stalled);
         let life = Life { uptime, stalled_for: is_stalled.then_some(child.running.spec.stale_after) };
-        match child.record.on_exit(&self.policy, &mut self.intensity, life, now, rand::random()) {
+        let (record, policy, random) = (&mut child.record, &self.policy, rand::random());
+        let decision = if child.running.spec.is_essential {
+            record.on_exit(policy, &mut self.intensity, life, now, random)
+        } else {
+            record.restart(policy, life, random)
+        };
+        match decision {
             Decision::Escalate(excess) => {
                 error!(actor = child.running.spec.name, %excess, exit = %exited.exit, "too many restarts");
                 self.give_up(Outcome::Escalated);

@@ -14,7 +14,10 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::place::{NginxError, NginxPlace};
+use super::{
+    log,
+    place::{NginxError, NginxPlace},
+};
 use crate::domain::listener::reachable;
 
 /// Time limit for the workers of a killed nginx to free its address.
@@ -24,6 +27,17 @@ const PORT_POLL: Duration = Duration::from_millis(50);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Part of the drain's time that is kept for killing nginx.
 const KILL_TIME: Duration = Duration::from_millis(200);
+
+/// Result of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// nginx answered.
+    Answered,
+    /// nginx accepted the connection and closed it without an answer, as it does when all its connections are in use.
+    Full,
+    /// nginx refused the connection, or did not answer in time.
+    Missed,
+}
 
 /// A running nginx. Dropping it kills the process group.
 pub(super) struct Master {
@@ -38,8 +52,9 @@ impl Master {
     pub(super) async fn start(place: &NginxPlace) -> Result<Self, NginxError> {
         wait_for_port(place.listen()).await?;
         place.clear().await;
-        let mut command = Command::from(place.command());
-        let child = command.spawn().map_err(NginxError::io("run nginx"))?;
+        let mut command = place.command();
+        command.stderr(log::pass_on().map_err(NginxError::io("make the pipe for nginx's log"))?);
+        let child = Command::from(command).spawn().map_err(NginxError::io("run nginx"))?;
         let id = child.id().ok_or_else(|| io::Error::other("the process has no id"));
         let id = id.and_then(|id| i32::try_from(id).map_err(io::Error::other));
         let pid = Pid::from_raw(id.map_err(NginxError::io("run nginx"))?);
@@ -63,10 +78,9 @@ impl Master {
         text.trim() == self.pid.to_string()
     }
 
-    /// Returns true if nginx answers a probe with anything. An error, or a demand for HTTPS, is an answer too.
-    pub(super) async fn answers(&self) -> bool {
-        let asked = ask(reachable(self.place.listen()));
-        tokio::time::timeout(PROBE_TIMEOUT, asked).await.is_ok_and(|answer| answer.is_ok())
+    /// Probes nginx. An error, or a demand for HTTPS, is an answer too.
+    pub(super) async fn probe(&self) -> Probe {
+        probe(reachable(self.place.listen())).await
     }
 
     /// Makes nginx read its configuration again. nginx logs a configuration that it refuses, and keeps the old one.
@@ -121,10 +135,45 @@ async fn wait_for_port(listen: SocketAddr) -> Result<(), NginxError> {
     }
 }
 
+async fn probe(address: SocketAddr) -> Probe {
+    let probed = async {
+        let stream = match TcpStream::connect(address).await {
+            Ok(stream) => stream,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Probe::Full,
+            Err(_) => return Probe::Missed,
+        };
+        if ask(stream, address).await.is_ok() { Probe::Answered } else { Probe::Full }
+    };
+    tokio::time::timeout(PROBE_TIMEOUT, probed).await.unwrap_or(Probe::Missed)
+}
+
 /// Sends a request and waits for the first byte of the answer. nginx answers this path itself, without the daemon.
-async fn ask(address: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn ask(mut stream: TcpStream, address: SocketAddr) -> io::Result<()> {
     let request = format!("HEAD /-/alive HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     stream.read_exact(&mut [0]).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_refusal_and_silence_are_missed_probes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = async { drop(listener.accept().await.unwrap()) };
+        assert_eq!(tokio::join!(probe(address), closing).0, Probe::Full, "closed without an answer");
+        let resetting = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_zero_linger().unwrap();
+        };
+        assert_eq!(tokio::join!(probe(address), resetting).0, Probe::Full, "reset");
+        let answering =
+            async { listener.accept().await.unwrap().0.write_all(b"HTTP/1.1 204").await.unwrap() };
+        assert_eq!(tokio::join!(probe(address), answering).0, Probe::Answered);
+        assert_eq!(probe(address).await, Probe::Missed, "the kernel accepts, nobody answers");
+        drop(listener);
+        assert_eq!(probe(address).await, Probe::Missed, "refused");
+    }
 }

@@ -140,6 +140,7 @@ fn mailbox<A: DaemonActor>(tree: &Tree) -> Slot<A> {
         capacity: CAPACITY,
         stale_after: test_hooks::stale_after().unwrap_or(STALE_AFTER),
         drain_phase: A::DRAIN_PHASE,
+        is_essential: A::IS_ESSENTIAL,
     })
 }
 

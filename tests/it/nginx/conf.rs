@@ -72,9 +72,15 @@ fn the_balancer_refuses_and_asks_as_the_nginx_of_a_replica_does() {
     for title in ["$status $title {", "$http_host $host_asked {", "$status:$sent_http_retry_after"] {
         assert!(maps(&balancer).iter().any(|map| map.starts_with(title)), "{title}");
     }
-    for line in
-        ["large_client_header_buffers 2 32k;", "client_max_body_size 64k;", "error_page 494 =431 /-/problem;"]
-    {
+    for line in [
+        "large_client_header_buffers 2 32k;",
+        "client_max_body_size 64k;",
+        "client_header_timeout 4s;",
+        "client_body_timeout 10s;",
+        "send_timeout 10s;",
+        "reset_timedout_connection on;",
+        "error_page 494 =431 /-/problem;",
+    ] {
         assert!(inner.contains(line) && balancer.contains(line), "{line}");
     }
 }

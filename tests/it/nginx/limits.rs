@@ -164,7 +164,7 @@ fn addresses_of_the_same_64_bits_of_ipv6_share_a_limit() {
 
 #[test]
 fn a_head_that_drips_is_cut_off() {
-    let (nginx, stand_in) = nginx(&[("client_header_timeout 10s", "client_header_timeout 1s")], 2);
+    let (nginx, stand_in) = nginx(&[("client_header_timeout 4s", "client_header_timeout 1s")], 2);
     let mut stream = TcpStream::connect(nginx.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap();

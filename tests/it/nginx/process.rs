@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -333,6 +333,58 @@ fn a_taken_address_has_an_exit_code_of_its_own() {
     ]);
     assert_eq!(code, 69, "{said}");
     assert!(said.contains(&format!("{address} is in use by another program")), "{said}");
+}
+
+#[test]
+fn clients_that_hold_all_connections_end_neither_nginx_nor_the_daemon() {
+    let few = [
+        ("worker_connections 4096", "worker_connections 32"),
+        ("client_header_timeout 4s", "client_header_timeout 1h"),
+    ];
+    let front = Front::start(420, &few);
+    let master = front.master();
+    let mut held: Vec<TcpStream> = Vec::new();
+    let started = Instant::now();
+    let mut hold = |more: usize| {
+        // nginx has closed the others.
+        held.retain(|stream| stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+        for _ in 0..more {
+            let mut stream = TcpStream::connect(front.address).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            if stream.write_all(b"GET / HTTP/1.1\r\nHo").is_ok() {
+                held.push(stream);
+            }
+        }
+    };
+    wait_until("nginx has no connection left", || {
+        hold(20);
+        nginx_check(&front)["ok"] == false
+    });
+    // Longer than the five probes after which a silent nginx is killed.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        hold(2);
+        assert_eq!(front.actor()["restarts"], 0);
+    }
+    held.clear();
+    front.wait_until_up();
+    wait_until("its check recovers", || nginx_check(&front)["ok"] == true);
+    assert_eq!((front.master(), front.actor()["restarts"].as_u64()), (master, Some(0)));
+    let log = front.daemon.log();
+    let refusals = u64::try_from(log.matches("worker_connections are not enough").count()).unwrap();
+    // A burst of 60, and one a second.
+    assert!((1..=62 + started.elapsed().as_secs()).contains(&refusals), "{refusals} lines of nginx");
+}
+
+#[test]
+fn nginx_that_always_ends_never_ends_the_daemon() {
+    let front = Front::start(421, &[]);
+    fs::write(&front.conf, "nonsense;").unwrap();
+    signal(front.master(), Signal::SIGKILL);
+    // The sixth restart of another actor would end the daemon.
+    wait_until("it ended six times", || front.actor()["restarts"].as_u64() >= Some(6));
+    assert_eq!(front.daemon.get("/livez").status, 200);
+    assert_eq!(nginx_check(&front)["ok"], false);
 }
 
 #[test]

@@ -237,6 +237,12 @@ impl RestartRecord {
         if !tree.admit(policy.tree_limit, now) {
             return Decision::Escalate(ExceededLimit::Tree);
         }
+        self.restart(policy, life, random)
+    }
+
+    /// Decides about an exit of a child that the process can do without. It is restarted however often it ends, and
+    /// its restarts do not count for the tree.
+    pub(crate) fn restart(&mut self, policy: &Policy, life: Life, random: u64) -> Decision {
         // A child that made no progress was not healthy, however long it lived.
         if life.stalled_for.is_none() && life.uptime >= policy.healthy_after {
             self.streak = 0;

@@ -75,6 +75,16 @@ fn the_sixth_restart_of_a_child_within_two_minutes_escalates() {
 }
 
 #[test]
+fn a_child_that_the_process_can_do_without_never_escalates_and_waits_up_to_thirty_seconds() {
+    let (policy, mut record) = (Policy::default(), RestartRecord::default());
+    let mut restart = |uptime| record.restart(&policy, life(uptime), u64::MAX);
+    let delays = (0..40).map(|_| restart(5 * SECOND)).collect::<Vec<_>>();
+    let expected = (0..40).map(|streak| Decision::RestartAfter(policy.delay(streak, u64::MAX)));
+    assert_eq!(delays, expected.collect::<Vec<_>>());
+    assert_eq!(restart(60 * SECOND), Decision::RestartAfter(Duration::ZERO), "it was healthy");
+}
+
+#[test]
 fn six_restarts_over_a_longer_time_do_not_escalate() {
     let decisions = storm(&Policy::default(), 6, Duration::ZERO, 24 * SECOND);
     assert!(decisions.iter().all(|d| matches!(d, Decision::RestartAfter(_))), "{decisions:?}");

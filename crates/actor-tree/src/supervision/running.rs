@@ -22,6 +22,8 @@ pub struct ChildSpec {
     pub stale_after: Duration,
     /// Phase of the drain in which it finishes.
     pub drain_phase: usize,
+    /// False if the process is of use without the child. Its restarts then have delays but no limit.
+    pub is_essential: bool,
 }
 
 /// A running child as the supervisor sees it.
