@@ -1,6 +1,9 @@
 //! Listing of the valid assets with all their data.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
@@ -42,17 +45,26 @@ pub(super) async fn read(
     let (first, last) = versions.unzip();
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
     let rows = transaction.query_typed(include_str!("sql/assets/listing.sql"), &params).await?;
+    let mut organisations = Organisations::default();
     let asset = |row: &Row| {
         let is_valid: bool = row.try_get("is_valid")?;
-        Ok((row.try_get("id")?, is_valid.then(|| listed(row)).transpose()?))
+        Ok((row.try_get("id")?, is_valid.then(|| listed(row, &mut organisations)).transpose()?))
     };
     rows.iter().map(asset).collect()
 }
 
-fn listed(row: &Row) -> Result<ListedAsset, DbError> {
+/// Organisations of this listing by the id of the issuer's row, one for all assets of an issuer.
+type Organisations = HashMap<i32, Arc<Organisation>>;
+
+fn listed(row: &Row, organisations: &mut Organisations) -> Result<ListedAsset, DbError> {
     let last_valid: Option<DateTime<Utc>> = row.try_get("last_valid")?;
     let amount: &str = row.try_get("amount")?;
     let stroops = amount.parse().map_err(|_| DbError::Corrupt(format!("a supply of {amount}")))?;
+    let issuer_id = row.try_get("issuer_id")?;
+    let issuer = match organisations.entry(issuer_id) {
+        Entry::Occupied(known) => Arc::clone(known.get()),
+        Entry::Vacant(vacant) => Arc::clone(vacant.insert(Arc::new(organisation(row)?))),
+    };
     Ok(ListedAsset {
         kind: row.try_get("type")?,
         num_accounts: row.try_get("num_accounts")?,
@@ -61,24 +73,30 @@ fn listed(row: &Row) -> Result<ListedAsset, DbError> {
         amount: Total::from_stroops(stroops).map_err(|error| DbError::Corrupt(error.to_string()))?,
         is_controlled_by_domain: row.try_get("asset_controlled_by_domain")?,
         currency: currency(row)?,
-        issuer_id: row.try_get("issuer_id")?,
-        issuer: Organisation {
-            name: row.try_get("org_name")?,
-            url: row.try_get("org_url")?,
-            twitter: row.try_get("org_twitter")?,
-            federation_server: row.try_get("federation_server")?,
-            auth_server: row.try_get("auth_server")?,
-            transfer_server: row.try_get("transfer_server")?,
-            web_auth_endpoint: row.try_get("web_auth_endpoint")?,
-            deposit_server: row.try_get("deposit_server")?,
-        },
+        issuer_id,
+        issuer,
         toml_url: row.try_get("toml_url")?,
         last_valid: last_valid.unwrap_or_default().into(),
     })
 }
 
+/// Reads an organisation. Rows of earlier versions may hold longer texts than a file may have now.
+fn organisation(row: &Row) -> Result<Organisation, DbError> {
+    let organisation = Organisation {
+        name: row.try_get("org_name")?,
+        url: row.try_get("org_url")?,
+        twitter: row.try_get("org_twitter")?,
+        federation_server: row.try_get("federation_server")?,
+        auth_server: row.try_get("auth_server")?,
+        transfer_server: row.try_get("transfer_server")?,
+        web_auth_endpoint: row.try_get("web_auth_endpoint")?,
+        deposit_server: row.try_get("deposit_server")?,
+    };
+    Ok(organisation.shortened())
+}
+
 fn currency(row: &Row) -> Result<Currency, DbError> {
-    Ok(Currency {
+    let currency = Currency {
         code: row.try_get("code")?,
         issuer: row.try_get("issuer")?,
         anchor_asset: row.try_get("anchor_asset_code")?,
@@ -95,5 +113,6 @@ fn currency(row: &Row) -> Result<Currency, DbError> {
         is_unlimited: row.try_get("is_unlimited")?,
         collateral_addresses: row.try_get("collateral_addresses")?,
         collateral_address_signatures: row.try_get("collateral_address_signatures")?,
-    })
+    };
+    Ok(currency.shortened())
 }

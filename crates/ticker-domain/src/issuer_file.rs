@@ -2,6 +2,16 @@
 
 use super::toml_link::{TomlLink, ascii};
 
+/// Longest text in bytes of an organisation, a code, an address or a signature. Each asset of an issuer repeats the
+/// organisation in `assets.json`, so a long text costs its length times the issuer's assets.
+const SHORT_BYTES_MAX: usize = 1_024;
+/// Longest name and status of an asset in bytes.
+const NAME_BYTES_MAX: usize = 4_096;
+/// Longest description, conditions and instructions in bytes.
+const PROSE_BYTES_MAX: usize = 8_192;
+/// Most entries of a list.
+const ENTRIES_MAX: usize = 100;
+
 /// Parsed stellar.toml. Missing values are empty, 0 or false.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IssuerFile {
@@ -69,6 +79,59 @@ pub struct Currency {
     pub collateral_address_signatures: Vec<String>,
 }
 
+impl Organisation {
+    /// Cuts texts that no honest file has. What is left ends at a character.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let Self {
+            name,
+            url,
+            twitter,
+            federation_server,
+            auth_server,
+            transfer_server,
+            web_auth_endpoint,
+            deposit_server,
+        } = &mut self;
+        let servers = [federation_server, auth_server, transfer_server, web_auth_endpoint, deposit_server];
+        for text in [name, url, twitter].into_iter().chain(servers) {
+            shorten(text, SHORT_BYTES_MAX);
+        }
+        self
+    }
+}
+
+impl Currency {
+    /// Cuts texts and lists that no honest file has. What is left of a text ends at a character.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        for text in [&mut self.code, &mut self.issuer, &mut self.anchor_asset, &mut self.anchor_asset_type] {
+            shorten(text, SHORT_BYTES_MAX);
+        }
+        for text in [&mut self.name, &mut self.status] {
+            shorten(text, NAME_BYTES_MAX);
+        }
+        for text in [&mut self.desc, &mut self.conditions, &mut self.redemption_instructions] {
+            shorten(text, PROSE_BYTES_MAX);
+        }
+        for list in [&mut self.collateral_addresses, &mut self.collateral_address_signatures] {
+            list.truncate(ENTRIES_MAX);
+            list.shrink_to_fit();
+            list.iter_mut().for_each(|text| shorten(text, SHORT_BYTES_MAX));
+        }
+        self
+    }
+}
+
+/// Cuts a text at the last character that ends within `bytes_max`, and gives the rest of its memory back.
+fn shorten(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text.shrink_to_fit();
+    }
+}
+
 impl IssuerFile {
     /// First entry with this code and issuer.
     #[must_use]
@@ -126,6 +189,18 @@ mod tests {
             org: Organisation { url: org_url.into(), ..Organisation::default() },
             currencies: vec![tea("first"), tea("second")],
         }
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character_and_short_ones_stay() {
+        let mut text = "\u{20ac}".repeat(400); // three bytes each
+        shorten(&mut text, 1_024);
+        assert_eq!((text.len(), text.capacity()), (1_023, 1_023));
+        shorten(&mut text, 1_023);
+        assert_eq!(text.len(), 1_023);
+        let plain = file("https://example.com");
+        assert_eq!(plain.org.clone().shortened(), plain.org);
+        assert_eq!(plain.currencies[0].clone().shortened(), plain.currencies[0]);
     }
 
     #[test]

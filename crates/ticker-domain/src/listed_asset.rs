@@ -1,5 +1,7 @@
 //! Valid asset with all its published data.
 
+use std::sync::Arc;
+
 use super::{
     amount::Total,
     instant::UnixSeconds,
@@ -25,8 +27,8 @@ pub struct ListedAsset {
     pub currency: Currency,
     /// Id of the issuer's row in `issuers`.
     pub issuer_id: i32,
-    /// Organisation that issues the asset.
-    pub issuer: Organisation,
+    /// Organisation that issues the asset. The issuer's assets share it.
+    pub issuer: Arc<Organisation>,
     /// URL of the issuer's stellar.toml.
     pub toml_url: String,
     /// Time when the asset was last found valid.

@@ -15,7 +15,8 @@ const ANCHOR_BYTES_MAX: usize = 256;
 #[error("not a TOML file")]
 pub struct InvalidTomlError;
 
-/// Parses a file. A field of the wrong type counts as missing, and affects no other field.
+/// Parses a file. A field of the wrong type counts as missing, and affects no other field. Keys may be in any case, as
+/// for the old ticker. Texts and lists that no honest file has are cut.
 ///
 /// # Errors
 ///
@@ -25,7 +26,7 @@ pub fn parse(bytes: &[u8]) -> Result<IssuerFile, InvalidTomlError> {
     // Some editors write a byte order mark.
     let file: Table = text.trim_start_matches('\u{feff}').parse().map_err(|_| InvalidTomlError)?;
     let none = Table::new();
-    let documentation = file.get("DOCUMENTATION").and_then(Value::as_table).unwrap_or(&none);
+    let documentation = value_of(&file, "DOCUMENTATION").and_then(Value::as_table).unwrap_or(&none);
     let org = Organisation {
         name: text_of(documentation, "ORG_NAME"),
         url: text_of(documentation, "ORG_URL"),
@@ -35,15 +36,17 @@ pub fn parse(bytes: &[u8]) -> Result<IssuerFile, InvalidTomlError> {
         transfer_server: text_of(&file, "TRANSFER_SERVER"),
         web_auth_endpoint: text_of(&file, "WEB_AUTH_ENDPOINT"),
         deposit_server: text_of(&file, "DEPOSIT_SERVER"),
-    };
-    let entries = file.get("CURRENCIES").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    }
+    .shortened();
+    let entries =
+        value_of(&file, "CURRENCIES").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let currencies = entries.iter().filter_map(Value::as_table).take(CURRENCIES_MAX).map(currency).collect();
     Ok(IssuerFile { org, currencies })
 }
 
 fn currency(entry: &Table) -> Currency {
-    let number = |name| entry.get(name).and_then(Value::as_integer).unwrap_or_default();
-    let flag = |name| entry.get(name).and_then(Value::as_bool).unwrap_or_default();
+    let number = |name| value_of(entry, name).and_then(Value::as_integer).unwrap_or_default();
+    let flag = |name| value_of(entry, name).and_then(Value::as_bool).unwrap_or_default();
     Currency {
         code: text_of(entry, "code"),
         issuer: text_of(entry, "issuer"),
@@ -64,6 +67,14 @@ fn currency(entry: &Table) -> Currency {
         collateral_addresses: texts_of(entry, "collateral_addresses"),
         collateral_address_signatures: texts_of(entry, "collateral_address_signatures"),
     }
+    .shortened()
+}
+
+/// Value of a key: of the exact key, else of one that differs in case only.
+fn value_of<'a>(table: &'a Table, name: &str) -> Option<&'a Value> {
+    let in_other_case =
+        || table.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    table.get(name).or_else(in_other_case)
 }
 
 /// Removes NUL, which PostgreSQL's text cannot store.
@@ -72,11 +83,11 @@ fn clean(text: &str) -> String {
 }
 
 fn text_of(table: &Table, name: &str) -> String {
-    table.get(name).and_then(Value::as_str).map(clean).unwrap_or_default()
+    value_of(table, name).and_then(Value::as_str).map(clean).unwrap_or_default()
 }
 
 fn texts_of(table: &Table, name: &str) -> Vec<String> {
-    let list = table.get(name).and_then(Value::as_array);
+    let list = value_of(table, name).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str).map(clean).collect()
 }
 
@@ -131,6 +142,72 @@ mod tests {
         let tea = file.currency("TEA", "G1").unwrap();
         assert_eq!((tea.name.as_str(), tea.desc.as_str()), ("Tea", "ab"));
         assert_eq!((tea.display_decimals, tea.fixed_number), (0, 0));
+    }
+
+    #[test]
+    fn keys_may_be_in_any_case_and_the_exact_one_counts() {
+        let file = parse(
+            br#"
+            federation_server = "https://tea.example/federation"
+            [documentation]
+            org_name = "Tea House"
+            Org_Url = "https://other.example"
+            ORG_URL = "https://tea.example"
+            [[currencies]]
+            Code = "TEA"
+            ISSUER = "G1"
+            Display_Decimals = 2
+            IS_UNLIMITED = true
+            Collateral_Addresses = ["1A"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!((file.org.name.as_str(), file.org.url.as_str()), ("Tea House", "https://tea.example"));
+        assert_eq!(file.org.federation_server, "https://tea.example/federation");
+        let tea = file.currency("TEA", "G1").unwrap();
+        assert_eq!((tea.display_decimals, tea.is_unlimited), (2, true));
+        assert_eq!(tea.collateral_addresses, ["1A"]);
+    }
+
+    #[test]
+    fn no_text_or_list_is_longer_than_its_limit() {
+        let long = "\u{fc}".repeat(10_000);
+        let quoted =
+            |keys: &[&str]| keys.iter().map(|key| format!("{key} = \"{long}\"\n")).collect::<String>();
+        let list = format!("[{}]", format!("\"{}\",", "x".repeat(2_000)).repeat(101));
+        let text = [
+            quoted(&["FEDERATION_SERVER", "AUTH_SERVER", "TRANSFER_SERVER"]),
+            quoted(&["WEB_AUTH_ENDPOINT", "DEPOSIT_SERVER"]),
+            format!("[DOCUMENTATION]\n{}", quoted(&["ORG_NAME", "ORG_URL", "ORG_TWITTER"])),
+            format!("[[CURRENCIES]]\n{}", quoted(&["code", "issuer", "anchor_asset", "anchor_asset_type"])),
+            quoted(&["name", "desc", "conditions", "redemption_instructions", "status"]),
+            format!("collateral_addresses = {list}\ncollateral_address_signatures = {list}\n"),
+        ];
+        let file = parse(text.concat().as_bytes()).unwrap();
+        let org = &file.org;
+        for text in [&org.name, &org.url, &org.twitter, &org.federation_server, &org.auth_server] {
+            assert_eq!(text.len(), 1_024);
+        }
+        for text in [&org.transfer_server, &org.web_auth_endpoint, &org.deposit_server] {
+            assert_eq!(text.len(), 1_024);
+        }
+        let [currency] = file.currencies.as_slice() else { panic!("{} currencies", file.currencies.len()) };
+        assert!(currency.anchor_asset.is_empty(), "a longer one is ignored");
+        for (text, bytes_max) in [
+            (&currency.code, 1_024),
+            (&currency.issuer, 1_024),
+            (&currency.anchor_asset_type, 1_024),
+            (&currency.name, 4_096),
+            (&currency.status, 4_096),
+            (&currency.desc, 8_192),
+            (&currency.conditions, 8_192),
+            (&currency.redemption_instructions, 8_192),
+        ] {
+            assert_eq!(text.len(), bytes_max);
+        }
+        for list in [&currency.collateral_addresses, &currency.collateral_address_signatures] {
+            assert_eq!((list.len(), list.iter().map(String::len).max()), (100, Some(1_024)));
+        }
     }
 
     #[test]

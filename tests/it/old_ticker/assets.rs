@@ -120,7 +120,8 @@ fn listed(asset: &Value) -> ListedAsset {
             transfer_server: org("transfer_server"),
             web_auth_endpoint: org("web_auth_endpoint"),
             deposit_server: org("deposit_server"),
-        },
+        }
+        .into(),
         toml_url: org("toml_url"),
         last_valid: UnixSeconds::parse(asset["last_valid"].as_str().unwrap()).unwrap(),
     }

@@ -223,7 +223,12 @@ fn hard_snapshot() -> MarketSnapshot {
                 ..plain.currency
             },
             issuer_id: 77,
-            issuer: Organisation { name: text("org"), url: "https://a.example/?b&c".into(), ..plain.issuer },
+            issuer: Organisation {
+                name: text("org"),
+                url: "https://a.example/?b&c".into(),
+                ..Organisation::default()
+            }
+            .into(),
             toml_url: "https://a.example/.well-known/stellar.toml".into(),
             ..plain
         }
