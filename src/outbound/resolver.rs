@@ -97,7 +97,9 @@ impl Resolver {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
         let no_name = || io::Error::new(io::ErrorKind::InvalidInput, format!("{bare:?} is not a host name"));
-        let name = Name::from_utf8(bare).ok().filter(|_| !bare.is_empty()).ok_or_else(no_name)?;
+        // Operators name hosts with underscores too, such as those of containers. The rules of IDNA forbid them.
+        let parsed = if use_search_list { Name::from_str_relaxed(bare) } else { Name::from_utf8(bare) };
+        let name = parsed.ok().filter(|_| !bare.is_empty()).ok_or_else(no_name)?;
         let system = self.current();
         let known = system.hosts_addresses(&name);
         let found = if known.is_empty() {

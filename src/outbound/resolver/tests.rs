@@ -186,6 +186,23 @@ async fn the_hosts_file_comes_first_and_changed_files_are_read_again() {
 }
 
 #[tokio::test]
+async fn an_operators_host_may_have_an_underscore_and_a_strangers_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (hosts, resolv_conf) = (directory.path().join("hosts"), directory.path().join("resolv.conf"));
+    fs::write(&hosts, "192.0.2.1 ticker_db\n").unwrap();
+    let names = Resolver::of(hosts, resolv_conf);
+    assert_eq!(names.addresses("ticker_db", 7).await.unwrap(), ["192.0.2.1:7".parse().unwrap()]);
+    let refused = names.addresses_of_domain("ticker_db", 7).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+    let port = name_server(|name, kind| {
+        Some(if name == "other_db.inside.example." && kind == A { vec![ONE] } else { Vec::new() })
+    });
+    let servers = servers(&[port], "search inside.example");
+    let other = Name::from_str_relaxed("other_db").unwrap();
+    assert_eq!(servers.resolve(&other, true).await.unwrap(), [IpAddr::from(ONE)]);
+}
+
+#[tokio::test]
 async fn ip_addresses_need_no_lookup() {
     let names = Resolver::of("/nonexistent/hosts".into(), "/nonexistent/resolv.conf".into());
     for (host, address) in [("192.0.2.1", "192.0.2.1:7"), ("[::1]", "[::1]:7"), ("::1", "[::1]:7")] {
