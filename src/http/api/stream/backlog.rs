@@ -3,9 +3,10 @@
 //!
 //! The trades come from the database, and the markets from the newest publication. After a restart thousands of readers
 //! come back at once. One of them reads for all: a backlog serves everyone who saw its first batch or a later one.
+//! A reader holds its backlog until it has received it, so only a few may be held at a time.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -34,6 +35,8 @@ use crate::{
 const AWAY_S_MAX: i64 = HOUR;
 /// Longest time that a reader waits, its turn included.
 const DEADLINE: Duration = Duration::from_secs(4);
+/// Backlogs that are held at a time. Each has a line for every market: some 25 MB with 30,000 of them.
+const HELD_MAX: usize = 3;
 /// Time for which a backlog is shared. The changes after it are kept for longer.
 const SHARED_FOR: Duration = Duration::from_secs(10);
 
@@ -48,7 +51,10 @@ pub struct BacklogReader {
 /// Results of the last reads.
 #[derive(Default)]
 struct Shared {
-    backlog: Option<Arc<Backlog>>,
+    /// The newest one, kept for the next reader.
+    newest: Option<Arc<Backlog>>,
+    /// All that some reader still holds, and the newest one.
+    held: Vec<Weak<Backlog>>,
     /// Batch after which too many trades were written, and the time of that read.
     too_many_after: Option<(i64, Instant)>,
 }
@@ -93,13 +99,22 @@ impl BacklogReader {
 
     async fn read_in_turn(&self, seen: EventId, published: &Published) -> Result<Arc<Backlog>, ResumeError> {
         let mut shared = self.shared.lock().await;
-        if let Some(backlog) = shared.backlog.as_ref().filter(|backlog| backlog.serves(seen, published)) {
+        let fresh =
+            shared.find(|backlog| backlog.read_at.elapsed() < SHARED_FOR && backlog.serves(seen, published));
+        if let Some(backlog) = fresh {
             backlog.check(seen)?;
-            return Ok(Arc::clone(backlog));
+            return Ok(backlog);
         }
         let is_known = |(seq, at): (i64, Instant)| seen.seq <= seq && at.elapsed() < SHARED_FOR;
         if shared.too_many_after.is_some_and(is_known) {
             return Err(ResumeError::TooMany);
+        }
+        if !shared.has_room() {
+            // An older one, followed by more changes, costs nothing.
+            let older =
+                shared.find(|backlog| backlog.serves(seen, published)).ok_or(ResumeError::Unreadable)?;
+            older.check(seen)?;
+            return Ok(older);
         }
         counter!("ticker_live_backlogs_read_total").increment(1);
         let read = self.make(seen, published).await;
@@ -108,7 +123,7 @@ impl BacklogReader {
         }
         let backlog = read?;
         // Kept even if this reader's own id is refused: the next one may be right.
-        shared.backlog = Some(Arc::clone(&backlog));
+        shared.keep(&backlog);
         backlog.check(seen)?;
         Ok(backlog)
     }
@@ -134,6 +149,30 @@ impl BacklogReader {
     }
 }
 
+impl Shared {
+    /// The newest backlog that fits.
+    fn find(&self, fits: impl Fn(&Backlog) -> bool) -> Option<Arc<Backlog>> {
+        self.held.iter().rev().filter_map(Weak::upgrade).find(|backlog| fits(backlog))
+    }
+
+    /// Returns true if another backlog may be made. Gives up the newest one for it, unless a reader holds that.
+    fn has_room(&mut self) -> bool {
+        let has_room = |held: &mut Vec<Weak<Backlog>>| {
+            held.retain(|backlog| backlog.strong_count() > 0);
+            held.len() < HELD_MAX
+        };
+        if !has_room(&mut self.held) {
+            self.newest = None;
+        }
+        has_room(&mut self.held)
+    }
+
+    fn keep(&mut self, backlog: &Arc<Backlog>) {
+        self.held.push(Arc::downgrade(backlog));
+        self.newest = Some(Arc::clone(backlog));
+    }
+}
+
 impl Backlog {
     fn of(missed: MissedTrades, last: &Change, snapshot: &MarketSnapshot) -> Self {
         let MissedTrades { batches, trades } = missed;
@@ -155,7 +194,7 @@ impl Backlog {
     /// True if it has all events after `seen`, and `published` still has the changes after its own end.
     fn serves(&self, seen: EventId, published: &Published) -> bool {
         let is_continued = || published.recent.resume_after(self.id.seq, self.id.as_of) == Some(self.place);
-        self.read_at.elapsed() < SHARED_FOR && self.mark(seen.seq).is_some() && is_continued()
+        self.mark(seen.seq).is_some() && is_continued()
     }
 
     /// Checks that the batch is the one that the reader saw. A standby that takes over may lack the last batches, and
@@ -169,5 +208,40 @@ impl Backlog {
     fn mark(&self, seq: i64) -> Option<&Mark> {
         let first = self.batches.first()?;
         self.batches.get(usize::try_from(seq.checked_sub(first.seq)?).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backlog() -> Arc<Backlog> {
+        Arc::new(Backlog {
+            place: 0,
+            id: EventId { seq: 7, as_of: UnixSeconds(90) },
+            trades: Vec::new(),
+            markets: Vec::new(),
+            batches: Vec::new(),
+            read_at: Instant::now(),
+        })
+    }
+
+    #[test]
+    fn readers_that_each_need_another_backlog_hold_only_a_few() {
+        let (mut shared, mut readers) = (Shared::default(), Vec::new());
+        for _ in 0..50 {
+            if shared.has_room() {
+                let backlog = backlog();
+                shared.keep(&backlog);
+                readers.push(backlog);
+            }
+        }
+        assert_eq!(readers.len(), HELD_MAX);
+        let newest = readers.pop();
+        assert_eq!(shared.find(|_| true).map(|found| Arc::as_ptr(&found)), newest.as_ref().map(Arc::as_ptr));
+        drop(newest);
+        assert!(shared.has_room(), "a reader has received its backlog");
+        shared.keep(&backlog());
+        assert!(shared.has_room() && shared.newest.is_none(), "nobody holds the newest one");
     }
 }

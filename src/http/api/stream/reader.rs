@@ -1,6 +1,9 @@
 //! A reader of changed markets and new trades.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use metrics::counter;
@@ -18,6 +21,10 @@ use crate::{
     http::{api::views::Views, stream_slots::StreamSlot},
     published::{Published, recent::Change},
 };
+
+/// Time after which a reader is dropped if it still receives the same events and could not continue after them. It
+/// holds a whole backlog, or the lines of an old publication.
+const EVENTS_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Where a reader begins.
 pub(super) enum Start {
@@ -43,6 +50,8 @@ pub(super) struct Reader {
     last: Option<EventId>,
     /// Events that it gets now.
     outgoing: Option<Outgoing>,
+    /// Time when it began to get them.
+    outgoing_since: Instant,
     /// Time of its last event.
     sent_at: Instant,
     /// First text, until it is sent.
@@ -83,6 +92,7 @@ impl Reader {
             place,
             last: None,
             outgoing,
+            outgoing_since: Instant::now(),
             sent_at: Instant::now(),
             greeting: Some(format!("{RETRY}{greeting}")),
             is_over: false,
@@ -115,6 +125,9 @@ impl Reader {
         if self.published.vitals.is_draining() {
             return Some(self.end(END));
         }
+        if self.is_too_slow() {
+            return Some(self.dropped());
+        }
         loop {
             if let Some(outgoing) = &mut self.outgoing {
                 if let Some(chunk) = outgoing.chunk(&self.filter) {
@@ -122,10 +135,7 @@ impl Reader {
                 }
                 self.outgoing = None;
             }
-            let Some(next) = self.published.recent.next(self.place) else {
-                counter!("ticker_live_readers_dropped_total").increment(1);
-                return Some(self.end(DROPPED));
-            };
+            let Some(next) = self.published.recent.next(self.place) else { return Some(self.dropped()) };
             let Some(change) = next else { return self.heartbeat() };
             if change.changes.is_whole {
                 (self.place, self.last) = before_documents(&self.published, &self.views);
@@ -134,7 +144,21 @@ impl Reader {
             self.place = change.number;
             self.last = Some(id(&change));
             self.outgoing = Some(self.outgoing_of(&change));
+            self.outgoing_since = Instant::now();
         }
+    }
+
+    /// Returns true if it could not continue after the events that it gets now, because the next ones are gone.
+    fn is_too_slow(&self) -> bool {
+        self.outgoing.is_some()
+            && self.outgoing_since.elapsed() > EVENTS_TIME_MAX
+            && self.published.recent.next(self.place).is_none()
+    }
+
+    fn dropped(&mut self) -> Bytes {
+        counter!("ticker_live_readers_dropped_total").increment(1);
+        self.outgoing = None;
+        self.end(DROPPED)
     }
 
     fn end(&mut self, event: &'static str) -> Bytes {
