@@ -11,6 +11,7 @@ pub mod book_fetcher;
 mod book_reading;
 pub mod candle_keeper;
 pub mod cleaner;
+pub mod disk_error;
 pub mod intake;
 mod joint_health;
 pub mod json_writer;

@@ -6,10 +6,8 @@ use std::{
     path::Path,
 };
 
-use nix::errno::Errno;
-
 use super::CommandError;
-use crate::actors::json_writer::replace_bytes;
+use crate::actors::{disk_error::is_of_place, json_writer::replace_bytes};
 
 /// Prints a text. Returns false if the reader has seen enough.
 pub(super) fn print(text: &str) -> Result<bool, CommandError> {
@@ -44,16 +42,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Error for a path that cannot be written: the operator has to name another, or there is no room now.
 pub(super) fn unwritable(flag: &str, path: &Path, error: &io::Error) -> CommandError {
     let text = format!("{flag} {}: {error}", path.display());
-    let is_of_place = matches!(
-        error.kind(),
-        io::ErrorKind::NotFound
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::InvalidFilename
-            | io::ErrorKind::ReadOnlyFilesystem
-    );
-    if is_of_place || error.raw_os_error().is_some_and(|number| Errno::from_raw(number) == Errno::ELOOP) {
+    if is_of_place(error) {
         return CommandError::Configuration(format!(
             "{text}: name a place that exists and that this user may write to"
         ));

@@ -7,6 +7,7 @@ use tracing::info;
 
 use super::CommandError;
 use crate::{
+    actors::disk_error::is_of_place,
     clock::{Clock, SystemClock},
     config::{Config, PG_BIN_DIR},
     db::{Database, DatabaseSettings},
@@ -142,7 +143,9 @@ pub(super) fn bin_dir() -> Option<PathBuf> {
 
 fn unavailable(error: PrivatePostgresError) -> CommandError {
     match error {
-        PrivatePostgresError::DataDir { .. } => CommandError::Configuration(error.to_string()),
+        PrivatePostgresError::DataDir { ref source, .. } if is_of_place(source) => {
+            CommandError::Configuration(error.to_string())
+        }
         _ => CommandError::Unavailable(error.to_string()),
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     fs::{File, OpenOptions},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write as _},
     net::SocketAddr,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use atomic_write_file::AtomicWriteFile;
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -19,7 +20,7 @@ use nix::{
 use tokio::sync::watch;
 
 use super::workers;
-use crate::{domain::listener::reachable, process::bound_to_this_thread};
+use crate::{actors::disk_error::is_of_place, domain::listener::reachable, process::bound_to_this_thread};
 
 /// Directories to look for nginx besides `PATH`, which leaves them out for users other than root.
 const SBIN: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"];
@@ -94,8 +95,12 @@ impl NginxError {
 
     /// Returns true if a retry may succeed.
     #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::InUse(_) | Self::PortTaken(_))
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::InUse(_) | Self::PortTaken(_) => true,
+            Self::Io { source, .. } => !is_of_place(source),
+            Self::NotInstalled | Self::Refused { .. } | Self::Closed { .. } => false,
+        }
     }
 }
 
@@ -239,18 +244,24 @@ impl NginxPlace {
     }
 
     fn link(&self, name: &str, target: &Path) -> Result<(), NginxError> {
-        let path = self.prefix.join(name);
+        // Renamed into place: if the disk is full, nginx keeps the old link.
+        let (path, made) = (self.prefix.join(name), self.prefix.join(format!("{name}.new")));
         let doing = || NginxError::io(format!("make the link {}", path.display()));
-        match fs::remove_file(&path) {
+        match fs::remove_file(&made) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(doing()(error)),
             _ => {}
         }
-        symlink(target, &path).map_err(doing())
+        symlink(target, &made).and_then(|()| fs::rename(&made, &path)).map_err(doing())
     }
 
+    /// Replaces a file as a whole: if the disk is full, nginx keeps the old one.
     fn write(&self, name: &str, text: &str) -> Result<(), NginxError> {
         let path = self.prefix.join(name);
-        fs::write(&path, text).map_err(NginxError::io(format!("write {}", path.display())))
+        let replaced = AtomicWriteFile::open(&path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.commit()
+        });
+        replaced.map_err(NginxError::io(format!("write {}", path.display())))
     }
 }
 

@@ -28,6 +28,7 @@ use crate::support::{
     not_tested,
     postgres::{fresh_database, open_tempdir},
     processes::children,
+    small_disk::SmallDisk,
     wait_until,
 };
 
@@ -385,6 +386,42 @@ fn nginx_that_always_ends_never_ends_the_daemon() {
     wait_until("it ended six times", || front.actor()["restarts"].as_u64() >= Some(6));
     assert_eq!(front.daemon.get("/livez").status, 200);
     assert_eq!(nginx_check(&front)["ok"], false);
+}
+
+#[test]
+fn a_full_disk_at_start_keeps_the_old_files_and_is_no_fault_of_the_settings() {
+    let Some(disk) = SmallDisk::mount("1m") else { return };
+    let settings = NginxSettings {
+        file: conf_file(),
+        listen: free_address(),
+        output_dir: disk.path().join("www"),
+        data_dir: disk.path().join("data"),
+    };
+    drop(NginxPlace::prepare(settings.clone()).unwrap());
+    let listen_conf = disk.path().join("data/nginx/listen.conf");
+    let before = fs::read_to_string(&listen_conf).unwrap();
+    disk.fill();
+    let full = NginxPlace::prepare(settings).unwrap_err();
+    assert!(full.is_transient(), "{full}");
+    assert_eq!(fs::read_to_string(&listen_conf).unwrap(), before);
+    let data = disk.path().join("data");
+    let file = conf_file();
+    let (code, _, said) = run(&[
+        "serve",
+        "--nginx",
+        file.to_str().unwrap(),
+        "--nginx-bind",
+        &free_address().to_string(),
+        "--startup-timeout",
+        "1s",
+        "--database-url",
+        "postgres://nobody@127.0.0.1:1/x",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains("No space left"), "{said}");
+    assert_eq!(fs::read_to_string(&listen_conf).unwrap(), before);
 }
 
 #[test]
