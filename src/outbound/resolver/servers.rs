@@ -22,6 +22,8 @@ const SERVERS_MAX: usize = 3;
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for which a silent server is queried after the others.
 const DEMOTED_FOR: Duration = Duration::from_secs(30);
+/// Time after which a server counts as silent if its caller does not wait any longer.
+const SILENT_AFTER: Duration = Duration::from_millis(500);
 /// Maximum number of rounds through all servers. `attempts` in `resolv.conf` may set fewer.
 const ROUNDS_MAX: usize = 2;
 /// Time for which addresses of one family wait for the other family.
@@ -109,19 +111,39 @@ impl Servers {
             let mut servers: Vec<&Server> = self.servers.iter().collect();
             servers.sort_by_key(|server| server.is_demoted()); // stable sort: otherwise in the order of the file
             for server in servers {
-                match server.both_families(name).await {
+                let mut asking = Asking { server, begun: Instant::now(), is_answered: false };
+                // The resolver repeats a query over TCP, which takes another timeout.
+                let asked = tokio::time::timeout(SERVER_TIMEOUT, server.both_families(name)).await;
+                match asked.unwrap_or(Err(NetError::Timeout)) {
                     Ok(found) => {
+                        asking.is_answered = true;
                         server.silent_at_ms.store(0, Ordering::Relaxed);
                         return Ok(found);
                     }
                     Err(error) => {
-                        server.silent_at_ms.store(server.now_ms(), Ordering::Relaxed);
+                        server.note_silence();
                         failure = error;
                     }
                 }
             }
         }
         Err(failure)
+    }
+}
+
+/// Query of one server. If its caller gives up first, the server counts as silent, so that the next lookup begins with
+/// another one.
+struct Asking<'a> {
+    server: &'a Server,
+    begun: Instant,
+    is_answered: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered && self.begun.elapsed() > SILENT_AFTER {
+            self.server.note_silence();
+        }
     }
 }
 
@@ -139,6 +161,10 @@ impl Server {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn note_silence(&self) {
+        self.silent_at_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
     fn is_demoted(&self) -> bool {

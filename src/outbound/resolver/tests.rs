@@ -51,12 +51,16 @@ fn name_at(packet: &[u8], mut at: usize) -> (String, usize) {
 }
 
 fn servers(ports: &[u16], resolv_conf: &str) -> Servers {
+    servers_over(NameServerConfig::udp, ports, resolv_conf)
+}
+
+fn servers_over(config: fn(IpAddr) -> NameServerConfig, ports: &[u16], resolv_conf: &str) -> Servers {
     let (parsed, options): (ResolverConfig, ResolverOpts) =
         parse_resolv_conf(format!("{resolv_conf}\n{DEFAULT_SERVER}")).unwrap();
     let configs = ports.iter().map(|port| {
-        let mut server = NameServerConfig::udp(Ipv4Addr::LOCALHOST.into());
+        let mut server = config(Ipv4Addr::LOCALHOST.into());
         for connection in &mut server.connections {
-            assert!(matches!(connection.protocol, ProtocolConfig::Udp));
+            assert!(matches!(connection.protocol, ProtocolConfig::Udp | ProtocolConfig::Tcp));
             connection.port = *port;
         }
         server
@@ -124,6 +128,22 @@ async fn a_silent_name_server_is_bypassed_and_then_queried_last() {
     }
     // Five timeouts of the silent server would take ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_silent_name_server_is_bypassed_also_by_callers_with_little_time() {
+    let silent = name_server(|_, _| None);
+    // Over TCP it accepts, and says nothing either.
+    let _tcp = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, silent)).unwrap();
+    let living = name_server(|_, kind| Some(if kind == A { vec![ONE] } else { Vec::new() }));
+    let servers = servers_over(NameServerConfig::udp_and_tcp, &[silent, living], "");
+    let one = name("one.example");
+    let first = tokio::time::timeout(Duration::from_secs(1), servers.resolve(&one, true)).await;
+    assert!(first.is_err(), "the caller waits for the silent server: {first:?}");
+    let begun = Instant::now();
+    assert_eq!(servers.resolve(&one, true).await.unwrap(), [IpAddr::from(ONE)]);
+    // The silent server is not asked first again, which would take 2 s.
+    assert!(begun.elapsed() < Duration::from_millis(1_900), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
