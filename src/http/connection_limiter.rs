@@ -58,6 +58,15 @@ impl Origin {
 pub(super) struct Registration {
     limiter: Arc<ConnectionLimiter>,
     number: u64,
+    /// Number of connections when it was registered, with itself.
+    open: usize,
+}
+
+impl Registration {
+    /// Returns the number of connections that were open when this one was registered, with itself.
+    pub(super) const fn open(&self) -> usize {
+        self.open
+    }
 }
 
 impl ConnectionLimiter {
@@ -79,7 +88,8 @@ impl ConnectionLimiter {
         let mut open = limiter.open();
         let number = open.next;
         open.next += 1;
-        let registration = Registration { limiter: Arc::clone(limiter), number };
+        let count = open.all.len().saturating_add(1);
+        let registration = Registration { limiter: Arc::clone(limiter), number, open: count };
         if let (Some(origin), Some(most)) = (origin, limits.per_address)
             && open.by_origin.get(&origin).is_some_and(|count| *count >= most)
             && !open.make_room(most, Cut::Address, |of| of == Some(origin))

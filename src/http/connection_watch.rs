@@ -33,9 +33,13 @@ const WITHOUT_REQUEST_MAX: Duration = Duration::from_secs(35);
 /// Longest time in which a client acknowledges nothing. Its answer would stay in memory.
 #[cfg(target_os = "linux")]
 const UNREAD_MAX: Duration = Duration::from_secs(20);
-/// Send buffer of a connection in the kernel; Linux doubles it. By default it could grow to 4 MB per client, and would
-/// accept more bytes only after a third of that was read, which is too coarse for measuring the pace.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// Send buffer of a connection in the kernel, by the number of open connections; Linux doubles it. By default it could
+/// grow to 4 MB per client, and would accept more bytes only after a third of that was read, which is too coarse for
+/// measuring the pace. Clients that read nothing fill it. With the largest one, 5,000 of them would take 2.5 GiB.
+const SEND_BUFFERS: [(usize, usize); 2] = [(256, 256 * 1024), (1_024, 64 * 1024)];
+/// Send buffer of all further connections. With it a client at 100 ms still reads more than 100 KB per second.
+const SEND_BUFFER_BYTES_MIN: usize = 16 * 1024;
+
 /// State that lives as long as actix has the connection, on the connection's thread.
 struct ConnectionGuard {
     connection: Arc<Connection>,
@@ -46,12 +50,14 @@ struct ConnectionGuard {
 
 /// Starts watching a connection. Called when it is accepted, on the thread that serves it.
 pub(super) fn watch(limiter: &Arc<ConnectionLimiter>, stream: &TcpStream, data: &mut Extensions) {
-    prepare(stream);
     // Without a free descriptor the connection is not watched. Limits leave descriptors free, so that is rare.
-    let Ok(descriptor) = stream.as_fd().try_clone_to_owned() else { return };
+    let Ok(descriptor) = stream.as_fd().try_clone_to_owned() else {
+        return prepare(stream, SEND_BUFFER_BYTES_MIN);
+    };
     let connection = Arc::new(Connection::new(descriptor.into()));
     let address = stream.peer_addr().map(|address| address.ip());
     let registration = ConnectionLimiter::register(limiter, &connection, address.ok());
+    prepare(stream, send_buffer_bytes(registration.open()));
     let (gone, ended) = channel();
     // Ends with the connection.
     actix_web::rt::spawn(watch_over(Arc::downgrade(&connection), ended));
@@ -140,22 +146,37 @@ impl Drop for Body {
     }
 }
 
+/// Send buffer of a connection that was accepted while this many were open, with itself. A connection keeps it, so no
+/// row ever has more connections than it allows.
+fn send_buffer_bytes(open: usize) -> usize {
+    let row = SEND_BUFFERS.iter().find(|(most, _)| open <= *most);
+    row.map_or(SEND_BUFFER_BYTES_MIN, |(_, bytes)| *bytes)
+}
+
 /// Limits the send buffer, and makes the kernel end a connection whose client reads nothing; actix would wait for ever.
 /// If an option cannot be set, the connection works without it.
 #[cfg(target_os = "linux")]
-fn prepare(socket: &TcpStream) {
+fn prepare(socket: &TcpStream, send_buffer_bytes: usize) {
     use nix::sys::socket::{setsockopt, sockopt};
     let milliseconds = u32::saturating_from(UNREAD_MAX.as_millis());
     let _set = setsockopt(socket, sockopt::TcpUserTimeout, &milliseconds);
-    let _set = setsockopt(socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
+    let _set = setsockopt(socket, sockopt::SndBuf, &send_buffer_bytes);
 }
 
 #[cfg(not(target_os = "linux"))]
-const fn prepare(_: &TcpStream) {}
+const fn prepare(_: &TcpStream, _: usize) {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_send_buffers_of_all_connections_have_a_limit_and_those_of_few_are_large() {
+        let kernel_bytes: usize = (1..=5_000).map(|open| 2 * send_buffer_bytes(open)).sum();
+        assert!(kernel_bytes <= 352 << 20, "{} MiB", kernel_bytes >> 20);
+        let of = [1, 256, 257, 1_024, 1_025].map(|open| send_buffer_bytes(open) >> 10);
+        assert_eq!(of, [256, 256, 64, 64, 16]);
+    }
 
     #[test]
     fn the_pace_is_measured_within_one_body() {
