@@ -234,7 +234,7 @@ fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() 
 fn a_lost_row_is_read_again_although_the_message_about_it_was_lost() {
     block_on(async {
         // Among this many ledgers chance does not find the one.
-        let horizon = scripted_since(LEDGER - 50_000_000, FaultPlan::none());
+        let horizon = scripted_since(LEDGER - 100_000, FaultPlan::none());
         let (_sim, _source, database, daemon) = scene_on(horizon, &["--audit-interval", "100ms"]).await;
         let client = recomputation::connect(&database).await;
         let held = format!("SELECT count(*) FROM coverage WHERE to_ledger >= {}", LEDGER + 2);
