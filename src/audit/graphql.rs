@@ -85,7 +85,7 @@ pub const ISSUER_FIELDS: [&str; 10] = [
     "depositServer",
     "orgTwitter",
 ];
-/// Fields of an order book, in the order of [`book_figures`].
+/// Fields of an order book, in the order of `book_figures`.
 pub const BOOK_FIELDS: [&str; 8] =
     ["bidCount", "bidVolume", "bidMax", "askCount", "askVolume", "askMin", "spread", "spreadMidPoint"];
 

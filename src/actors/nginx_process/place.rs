@@ -148,11 +148,13 @@ impl NginxPlace {
         let prefix = fs::canonicalize(&prefix).map_err(doing())?;
         let lock = lock(&prefix)?;
         let listen = format!("listen {};\n", settings.listen);
-        let has_stdout = has_stdout();
-        let place = Self { program, prefix, settings: Arc::new(settings), has_stdout, _lock: Arc::new(lock) };
+        let settings = Arc::new(settings);
+        let mut place = Self { program, prefix, settings, has_stdout: true, _lock: Arc::new(lock) };
         place.link("nginx.conf", &file)?;
         place.link("www", &output_dir)?;
         place.write("listen.conf", &listen)?;
+        // Last, since it may log: all of this is tried again while the disk is full.
+        place.has_stdout = has_stdout();
         Ok(place)
     }
 

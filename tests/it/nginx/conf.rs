@@ -77,8 +77,6 @@ fn the_balancer_refuses_and_asks_as_the_nginx_of_a_replica_does() {
         "client_max_body_size 64k;",
         "client_header_timeout 4s;",
         "client_body_timeout 10s;",
-        "send_timeout 10s;",
-        "reset_timedout_connection on;",
         "error_page 494 =431 /-/problem;",
     ] {
         assert!(inner.contains(line) && balancer.contains(line), "{line}");

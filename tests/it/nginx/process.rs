@@ -339,7 +339,7 @@ fn a_taken_address_has_an_exit_code_of_its_own() {
 #[test]
 fn clients_that_hold_all_connections_end_neither_nginx_nor_the_daemon() {
     let few = [
-        ("worker_connections 4096", "worker_connections 32"),
+        ("worker_connections 2048", "worker_connections 32"),
         ("client_header_timeout 4s", "client_header_timeout 1h"),
     ];
     let front = Front::start(420, &few);

@@ -42,6 +42,11 @@ impl Outgoing {
         Self { events: Events::Backlog(backlog, seen), at: 0, end, ends_always: true }
     }
 
+    /// True for what a reader missed before it came back.
+    pub(super) const fn is_backlog(&self) -> bool {
+        matches!(self.events, Events::Backlog(..))
+    }
+
     /// Events as they are.
     pub(super) const fn shared(events: Bytes) -> Self {
         Self { events: Events::Shared(events), at: 0, end: None, ends_always: false }

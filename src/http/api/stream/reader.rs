@@ -22,7 +22,7 @@ use crate::{
     published::{Published, recent::Change},
 };
 
-/// Time after which a reader is dropped if it still receives the same events and could not continue after them. It
+/// Time after which a reader is given up if it still receives the same events and could not continue after them. It
 /// holds a whole backlog, or the lines of an old publication.
 const EVENTS_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -126,7 +126,7 @@ impl Reader {
             return Some(self.end(END));
         }
         if self.is_too_slow() {
-            return Some(self.dropped());
+            return Some(self.give_up());
         }
         loop {
             if let Some(outgoing) = &mut self.outgoing {
@@ -153,6 +153,15 @@ impl Reader {
         self.outgoing.is_some()
             && self.outgoing_since.elapsed() > EVENTS_TIME_MAX
             && self.published.recent.next(self.place).is_none()
+    }
+
+    /// Ends the events that it gets now. A reader of a backlog begins again as a new one: it would come back with the
+    /// same id, and get the same beginning each time.
+    fn give_up(&mut self) -> Bytes {
+        let Some(outgoing) = self.outgoing.take().filter(Outgoing::is_backlog) else { return self.dropped() };
+        drop(outgoing);
+        (self.place, self.last) = before_documents(&self.published, &self.views);
+        self.last.map_or_else(|| self.dropped(), |id| reset(id, ResumeError::NotKept).into())
     }
 
     fn dropped(&mut self) -> Bytes {
