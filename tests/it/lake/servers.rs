@@ -1,5 +1,7 @@
 //! Servers of a lake that answer, but not as a lake does, and a Horizon that lacks hashes.
 
+use std::ops::Range;
+
 use stellar_ticker::sim::{
     Endpoint, Fault,
     lake::{LakeFault, MissingAnswer},
@@ -120,22 +122,33 @@ fn while_a_lake_is_late_a_horizon_that_fails_is_seldom_asked_and_history_fails()
 #[test]
 fn a_lake_that_was_wrong_is_believed_again_while_horizon_lags() {
     let plan = FaultPlan::none();
-    let sim = horizon(SimConfig { ledger_seconds: 1.0, ..lake_config(220, 2.0, 0, plan.clone()) });
-    let newest = sim.oracle().head().latest;
-    let right = newest + 10;
-    (newest - 100..right).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Rewritten));
+    let sim = with_lake(220, 2.0, 0, plan.clone());
+    let spoil =
+        |ledgers: Range<u32>| ledgers.for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Rewritten));
+    let head = || sim.oracle().head().latest;
+    let mut right = head() + 5;
+    spoil(right - 105..right);
     block_on(async {
-        let daemon = reading_lake_in(&[("TICKER_CHAOS_LAKE_LATE_MS", "10000")], &sim, &sim.url(), "0").await;
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
         let client = recomputation::connect(&daemon.database).await;
         let refused = |from| {
             let number = "substring(reason from '^ledgers ([0-9]+)')::bigint";
             format!("SELECT count(*) FROM quarantine WHERE {number} >= {from}")
         };
-        reached("wrong ledgers are refused", async || number(&client, &refused(right - 2)).await > 0).await;
+        // The lake is wrong until the daemon has seen it, however late it starts.
+        reached("wrong ledgers are refused", async || {
+            let next = head() + 5;
+            spoil(right..next);
+            right = right.max(next);
+            number(&client, &refused(0)).await > 0
+        })
+        .await;
+        reached("the last ones are refused", async || number(&client, &refused(right - 2)).await > 0).await;
         for _ in 0..1_000 {
-            plan.push(Endpoint::Ledgers, Fault::Status(404));
-            plan.push(Endpoint::Ledgers, Fault::Status(500));
-            plan.push(Endpoint::Ledgers, Fault::Drip { bytes: 100_000 });
+            for fault in [Fault::Status(404), Fault::Drip { bytes: 100_000 }, Fault::Status(500)] {
+                plan.push(Endpoint::Ledgers, fault);
+                plan.push(Endpoint::Ledgers, Fault::Drip { bytes: 100_000 });
+            }
         }
         reached("later ones are stored", async || number(&client, NEWEST).await > i64::from(right) + 2).await;
         wait_until("the lake is well", || daemon.get("/readyz").json()["checks"]["lake"]["ok"] == true);
