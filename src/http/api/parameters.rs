@@ -24,11 +24,9 @@ impl Parameters {
     }
 
     /// Reads the parameters that are `known`, and ignores all others: crawlers, wallets and chart libraries add
-    /// parameters of their own, such as against caches. One without a value is absent, as at Horizon.
+    /// parameters of their own, such as against caches.
     pub(super) fn tolerant(request: &HttpRequest, known: &[&str]) -> Result<Self, ApiError> {
-        let mut parameters = Self::each_once(request, known, |_| Ok(()))?;
-        parameters.0.retain(|(_, value)| !value.is_empty());
-        Ok(parameters)
+        Self::each_once(request, known, |_| Ok(()))
     }
 
     fn each_once(

@@ -38,16 +38,6 @@ fn parameters_of_crawlers_wallets_and_chart_libraries_are_ignored_where_others_d
         let records = |path: &str| ok(&daemon, path).json()["_embedded"].clone();
         let random = records(&format!("{aggregations}&order=asc&c=0.4711&cursor=1&end_time=1"));
         assert_eq!(random, records(&format!("{aggregations}&order=asc&end_time=1")));
-        // Horizon takes an empty parameter for an absent one.
-        let until = format!("{aggregations}&order=asc");
-        assert_eq!(
-            records(&format!("{aggregations}&order=asc&start_time=&end_time=&limit=&offset=")),
-            records(&until)
-        );
-        ok(
-            &daemon,
-            &format!("/api/v1/coingecko/historical_trades?ticker_id={market}&type=&limit=&start_time="),
-        );
         let twice = daemon.get(&format!("/api/v1/coingecko/orderbook?ticker_id={market}&ticker_id={market}"));
         assert_eq!(twice.status, 400, "which one is meant?");
         a_price_of_now_is_given_though_the_figures_are_a_little_older(&daemon);
