@@ -194,7 +194,7 @@ fn decide(Outcome { ended, has_found }: Outcome, stretch: LakeStretch) -> Decisi
     // without any of them would get one request for each.
     let rest = if has_found { stretch.from } else { stretch.floor };
     let (gives_up, left) = match ended {
-        // What the lake lacks within a stretch was left when it was read.
+        // Ledgers that the lake lacks within a stretch were left to Horizon when the stretch was read.
         Ended::Read if has_found => (false, None),
         Ended::Read | Ended::OtherHashes => (false, Some((rest, false))),
         Ended::OtherFailure => (false, None),
