@@ -2,6 +2,7 @@
 
 mod wire;
 
+use crate::support::wait_until;
 use chrono::{DateTime, Duration as Span, Utc};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -424,11 +425,17 @@ fn what_cannot_be_simulated_is_refused() {
     assert!(refused(SimConfig { markets: 0, ..config() }));
     assert!(refused(SimConfig { ledger_seconds: 0.0, ..config() }));
     assert!(refused(SimConfig { trades_per_second: f64::NAN, ..config() }));
-    let server = serve(config());
-    assert!(start(config(), server.addr()).is_err(), "the port is taken");
+}
+
+#[test]
+fn a_port_is_taken_until_its_server_stops() {
+    // An address that no other test uses, so that nobody takes the port after the server.
+    let server = start(config(), "127.18.22.26:0".parse().unwrap()).unwrap();
     let addr = server.addr();
+    assert!(start(config(), addr).is_err(), "the port is taken");
     server.stop();
-    assert!(TcpStream::connect(addr).is_err(), "stopped");
+    // A process that another test starts at this moment holds the listener until it has loaded its program.
+    wait_until("nobody listens any more", || TcpStream::connect(addr).is_err());
 }
 
 #[test]

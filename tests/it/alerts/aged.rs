@@ -18,6 +18,11 @@ fn a_leader_without_trades() {
         let alerts = ["TickerDataOld", "TickerCommitsStopped"];
         let sound = sound(&daemon, &alerts);
         sim.stop();
+        // A trade that is still on its way would be new by the clock that is put forward.
+        wait_until("the last trade is committed and published", || {
+            let is_past = |name: &str| figure(&daemon, name, "").is_some_and(|age| age > 10.0);
+            is_past("ticker_newest_trade_age_seconds") && is_past("ticker_newest_commit_age_seconds")
+        });
         clock.set("+3600");
         let mut broken = BTreeMap::new();
         wait_until("no trade came for an hour, and it leads", || {

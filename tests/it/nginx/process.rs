@@ -239,7 +239,7 @@ fn it_does_not_outlive_a_daemon_that_was_killed() {
     all.push(master);
     front.daemon.kill();
     wait_until_gone(&all);
-    assert!(TcpStream::connect(front.address).is_err());
+    wait_until("nobody listens any more", || TcpStream::connect(front.address).is_err());
 }
 
 #[test]
