@@ -136,6 +136,10 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     )
 }
 
+/// What TLS says of certificates that PostgreSQL's own programs accept.
+const REFUSED_CERTIFICATES: [&str; 3] =
+    ["UnsupportedCertVersion", "CaUsedAsEndEntity", "certificate is not valid for any names"];
+
 /// Returns the text of a failed attempt to connect.
 fn describe_connecting(error: &tokio_postgres::Error) -> String {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
@@ -147,6 +151,12 @@ fn describe_connecting(error: &tokio_postgres::Error) -> String {
     if text.ends_with(NO_TLS) {
         return format!(
             "{text} (set `ssl = on` in postgresql.conf, or sslmode=disable in the connection string)"
+        );
+    }
+    if REFUSED_CERTIFICATES.iter().any(|reason| text.contains(reason)) {
+        return format!(
+            "{text} (the server's certificate must be of X.509 version 3, name the host in subjectAltName, and be no authority \
+             itself: docs/secure.md)"
         );
     }
     text

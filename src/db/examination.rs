@@ -1,9 +1,9 @@
 //! Facts about the database for `doctor`. Reads only.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 
 use super::{Database, DbError};
-use crate::domain::conversions::Integer;
+use crate::{clock::Clock, domain::conversions::Integer};
 
 /// Advice for a database of another encoding.
 pub const ENCODING_REMEDY: &str =
@@ -42,13 +42,15 @@ pub struct LeaseView {
 }
 
 impl Database {
-    /// Returns facts about the server and the database. `here` is this machine's time.
+    /// Returns facts about the server and the database. `clock` is this machine's.
     ///
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn examine(&self, here: DateTime<Utc>) -> Result<DatabaseFacts, DbError> {
+    pub async fn examine(&self, clock: &dyn Clock) -> Result<DatabaseFacts, DbError> {
         let client = self.client().await?;
+        // The connection may have taken seconds.
+        let here = clock.now();
         let row = client.query_typed_one(include_str!("sql/requirements/examine.sql"), &[]).await?;
         let there: f64 = row.try_get(5)?;
         let here = here.timestamp_millis().to_f64() / 1_000.0;

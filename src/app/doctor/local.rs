@@ -13,6 +13,8 @@ use crate::{
 
 /// Fewest descriptors to start with, and to serve many readers.
 const DESCRIPTORS: (u64, u64) = (200, 1_024);
+/// The same with nginx: its workers need one for each of their 2,048 connections.
+const DESCRIPTORS_OF_NGINX: u64 = 2_304;
 /// Free bytes below which space is low. The alert `TickerDiskLow` has the same limit. The documented tmpfs has more.
 const FREE_BYTES_LOW: u64 = FREE_BYTES_MIN / 2 * 3;
 /// Threads of a daemon with nginx and a private PostgreSQL.
@@ -24,7 +26,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         directory("output_directory", &config.output_dir, "--output-dir"),
         disk("data_disk", &config.data_dir),
         disk("output_disk", &config.output_dir),
-        open_files(descriptors()),
+        open_files(descriptors(), config.nginx.is_some()),
         threads(getrlimit(Resource::RLIMIT_NPROC).map_or(u64::MAX, |(soft, _)| soft)),
     ]
 }
@@ -73,7 +75,7 @@ fn room_left(check: &'static str, directory: &str, room: Room) -> Finding {
     }
 }
 
-fn open_files(limit: u64) -> Finding {
+fn open_files(limit: u64, has_nginx: bool) -> Finding {
     const NAME: &str = "descriptors";
     const REMEDY: &str =
         "raise the limit to 16384: ulimit -n, LimitNOFILE= of systemd, nofile of a container";
@@ -82,6 +84,9 @@ fn open_files(limit: u64) -> Finding {
         limit if limit < DESCRIPTORS.0 => Finding::failure(NAME, detail, REMEDY),
         limit if limit < DESCRIPTORS.1 => {
             Finding::warning(NAME, format!("{detail}, which serves a handful of readers"), REMEDY)
+        }
+        limit if has_nginx && limit < DESCRIPTORS_OF_NGINX => {
+            Finding::warning(NAME, format!("{detail}, and nginx can run out of them"), REMEDY)
         }
         _ => Finding::ok(NAME, detail),
     }
@@ -106,7 +111,11 @@ mod tests {
     #[test]
     fn few_descriptors_or_threads_are_found() {
         for (limit, verdict) in [(199, Verdict::Failure), (200, Verdict::Warning), (1_024, Verdict::Ok)] {
-            assert_eq!(open_files(limit).verdict, verdict, "{limit}");
+            assert_eq!(open_files(limit, false).verdict, verdict, "{limit}");
+        }
+        for (limit, verdict) in [(1_024, Verdict::Warning), (2_304, Verdict::Ok)] {
+            let found = open_files(limit, true);
+            assert_eq!((found.verdict, found.detail.contains("nginx")), (verdict, limit < 2_304), "{limit}");
         }
         for (limit, verdict) in [(255, Verdict::Failure), (256, Verdict::Ok), (u64::MAX, Verdict::Ok)] {
             assert_eq!(threads(limit).verdict, verdict, "{limit}");

@@ -1,6 +1,10 @@
 //! `sslmode=verify-full` against a real server: the right authority and name, and nothing else.
 
-use crate::support::{daemon::run, network::block_on, tls_postgres::TlsPostgres};
+use std::{fs, path::Path, process::Command};
+
+use crate::support::{
+    daemon::run, network::block_on, not_tested, postgres::open_tempdir, tls_postgres::TlsPostgres,
+};
 
 const PASSWORD: &str = "tls-password";
 
@@ -111,4 +115,39 @@ fn a_rejected_login_is_final_and_an_absent_server_is_waited_for() {
     }
     let (code, log) = migrate_within("200ms", &url("ticker", PASSWORD, 1, "ticker"), &[]);
     assert!(code == 69 && log.contains("waiting for the database"), "{code} {log}");
+}
+
+/// The recipe of PostgreSQL's manual: an authority, and a server's certificate without `subjectAltName`, which OpenSSL
+/// makes one of version 1. Returns false if there is no OpenSSL.
+fn make_by_the_manual(directory: &Path) -> bool {
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).current_dir(directory);
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    openssl("req -new -x509 -days 10 -nodes -subj /CN=authority -keyout root.key -out root.pem")
+        && openssl("req -new -nodes -subj /CN=localhost -keyout server.key -out server.csr")
+        && openssl(
+            "x509 -req -in server.csr -days 10 -CA root.pem -CAkey root.key -CAcreateserial -out server.pem",
+        )
+}
+
+#[test]
+fn a_certificate_by_the_manual_encrypts_and_is_refused_with_advice_where_it_is_checked() {
+    let directory = open_tempdir();
+    if !make_by_the_manual(directory.path()) {
+        return not_tested("openssl is absent, so no certificate of version 1 was tried");
+    }
+    let server = block_on(TlsPostgres::start(PASSWORD, true));
+    let [certificate, key] =
+        ["server.pem", "server.key"].map(|name| fs::read_to_string(directory.path().join(name)).unwrap());
+    server.set_certificate(&certificate, &key);
+    let url = |query: &str| format!("postgres://ticker:{PASSWORD}@localhost:{}/ticker?{query}", server.port);
+    for mode in ["prefer", "require"] {
+        let (code, log) = migrate(&url(&format!("sslmode={mode}")), &[]);
+        assert_eq!(code, 0, "{mode}: {log}");
+    }
+    let root = directory.path().join("root.pem");
+    let (code, log) = refused(&url(&format!("sslmode=verify-full&sslrootcert={}", root.display())));
+    assert!(code == 69 && log.contains("name the host in subjectAltName"), "{code} {log}");
 }

@@ -75,6 +75,18 @@ impl TlsPostgres {
         self.directory.path().join(name).to_str().unwrap().to_owned()
     }
 
+    /// Gives new connections another certificate.
+    pub(crate) fn set_certificate(&self, certificate: &str, key: &str) {
+        let cluster = self.directory.path().join("pg");
+        let owner = fs::metadata(&cluster).unwrap();
+        give(&cluster.join("server.crt"), certificate, &owner);
+        give(&cluster.join("server.key"), key, &owner);
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGHUP).unwrap();
+        wait_until("the server read its certificate", || {
+            self.log().contains("reloading configuration files")
+        });
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
     }
