@@ -17,6 +17,7 @@ use std::{
 
 use actix_rt::System;
 use futures_util::FutureExt;
+use nix::sys::stat::{Mode, umask};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -64,7 +65,11 @@ const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it has drained. Returns the exit code.
 pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
-    limits::check()?;
+    limits::check(config.nginx.is_some())?;
+    if config.nginx.is_some() {
+        // As root, nginx's workers are another user, who must read the published files.
+        umask(Mode::from_bits_truncate(0o022));
+    }
     let system = System::with_tokio_rt(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();

@@ -99,7 +99,9 @@ impl NginxError {
         match self {
             Self::InUse(_) | Self::PortTaken(_) => true,
             Self::Io { source, .. } => !is_of_place(source),
-            Self::NotInstalled | Self::Refused { .. } | Self::Closed { .. } => false,
+            // A host of the configuration that has no address: name servers may be late, as at boot.
+            Self::Refused { output, .. } => output.contains("host not found in"),
+            Self::NotInstalled | Self::Closed { .. } => false,
         }
     }
 }

@@ -12,27 +12,35 @@ use crate::{blocking, http::server};
 const DESCRIPTORS_MIN: u64 = 200;
 /// Below this number of descriptors the daemon starts with a warning: it serves only a handful of readers at a time.
 const DESCRIPTORS_FEW: u64 = 1_024;
+/// Below this number of descriptors, nginx with its 2,048 connections for each worker can run out of them. It then answers
+/// nobody, and the daemon kills it.
+const DESCRIPTORS_OF_NGINX: u64 = 2_304;
 /// Smallest address space in bytes to start with. The allocator reserves 1 GiB at a time and each thread 2 MiB or more,
 /// of which little becomes memory.
 const ADDRESS_SPACE_MIN: u64 = 3 << 30;
 
 /// Checks every limit, and starts the threads for long work.
-pub(super) fn check() -> Result<(), CommandError> {
-    check_descriptors(server::descriptors())?;
+pub(super) fn check(has_nginx: bool) -> Result<(), CommandError> {
+    check_descriptors(server::descriptors(), has_nginx)?;
     // If the system does not say, it has no such limit.
     check_address_space(getrlimit(Resource::RLIMIT_AS).map_or(u64::MAX, |(soft, _)| soft))?;
     prepare_threads()
 }
 
 /// Checks the limit on file descriptors. Without room for sockets the process would run but neither answer nor ingest.
-fn check_descriptors(descriptors: u64) -> Result<(), CommandError> {
+fn check_descriptors(descriptors: u64, has_nginx: bool) -> Result<(), CommandError> {
     if descriptors < DESCRIPTORS_MIN {
         return Err(CommandError::Unavailable(format!(
             "this process may open {descriptors} files but needs at least {DESCRIPTORS_MIN}: raise the limit (ulimit -n, \
              LimitNOFILE= of systemd, nofile of a container), to 16384 for 5,000 readers at a time"
         )));
     }
-    if descriptors < DESCRIPTORS_FEW {
+    if has_nginx && descriptors < DESCRIPTORS_OF_NGINX {
+        warn!(
+            descriptors,
+            "low limit on open files (ulimit -n): nginx may run out of them while many readers are connected. Set 16384"
+        );
+    } else if descriptors < DESCRIPTORS_FEW {
         warn!(descriptors, "low limit on open files (ulimit -n): only a few readers can be served at a time");
     }
     Ok(())

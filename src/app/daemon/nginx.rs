@@ -39,11 +39,11 @@ impl Nginx {
             output_dir: config.output_dir.clone(),
             data_dir: config.data_dir.clone(),
         };
-        let place = in_time(config.startup_timeout, || NginxPlace::prepare(settings.clone())).await?;
+        let place = in_time(config.startup_timeout, async || NginxPlace::prepare(settings.clone())).await?;
         // With port 0 the real port is not known yet. The test only needs any valid one.
         place.set_upstream(with_some_port(config.bind)).map_err(CommandError::from)?;
-        place.test().await?;
-        in_time(config.startup_timeout, || may_listen(config.nginx_bind)).await?;
+        in_time(config.startup_timeout, async || place.test().await).await?;
+        in_time(config.startup_timeout, async || may_listen(config.nginx_bind)).await?;
         let (open, is_open) = watch::channel(false);
         Ok(Some(Self { prepared: PreparedNginx { place, is_open }, open }))
     }
@@ -78,12 +78,12 @@ pub(super) async fn reloads(nginx: Option<Port<ReloadNginx>>, wanted: &Notify) -
 /// Retries transient failures for `patience`. Logs the first one.
 async fn in_time<T>(
     patience: Duration,
-    attempt: impl Fn() -> Result<T, NginxError>,
+    attempt: impl AsyncFn() -> Result<T, NginxError>,
 ) -> Result<T, CommandError> {
     let until = Instant::now() + patience;
     let mut is_logged = false;
     loop {
-        match attempt() {
+        match attempt().await {
             Err(error) if error.is_transient() && Instant::now() < until => {
                 if !std::mem::replace(&mut is_logged, true) {
                     warn!(patience_s = patience.as_secs(), "{error}; retrying until the startup timeout");

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     LOADED,
-    daemon::{Daemon, request, run},
+    daemon::{Daemon, UMASK, request, run},
     network::{PASSPHRASE, block_on, network},
     nginx::{assert_well_formed, conf_file, conf_with, free_address},
     not_tested,
@@ -43,6 +43,10 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn start(seed: u64, replacements: &[(&str, &str)]) -> Self {
+        Self::start_in(&[], seed, replacements)
+    }
+
+    fn start_in(environment: &[(&str, &str)], seed: u64, replacements: &[(&str, &str)]) -> Self {
         let sim = network(seed, FaultPlan::none());
         let database = block_on(fresh_database());
         let conf_dir = open_tempdir();
@@ -51,7 +55,7 @@ impl Front {
         let address = free_address();
         let bind = address.to_string();
         let more = ["--nginx", conf.to_str().unwrap(), "--nginx-bind", &bind];
-        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let daemon = Daemon::serve_in(environment, &sim.url(), &database, PASSPHRASE, &more);
         let front = Self { daemon, address, conf, _conf_dir: conf_dir, _sim: sim };
         front.wait_until_up();
         front
@@ -455,4 +459,41 @@ fn an_actor_that_panics_at_a_reload_is_back_with_nginx_and_the_next_reload_works
     front.daemon.signal(Signal::SIGHUP);
     wait_until_gone(&workers);
     front.wait_until_up();
+}
+
+#[test]
+fn as_root_its_workers_read_the_files_although_the_umask_hides_new_ones() {
+    let front = Front::start_in(&[(UMASK, "077")], 420, &[]);
+    let file = front.daemon.directory.path().join("data/www/markets.json");
+    wait_until("the files are written", || file.exists());
+    front.daemon.signal(Signal::SIGSTOP);
+    let answer = request(front.address, "GET", "/markets.json", "").unwrap();
+    front.daemon.signal(Signal::SIGCONT);
+    assert_eq!((answer.status, answer.header("X-Cache")), (200, Some("FILE")), "{}", answer.head);
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_yet_is_waited_for() {
+    let directory = open_tempdir();
+    let conf = directory.path().join("nginx.conf");
+    fs::write(&conf, conf_with(&[("error_log stderr error;", "error_log syslog:server=logs.invalid;")]))
+        .unwrap();
+    let (code, _, said) = run(&[
+        "serve",
+        "--nginx",
+        conf.to_str().unwrap(),
+        "--nginx-bind",
+        &free_address().to_string(),
+        "--startup-timeout",
+        "1s",
+        "--database-url",
+        "postgres://nobody@127.0.0.1:1/x",
+        "--data-dir",
+        directory.path().join("data").to_str().unwrap(),
+    ]);
+    assert_eq!(code, 69, "{said}");
+    assert!(
+        said.contains("host not found in") && said.contains("retrying until the startup timeout"),
+        "{said}"
+    );
 }

@@ -31,6 +31,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(600);
 pub(crate) const OPEN_FILES: &str = "TEST_OPEN_FILES";
 /// In a daemon's environment: how many KiB of address space it may reserve.
 pub(crate) const ADDRESS_SPACE: &str = "TEST_ADDRESS_SPACE";
+/// In a daemon's environment: the mode bits that its new files do not get.
+pub(crate) const UMASK: &str = "TEST_UMASK";
 /// In a daemon's environment: `UID:N`, as which user it runs and how many threads that user may have. Only for root.
 pub(crate) const OWN_USER: &str = "TEST_OWN_USER";
 /// In a daemon's environment, together with [`OWN_USER`]: the file that it finds as `/etc/resolv.conf`.
@@ -325,7 +327,7 @@ fn binary() -> &'static str {
 }
 
 /// The program; under a limit, on one core or in a control group where the environment is to hold [`OPEN_FILES`],
-/// [`ADDRESS_SPACE`], [`OWN_USER`], [`ON_CPU`] or [`MEMORY_GROUP`].
+/// [`ADDRESS_SPACE`], [`UMASK`], [`OWN_USER`], [`ON_CPU`] or [`MEMORY_GROUP`].
 pub(crate) fn program(environment: &[(&str, &str)]) -> Command {
     let wanted = |name: &str| environment.iter().find_map(|(key, value)| (*key == name).then_some(*value));
     if let Some(cpu) = wanted(ON_CPU) {
@@ -351,13 +353,11 @@ pub(crate) fn program(environment: &[(&str, &str)]) -> Command {
         shell.args(["-c", &format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\""), binary()]);
         return shell;
     }
-    let (option, limit) = match (wanted(OPEN_FILES), wanted(ADDRESS_SPACE)) {
-        (Some(files), _) => ("-n", files),
-        (None, Some(kib)) => ("-v", kib),
-        (None, None) => return bound(binary()),
-    };
+    let builtins = [(OPEN_FILES, "ulimit -n"), (ADDRESS_SPACE, "ulimit -v"), (UMASK, "umask")];
+    let set = builtins.into_iter().find_map(|(name, builtin)| Some(format!("{builtin} {}", wanted(name)?)));
+    let Some(set) = set else { return bound(binary()) };
     let mut shell = bound("sh");
-    shell.args(["-c", &format!("ulimit {option} {limit}; exec \"$0\" \"$@\""), binary()]);
+    shell.args(["-c", &format!("{set}; exec \"$0\" \"$@\""), binary()]);
     shell
 }
 
