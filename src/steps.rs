@@ -22,7 +22,7 @@ pub const RENDER: StepName = StepName("render");
 pub const COMPRESS: StepName = StepName("compress");
 /// The publication takes the place of the last one.
 pub const PUBLISH: StepName = StepName("publish");
-/// Changed files are written and renamed.
+/// Changed files are written and renamed: the old ticker's, or those of the market API.
 pub const WRITE_FILES: StepName = StepName("write_files");
 /// From the publication to the first answer of it over HTTP.
 pub const FIRST_ANSWER: StepName = StepName("first_answer");
@@ -36,5 +36,5 @@ pub const READ_BOOKS: StepName = StepName("read_books");
 pub const AUDIT: StepName = StepName("audit");
 /// Candles are derived from committed trades.
 pub const DERIVE_CANDLES: StepName = StepName("derive_candles");
-/// Request to Horizon, from its turn in the budget to the end of the answer.
+/// Request to Horizon. It is queued until the budget admits it, and ends with the answer.
 pub const HORIZON_REQUEST: StepName = StepName("horizon_request");

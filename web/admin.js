@@ -1,6 +1,8 @@
 // Keeps a page of the admin listener up to date: when something was recorded, it loads the page again, at most once a
 // second, and replaces its content. Without script the page shows the moment at which it was loaded.
 const EVERY_MS = 1000;
+// Interval at which it loads again if the daemon records no messages.
+const UNRECORDED_MS = 5000;
 // Wait before the stream is opened again after the daemon refused it.
 const RETRY_MS = 5000;
 const content = document.getElementById("content");
@@ -60,13 +62,14 @@ function follow() {
   });
 }
 
-if (content.dataset.live === "reload") {
+if (content.dataset.live) {
   pause.hidden = false;
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
     pause.setAttribute("aria-pressed", String(isPaused));
     reload();
   });
-  follow();
+  if (content.dataset.live === "recorded") follow();
+  else setInterval(() => { isDue = true; }, UNRECORDED_MS);
   setInterval(reload, EVERY_MS);
 }

@@ -194,7 +194,7 @@ impl Aggregator {
             match &read {
                 Ok(Read::Full(markets)) => {
                     step.set_subject(Subject::none().with("seq", markets.seq()));
-                    step.done();
+                    trace = Some(step.done());
                 }
                 // Nothing new, twice a second: not worth a record.
                 Ok(Read::Since(_, None)) => step.discard(),

@@ -261,6 +261,18 @@ impl Audit {
     ) -> Result<bool, DbError> {
         let mut step = context.pass(steps::AUDIT);
         step.set_subject(Subject::none().with_members("markets", markets.iter().map(|id| i64::from(*id))));
+        let audited = self.audit_slice(context, &step.trace(), markets, tally).await;
+        step.ended(&audited);
+        audited
+    }
+
+    async fn audit_slice(
+        &self,
+        context: &WorkContext,
+        trace: &TraceContext,
+        markets: &[MarketId],
+        tally: &mut Tally,
+    ) -> Result<bool, DbError> {
         let Some((first, found)) = self.compare_markets(context, markets, tally, |_| true).await? else {
             return Ok(false);
         };
@@ -268,7 +280,6 @@ impl Audit {
         tally.markets = tally.markets.saturating_add(number);
         counter!("ticker_audit_markets_total").increment(number);
         if found.comparison.difference_count == 0 {
-            step.done();
             return Ok(true);
         }
         debug!(
@@ -287,7 +298,6 @@ impl Audit {
         );
         let Some(again) = again.await? else { return Ok(false) };
         if again.comparison.difference_count == 0 {
-            step.done();
             return Ok(true);
         }
         for difference in again.comparison.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
@@ -297,9 +307,7 @@ impl Audit {
                 "published figure differs from the rows"
             );
         }
-        let repaired = self.repair(context, &step.trace(), &first, &suspects, &again, tally).await;
-        step.done();
-        let repaired = repaired?;
+        let repaired = self.repair(context, trace, &first, &suspects, &again, tally).await?;
         tally.repaired = tally.repaired.saturating_add(repaired);
         self.publish_tally(tally, false);
         Ok(true)

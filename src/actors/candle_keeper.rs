@@ -101,9 +101,9 @@ impl KeepCandles {
         let derived = derived.await;
         let took = self.clock.monotonic().saturating_duration_since(begun);
         self.status.set_state("resting");
+        step.ended(&derived);
         match derived {
             Ok(derived) => {
-                step.done();
                 self.status.succeeds("candles are derived");
                 counter!("ticker_candles_written_total").increment(derived.candles);
                 debug!(trades = derived.trades, candles = derived.candles, "candles derived");

@@ -209,6 +209,8 @@ impl JsonWriter {
         let due = self.state.outputs.take_due(|due| outputs::interval(pace, due));
         let Some(Waiting { publication, trace }) = due else { return };
         let (directory, source) = (self.deps.directory.clone(), self.deps.source.clone());
+        let mut step = self.deps.status.step(steps::WRITE_FILES, Some(&trace));
+        step.set_subject(subjects::publication(&publication));
         let (writes, retried) = (Arc::clone(&self.writes), Arc::clone(&publication));
         let write = crate::blocking::run(move || {
             let _shared = writes.read().unwrap_or_else(PoisonError::into_inner);
@@ -216,6 +218,7 @@ impl JsonWriter {
         });
         ctx.spawn(write.into_actor(self).map(move |written, this, _| {
             let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+            step.ended(&written);
             let retried = Waiting { publication: retried, trace };
             this.state.outputs.ended(&written, retried, &this.health, &this.deps.directory);
         }));

@@ -110,7 +110,7 @@ impl TraceExport {
             let sent = self.send_all(queue, context).await;
             is_refused = sent.is_err();
             wait = match sent {
-                Ok(()) => {
+                Ok(None) => {
                     if failures.record_success() {
                         info!("the collector takes traces again");
                     }
@@ -118,11 +118,13 @@ impl TraceExport {
                     retry.reset();
                     self.export.delay
                 }
+                Ok(Some(refusal)) => {
+                    self.report(&refusal, &mut failures);
+                    retry.reset();
+                    self.export.delay
+                }
                 Err((error, after)) => {
-                    self.status.fails(&error);
-                    if failures.record_failure(&error, std::time::Instant::now()) {
-                        warn!(error, collector = shown_url(&self.export.url), "traces could not be exported");
-                    }
+                    self.report(&error, &mut failures);
                     retry.next_wait(after).max(self.export.delay)
                 }
             };
@@ -131,24 +133,40 @@ impl TraceExport {
         let _ = tokio::time::timeout(LAST_SEND, self.send_all(queue, context)).await;
     }
 
-    /// Sends batches until fewer than a batch are left. An error says how long the collector wants to be left alone.
+    fn report(&self, error: &str, failures: &mut FailureLog) {
+        self.status.fails(&error);
+        if failures.record_failure(&error, std::time::Instant::now()) {
+            warn!(error, collector = shown_url(&self.export.url), "traces could not be exported");
+        }
+    }
+
+    /// Sends batches until fewer than a batch are left. Returns what the collector says if it took a batch but refused
+    /// some of its spans. An error says how long the collector wants to be left alone.
     async fn send_all(
         &self,
         queue: &RefCell<Queue>,
         context: &WorkContext,
-    ) -> Result<(), (String, Option<Duration>)> {
+    ) -> Result<Option<String>, (String, Option<Duration>)> {
+        let mut refusal = None;
         loop {
             let batch = queue.borrow().first(self.export.batch_max);
             if batch.is_empty() {
-                return Ok(());
+                return Ok(refusal);
             }
             let records = batch.iter().map(AsRef::as_ref);
             let request = otlp::request(records, &self.export.resource, &self.recorder.moment());
             match context.attend(self.client.send(&request)).await {
-                Ok(refused) => {
+                Ok(taken) => {
                     let sent = queue.borrow_mut().remove(&batch);
-                    count("refused", refused.min(sent));
+                    let refused = taken.refused.min(sent);
+                    count("refused", refused);
                     count("exported", sent.saturating_sub(refused));
+                    if refused > 0 {
+                        refusal = Some(format!(
+                            "the collector refused {refused} of {sent} spans: {}",
+                            taken.message
+                        ));
+                    }
                 }
                 Err(ExportError::Refused(reason)) => {
                     count("refused", queue.borrow_mut().remove(&batch));

@@ -33,7 +33,7 @@ use super::{
     connections::CountingDialler,
     error::HorizonError,
     problem::{self, problem},
-    rate_limiter::RateLimiter,
+    rate_limiter::{RateLimiter, Turn},
     stream::{LIVE_SILENCE_MAX, TradeStream},
     wire::{self, AssetAnswer, AssetsPage, ReceivedTrade, RecordError, Root},
 };
@@ -188,7 +188,7 @@ impl HorizonClient {
     /// Those of any request.
     pub async fn examine(&self) -> Result<HorizonFacts, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
-        let response = self.send("/", headers).await?;
+        let response = self.send(self.admit().await, "/", headers).await?;
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         let request_limit = allowance(response.headers()).map(|allowance| allowance.request_limit());
@@ -252,7 +252,7 @@ impl HorizonClient {
         let path = format!("/trades?cursor={cursor}&limit={LIMIT_MAX}");
         let headers = [(header::ACCEPT, "text/event-stream"), (header::ACCEPT_ENCODING, "identity")];
         let opened = async {
-            let response = self.send(&path, headers).await?;
+            let response = self.send(self.admit().await, &path, headers).await?;
             let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
             if !text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream")) {
                 return Err(HorizonError::Unreadable("not an event stream".into()));
@@ -272,18 +272,16 @@ impl HorizonClient {
 
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
-        let step = self.tracer.as_ref().map(|tracer| {
+        let mut step = self.tracer.as_ref().map(|tracer| {
             Step::begin(&tracer.recorder, tracer.actor, steps::HORIZON_REQUEST, tracer.cause.as_ref())
         });
+        let turn = self.admit().await;
+        step.iter_mut().for_each(Step::has_its_turn);
         let fetched =
-            async { body(self.send(path, headers).await?, self.silence_max(), BODY_BYTES_MAX).await };
+            async { body(self.send(turn, path, headers).await?, self.silence_max(), BODY_BYTES_MAX).await };
         let fetched = fetched.await;
         if let Some(step) = step {
-            if fetched.is_ok() {
-                step.done()
-            } else {
-                step.failed()
-            };
+            step.ended(&fetched);
         }
         self.record_outcome(kind, self.record_silence(fetched))
     }
@@ -326,14 +324,19 @@ impl HorizonClient {
         }
     }
 
-    /// Waits for a turn, sends a request, and reports the allowance in the reply to the budget.
+    /// Waits until the budget admits a request.
+    async fn admit(&self) -> Turn {
+        self.limiter.admit(self.class, &*self.waiting).await
+    }
+
+    /// Sends a request, and reports the allowance in the reply to the budget.
     async fn send(
         &self,
+        turn: Turn,
         path: &str,
         headers: [(header::HeaderName, &'static str); 2],
     ) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static>, HorizonError>
     {
-        let turn = self.limiter.admit(self.class, &*self.waiting).await;
         let silence_max = self.silence_max();
         let mut request = self.client.get(format!("{}{path}", self.settings.url)).timeout(silence_max);
         for header in headers {

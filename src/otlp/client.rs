@@ -68,17 +68,17 @@ impl Client {
         Ok(Self { client: client.finish(), url, timeout: export.timeout })
     }
 
-    /// Sends spans. Returns how many of them the collector refused.
+    /// Sends spans. Returns what the collector says of them.
     ///
     /// # Errors
     ///
     /// None of them arrived, as far as known.
-    pub async fn send(&self, request: &ExportTraceServiceRequest) -> Result<u64, ExportError> {
+    pub async fn send(&self, request: &ExportTraceServiceRequest) -> Result<Taken, ExportError> {
         let answered = tokio::time::timeout(self.timeout, self.post(request)).await;
         answered.unwrap_or_else(|_| Err(retry(format!("no answer within {:?}", self.timeout))))
     }
 
-    async fn post(&self, request: &ExportTraceServiceRequest) -> Result<u64, ExportError> {
+    async fn post(&self, request: &ExportTraceServiceRequest) -> Result<Taken, ExportError> {
         let post = self.client.post(&self.url).insert_header((header::CONTENT_TYPE, PROTOBUF));
         let sent = post.send_body(request.encode_to_vec()).await;
         let mut answer = sent.map_err(|error| retry(error.to_string()))?;
@@ -97,17 +97,34 @@ impl Client {
                 Err(ExportError::Refused(format!("the collector refused the spans with {status}")))
             }
             // The spans have arrived, whatever became of the rest of the answer.
-            _ => Ok(body.ok().map_or(0, |body| refused(&body))),
+            _ => Ok(body.ok().map_or_else(Taken::default, |body| Taken::of(&body))),
         }
     }
 }
 
-/// Returns how many spans an answer says were refused. Anything that is not such an answer says nothing.
-fn refused(body: &[u8]) -> u64 {
-    let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
-    answer.partial_success.and_then(|partial| u64::try_from(partial.rejected_spans).ok()).unwrap_or(0)
+/// Answer of a collector that took a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Spans of the request that it refused.
+    pub refused: u64,
+    /// Why it refused them, shortened.
+    pub message: String,
+}
+
+impl Taken {
+    /// Reads an answer. Anything that is not one says nothing.
+    fn of(body: &[u8]) -> Self {
+        let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
+        let partial = answer.partial_success.unwrap_or_default();
+        let refused = u64::try_from(partial.rejected_spans).unwrap_or(0);
+        Self { refused, message: shortened(&partial.error_message) }
+    }
 }
 
 fn retry(reason: String) -> ExportError {
-    ExportError::Retry { reason: reason.chars().take(REASON_CHARS_MAX).collect(), after: None }
+    ExportError::Retry { reason: shortened(&reason), after: None }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(REASON_CHARS_MAX).collect()
 }

@@ -40,22 +40,59 @@ impl Journey {
         (!self.parts.is_empty()).then(|| self.parts.iter().map(|part| part.ms).sum())
     }
 
-    /// Finds the way of a trade among all records. `closed_at` is the close time of its ledger, if that is known.
+    /// Finds the way of a stored trade among all records. `stored` is its row, if the database answered.
     #[must_use]
-    pub fn find(records: &[RecordView], trade: PagingToken, closed_at: Option<DateTime<Utc>>) -> Self {
-        let holds = |record: &&RecordView| {
-            let (from, to) = (record.number_of("trade_from"), record.number_of("trade_to"));
-            from.zip(to).is_some_and(|(from, to)| (from..=to).contains(&trade.toid))
+    pub fn find(records: &[RecordView], trade: PagingToken, stored: Option<StoredRow>) -> Self {
+        // A batch need not hold each trade of its range. Of several ranges, the narrowest most likely holds it.
+        let named = |name: &'static str| {
+            let of_its_market = |record: &&RecordView| stored.is_none_or(|row| row.may_be_in(record));
+            let matching = records.iter().filter(move |record| record.name() == name && spans(record, trade));
+            matching.filter(of_its_market).min_by_key(|record| width(record))
         };
         // On a replica that follows, a read takes the place of the transaction.
-        let named = |name: &'static str| records.iter().filter(holds).find(move |it| it.name() == name);
         let Some(transaction) = named(steps::TRANSACTION.0).or_else(|| named(steps::CATCH_UP.0)) else {
-            let collected = records.iter().filter(holds).cloned().collect();
-            return Self { records: collected, parts: Vec::new() };
+            return Self::of_unstored(records, trade);
         };
         let stages = Stages::of(records, transaction);
+        let closed_at = stored.map(|row| row.closed_at);
         Self { parts: stages.parts(closed_at), records: stages.related(records) }
     }
+
+    /// The way of a trade that is not stored: the steps that read trades around it. It has no parts.
+    #[must_use]
+    pub fn of_unstored(records: &[RecordView], trade: PagingToken) -> Self {
+        let collects = |record: &&RecordView| COLLECTED.contains(&record.name()) && spans(record, trade);
+        Self { records: records.iter().filter(collects).cloned().collect(), parts: Vec::new() }
+    }
+}
+
+/// The row of a trade, as far as its way depends on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StoredRow {
+    /// Id of its market in the database.
+    pub market: i64,
+    /// Close time of its ledger.
+    pub closed_at: DateTime<Utc>,
+}
+
+impl StoredRow {
+    /// Returns false if the record names all of its markets and this one is not among them.
+    fn may_be_in(self, record: &RecordView) -> bool {
+        record.may_have_member("markets", self.market)
+    }
+}
+
+/// Returns true if the trade lies in the record's range of trades.
+fn spans(record: &RecordView, trade: PagingToken) -> bool {
+    range(record).is_some_and(|(from, to)| (from..=to).contains(&trade.toid))
+}
+
+fn width(record: &RecordView) -> Option<i64> {
+    range(record).map(|(from, to)| to.saturating_sub(from))
+}
+
+fn range(record: &RecordView) -> Option<(i64, i64)> {
+    record.number_of("trade_from").zip(record.number_of("trade_to"))
 }
 
 /// Records of the stages, each none if it is not recorded.
@@ -167,25 +204,35 @@ mod tests {
         let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
         let shared: SharedClock = clock.clone();
         let recorder = Recorder::on(shared);
+        let closed_at = clock.now();
+        record_batch(&recorder, &clock, (toid, toid + 5), source);
+        let moment = recorder.moment();
+        (recorder.records().0.iter().map(|record| record.view(&moment)).collect(), closed_at)
+    }
+
+    /// Records a batch with trades of the market 3 and its publication.
+    fn record_batch(recorder: &Arc<Recorder>, clock: &ManualClock, toids: (i64, i64), source: StepName) {
         let stage = |name, cause: Option<&_>, subject: Subject| {
-            let mut step = Step::begin(&recorder, "one", name, cause);
+            let mut step = Step::begin(recorder, "one", name, cause);
             step.set_subject(subject);
             clock.advance(Duration::from_millis(10));
             step.done()
         };
-        let batch = Subject::none().with("trade_from", toid).with("trade_to", toid + 5);
+        let batch = Subject::none().with("trade_from", toids.0).with("trade_to", toids.1);
         let name = Subject::none().with("seq", 8).with("as_of", 1_001);
-        let closed_at = clock.now();
         clock.advance(Duration::from_millis(10));
         let collected = stage(source, None, batch.clone());
-        stage(steps::TRANSACTION, Some(&collected), batch.with("seq", 7));
+        let committed = batch.with("seq", 7).with_members("markets", [3]);
+        stage(steps::TRANSACTION, Some(&collected), committed);
         let rendered = stage(steps::RENDER, None, name.clone());
         let compressed = stage(steps::COMPRESS, Some(&rendered), name.clone());
         let published = stage(steps::PUBLISH, Some(&compressed), name.clone());
         stage(steps::WRITE_FILES, Some(&published), name.clone());
         stage(steps::FIRST_ANSWER, Some(&published), name);
-        let moment = recorder.moment();
-        (recorder.records().0.iter().map(|record| record.view(&moment)).collect(), closed_at)
+    }
+
+    fn row(market: i64, closed_at: DateTime<Utc>) -> Option<StoredRow> {
+        Some(StoredRow { market, closed_at })
     }
 
     #[test]
@@ -198,7 +245,7 @@ mod tests {
     fn adds_up(source: StepName) {
         let (records, closed_at) = records(100, source);
         let token = PagingToken::new(103, 0).unwrap();
-        let journey = Journey::find(&records, token, Some(closed_at));
+        let journey = Journey::find(&records, token, row(3, closed_at));
         let names: Vec<&str> = journey.parts.iter().map(|part| part.name.as_str()).collect();
         assert_eq!(
             names,
@@ -224,6 +271,35 @@ mod tests {
     fn an_unknown_trade_has_no_way() {
         let (records, closed_at) = records(100, steps::COLLECT);
         let token = PagingToken::new(99, 0).unwrap();
-        assert_eq!(Journey::find(&records, token, Some(closed_at)), Journey::default());
+        assert_eq!(Journey::find(&records, token, row(3, closed_at)), Journey::default());
+    }
+
+    #[test]
+    fn the_batch_that_brought_a_late_trade_is_found_and_not_the_one_around_it() {
+        let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
+        let shared: SharedClock = clock.clone();
+        let (recorder, closed_at) = (Recorder::on(shared), clock.now());
+        record_batch(&recorder, &clock, (100, 105), steps::COLLECT);
+        record_batch(&recorder, &clock, (103, 103), steps::READ_HISTORY);
+        let moment = recorder.moment();
+        let records: Vec<RecordView> =
+            recorder.records().0.iter().map(|record| record.view(&moment)).collect();
+        let collected = |toid| {
+            let way = Journey::find(&records, PagingToken::new(toid, 0).unwrap(), row(3, closed_at));
+            way.records.iter().find(|record| COLLECTED.contains(&record.name())).unwrap().name().to_owned()
+        };
+        assert_eq!(collected(103), steps::READ_HISTORY.0);
+        assert_eq!(collected(104), steps::COLLECT.0);
+    }
+
+    #[test]
+    fn a_trade_of_no_market_of_the_batch_and_one_that_is_not_stored_have_no_parts() {
+        let (records, closed_at) = records(100, steps::COLLECT);
+        let token = PagingToken::new(103, 0).unwrap();
+        let ways = [Journey::find(&records, token, row(4, closed_at)), Journey::of_unstored(&records, token)];
+        for way in ways {
+            let names: Vec<&str> = way.records.iter().map(RecordView::name).collect();
+            assert_eq!((way.parts, names), (Vec::new(), vec![steps::COLLECT.0]));
+        }
     }
 }

@@ -13,7 +13,9 @@ use std::{
 
 use chrono::Utc;
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
+    collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
     common::v1::{KeyValue, any_value::Value},
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
@@ -27,6 +29,9 @@ use crate::support::{
     scripted::{LEDGER, scripted, trade},
     wait_until,
 };
+
+/// A "status" of a collector that answers 200 and refuses all spans.
+const TAKES_BUT_REFUSES_SPANS: u16 = 206;
 
 /// A collector that keeps what arrives. It answers each request with `status`, or not at all with 0.
 struct Collector {
@@ -91,6 +96,15 @@ fn answer(
                 let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
                 requests.lock().unwrap().push((head, request));
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            }
+            TAKES_BUT_REFUSES_SPANS => {
+                let partial = ExportTracePartialSuccess {
+                    rejected_spans: i64::MAX,
+                    error_message: "no room".to_owned(),
+                };
+                let answer = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+                let _ = stream.write_all(&[head.as_bytes(), &answer].concat());
             }
             other => {
                 refused.fetch_add(1, Ordering::Relaxed);
@@ -277,6 +291,22 @@ fn a_collector_that_fails_is_left_alone_also_while_the_queue_is_full() {
             generated_at() > Some(before + 5_000) && counted(&daemon, "dropped") > 8
         });
         assert_eq!(refused(), 1);
+    });
+}
+
+#[test]
+fn a_collector_that_takes_requests_but_refuses_their_spans_is_reported_with_its_reason() {
+    let collector = Collector::start(TAKES_BUT_REFUSES_SPANS);
+    let (sim, source) = scripted();
+    block_on(async {
+        let environment =
+            [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
+        let daemon = Daemon::serve_in(&environment, &sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
+        wait_until("spans are refused, counted and logged", || {
+            counted(&daemon, "refused") > 0 && daemon.log().contains("spans: no room")
+        });
+        assert_eq!(counted(&daemon, "exported"), 0);
     });
 }
 

@@ -133,15 +133,27 @@ fn a_refused_trade_is_found_with_its_reason() {
     let (sim, source) = scripted();
     block_on(async {
         let daemon = streaming(&sim).await;
-        let mut refused = trade(LEDGER + 1, 0, Utc::now());
+        // Good trades before and after it in the same ledger: their batch spans the refused one.
+        let mut refused = trade(LEDGER + 1, 1, Utc::now());
         refused["base_amount"] = "-1.0".into();
+        push(&source, trade(LEDGER + 1, 0, Utc::now()));
         let token = push(&source, refused);
+        push(&source, trade(LEDGER + 1, 2, Utc::now()));
         wait_until("it is in quarantine", || {
             let answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
             let entry = &answer["database"]["quarantine"][0];
             entry["reason"].as_str().is_some_and(|reason| reason.contains("amount"))
                 && answer["database"]["stored"].is_null()
         });
+        wait_until("the batch around it is published", || {
+            daemon.get("/api/v1/markets").json()["markets"].as_array().is_some_and(|all| !all.is_empty())
+        });
+        let answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
+        assert_eq!(
+            (&answer["parts"], &answer["total_ms"]),
+            (&serde_json::json!([]), &Value::Null),
+            "{answer}"
+        );
     });
 }
 
@@ -278,6 +290,9 @@ fn wrong_questions_are_refused_and_the_stream_shows_records_as_they_end() {
         ] {
             assert_eq!(daemon.admin(&format!("/trace.json?{question}")).status, status, "{question}");
         }
+        for question in ["trade=1-0", "limit=7"] {
+            assert_eq!(daemon.admin(&format!("/trace/stream?{question}")).status, 400, "{question}");
+        }
         let mut stream = TcpStream::connect(daemon.admin).unwrap();
         write!(stream, "GET /trace/stream?type=render HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let lines = BufReader::new(stream).lines().map_while(Result::ok);
@@ -369,5 +384,12 @@ fn nothing_is_recorded_if_recording_is_off() {
             Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &["--trace-messages", "off"]);
         daemon.wait_for_publication();
         assert!(records(&daemon, "").is_empty());
+        for path in ["/trace.json", "/flow.json"] {
+            assert_eq!(daemon.admin(path).json()["recording"], false, "{path}");
+        }
+        for page in ["/trace", "/actors"] {
+            let text = String::from_utf8(daemon.admin(page).body).unwrap();
+            assert!(text.contains("not recorded (<code>--trace-messages off</code>)"), "{page}: {text}");
+        }
     });
 }

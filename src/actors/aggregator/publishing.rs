@@ -71,7 +71,7 @@ impl Aggregator {
         let hooks = self.deps.status.test_hooks();
         let snapshot = test_hooks::old_if_armed(hooks, markets.snapshot_at(now), last.as_deref(), has_news);
         let (cause, links) = self.state.causes.take();
-        let step = self.deps.status.step(steps::RENDER, cause.as_ref()).with_links(links);
+        let step = self.deps.status.step(steps::RENDER, cause.as_ref()).with_links(links.clone());
         self.state.is_rendering = true;
         self.state.pace.begin(begun, has_news);
         let maker = Arc::clone(&self.state.maker);
@@ -83,9 +83,15 @@ impl Aggregator {
             this.state.is_rendering = false;
             match rendered {
                 Ok(Ok(publication)) => this.published(publication, begun, step, ctx),
-                Ok(Err(error)) => warn!(%error, "publication could not be compressed"),
+                Ok(Err(error)) => {
+                    warn!(%error, "publication could not be compressed");
+                    step.failed();
+                    this.state.causes.put_back(cause, &links);
+                }
                 Err(error) => {
                     warn!(%error, "publication could not be rendered");
+                    step.failed();
+                    this.state.causes.put_back(cause, &links);
                     this.state.maker = Arc::default(); // it may have stopped at any point
                 }
             }

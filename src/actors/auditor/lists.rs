@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_LOGGED_MAX, REBUILD_TIMEOUT, Tally, WorkContext};
 use crate::{
-    actors::messages::ReloadDirectory,
+    actors::{messages::ReloadDirectory, trace::context::TraceContext},
     audit::{Comparison, lists},
     db::{
         DbError,
@@ -20,6 +20,18 @@ use crate::{
 impl Audit {
     /// Compares the lists. Logs what differs twice and has all lists reloaded.
     pub(super) async fn audit_lists(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
+        let step = context.pass(steps::AUDIT);
+        let audited = self.audit_lists_in(context, &step.trace(), tally).await;
+        step.ended(&audited);
+        audited
+    }
+
+    async fn audit_lists_in(
+        &self,
+        context: &WorkContext,
+        trace: &TraceContext,
+        tally: &mut Tally,
+    ) -> Result<(), DbError> {
         let Some((first, found)) = self.compare_lists(context, tally, |_| true).await? else {
             return Ok(());
         };
@@ -28,7 +40,6 @@ impl Audit {
             return Ok(());
         }
         debug!(differences = found.difference_count, seq = first.seq, "lists differ, comparing again");
-        let step = context.pass(steps::AUDIT);
         let again = self.found_twice(
             &first,
             tally,
@@ -43,8 +54,7 @@ impl Audit {
                 "asset, market or book differs from its row"
             );
         }
-        let reloaded = self.reloader.call(Some(&step.trace()), ReloadDirectory, REBUILD_TIMEOUT).await;
-        step.done();
+        let reloaded = self.reloader.call(Some(trace), ReloadDirectory, REBUILD_TIMEOUT).await;
         let Ok(Some(reloaded)) = reloaded else {
             warn!("assets, markets and books could not be reloaded, the next pass tries again");
             return Ok(());

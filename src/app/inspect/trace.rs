@@ -8,7 +8,7 @@ use std::{
 };
 
 use actor_tree::trace::view::RecordView;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ask, other_version, print, rest};
 use crate::{
@@ -45,7 +45,7 @@ pub(super) fn show(
         records.drain(..records.len().saturating_sub(SHOWN_FIRST));
     }
     let paints = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let head = if prints_json { String::new() } else { summary(&answer) };
+    let head = if prints_json { way_as_json(&answer) } else { summary(&answer) };
     if !print(&format!("{head}{}", shown(&records, prints_json, paints)))? {
         return Ok(0);
     }
@@ -107,8 +107,9 @@ fn line(record: &RecordView, depth: usize, paints: bool) -> String {
     } else {
         record.to.to_string()
     };
-    let queued =
-        if record.message.is_some() { format!("{:>9.3} +", record.queued_ms) } else { format!("{:>11}", "") };
+    // Most steps wait for nothing. A request to Horizon waits for the budget.
+    let waits = record.message.is_some() || record.queued_ms > 0.0;
+    let queued = if waits { format!("{:>9.3} +", record.queued_ms) } else { format!("{:>11}", "") };
     let outcome = match record.outcome.as_ref() {
         "done" => String::new(),
         other if paints => format!("  \x1b[31m{other}\x1b[0m"),
@@ -138,6 +139,15 @@ fn subject(record: &RecordView) -> String {
     numbers.collect::<Vec<_>>().join(" ")
 }
 
+/// One line of JSON with a trade's way and what the database has of it, before its records; empty without `--trade`.
+fn way_as_json(answer: &Value) -> String {
+    if answer.get("database").is_none() {
+        return String::new();
+    }
+    let [total, parts, database] = ["total_ms", "parts", "database"].map(|name| &answer[name]);
+    format!("{}\n", json!({"total_ms": total, "parts": parts, "database": database}))
+}
+
 /// Parts of a trade's way, and what the database has of it; empty without `--trade`.
 fn summary(answer: &Value) -> String {
     let mut text = String::new();
@@ -162,6 +172,8 @@ fn summary(answer: &Value) -> String {
         );
     } else if origin.is_object() {
         let _ = writeln!(text, "not stored");
+    } else if answer.get("database").is_some() {
+        let _ = writeln!(text, "the database does not answer: what it holds of the trade is not known");
     }
     for batch in origin["batches"].as_array().into_iter().flatten() {
         let text_of = |name: &str| batch[name].as_str().unwrap_or_default();

@@ -45,6 +45,7 @@ const BUSY_MAX: f64 = 0.9;
 #[template(path = "actors.html")]
 struct ActorsPage {
     now: String,
+    is_recorded: bool,
     rate: String,
     attention: Vec<Attention>,
     graph: Graph,
@@ -98,6 +99,7 @@ struct ExitRow {
 #[template(path = "trace.html")]
 struct TracePage {
     now: String,
+    is_recorded: bool,
     is_live: bool,
     inputs: Vec<Input>,
     total: Option<String>,
@@ -166,6 +168,7 @@ pub(super) async fn actors(state: web::Data<AdminState>) -> HttpResponse {
     });
     html(&ActorsPage {
         now: shown(state.recorder.moment().now()),
+        is_recorded: state.recorder.is_on(),
         rate: short(rate),
         graph,
         attention: all.iter().flat_map(attention).collect(),
@@ -197,6 +200,7 @@ pub(super) async fn trace(request: HttpRequest, state: web::Data<AdminState>) ->
     let span = Span::of(&answer.records);
     html(&TracePage {
         now: shown(state.recorder.moment().now()),
+        is_recorded: state.recorder.is_on(),
         is_live: value("trade").is_none() && value("trace").is_none(),
         inputs: inputs.into(),
         total: total(&answer).map(short),

@@ -16,15 +16,21 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use super::AdminState;
 use crate::{
     db::origin::TradeOrigin,
+    domain::cursor::PagingToken,
     http::{
         api, event_stream,
         problem::{fresh_json, problem},
     },
-    traces::{journey::Journey, query::Query},
+    traces::{
+        journey::{Journey, StoredRow},
+        query::Query,
+    },
 };
 
 /// Time limit for the database. Without its answer, only recorded messages are shown.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Parameters that only fit records of the past.
+const OF_RECORDED: [&str; 2] = ["trade", "limit"];
 /// Interval between two signs of life of a quiet stream.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -41,11 +47,16 @@ pub(super) async fn trace_json(request: HttpRequest, state: web::Data<AdminState
 
 pub(super) async fn flow_json(state: web::Data<AdminState>) -> HttpResponse {
     let uptime_s = state.recorder.uptime().as_secs();
-    fresh_json(StatusCode::OK, json!({"uptime_s": uptime_s, "edges": state.recorder.flow_view()}))
+    fresh_json(
+        StatusCode::OK,
+        json!({"recording": state.recorder.is_on(), "uptime_s": uptime_s, "edges": state.recorder.flow_view()}),
+    )
 }
 
 /// Answer of `/trace.json`.
 pub(super) struct Answer {
+    /// False if the daemon records nothing.
+    pub(super) is_recorded: bool,
     /// Selected records, the oldest first.
     pub(super) records: Vec<RecordView>,
     /// Records that were dropped from the ring since the start.
@@ -56,7 +67,8 @@ pub(super) struct Answer {
 
 impl Answer {
     fn to_json(&self) -> Value {
-        let mut answer = json!({"records": self.records, "dropped": self.dropped});
+        let mut answer =
+            json!({"recording": self.is_recorded, "records": self.records, "dropped": self.dropped});
         if let (Some((journey, origin)), Some(fields)) = (&self.trade, answer.as_object_mut()) {
             fields.insert("total_ms".into(), json!(journey.total_ms()));
             fields.insert("parts".into(), json!(journey.parts));
@@ -70,23 +82,34 @@ impl Answer {
 pub(super) async fn answer(pairs: &[&(String, String)], state: &AdminState) -> Result<Answer, HttpResponse> {
     let (query, markets) = question(pairs, state).await?;
     let (records, dropped) = state.recorder.records();
-    let moment = state.recorder.moment();
+    let (moment, is_recorded) = (state.recorder.moment(), state.recorder.is_on());
     let selects = |record: &&Arc<Record>| query.selects(record, &markets, &moment);
     let Some(token) = query.trade else {
         let newest: Vec<_> = records.iter().rev().filter(selects).take(query.limit).collect();
         let records = newest.iter().rev().map(|record| record.view(&moment)).collect();
-        return Ok(Answer { records, dropped, trade: None });
+        return Ok(Answer { is_recorded, records, dropped, trade: None });
     };
     let asked = tokio::time::timeout(DATABASE_TIMEOUT, state.database.trade_origin(token)).await;
     let origin = asked.ok().and_then(Result::ok);
-    let closed_at = origin.as_ref().and_then(|origin| origin.stored.as_ref()).map(|it| it.ledger_close_time);
     let views: Vec<RecordView> = records.iter().map(|record| record.view(&moment)).collect();
-    let journey = Journey::find(&views, token, closed_at);
+    let journey = way(&views, token, origin.as_ref());
     let chosen: Vec<u64> = records.iter().filter(selects).map(|record| record.number).collect();
     let mut shown = journey.records.clone();
     shown.retain(|record| chosen.contains(&record.number));
     shown.drain(..shown.len().saturating_sub(query.limit));
-    Ok(Answer { records: shown, dropped, trade: Some((journey, origin)) })
+    Ok(Answer { is_recorded, records: shown, dropped, trade: Some((journey, origin)) })
+}
+
+/// The way of a trade. A refused trade lies in the range of a batch that does not have it.
+fn way(records: &[RecordView], token: PagingToken, origin: Option<&TradeOrigin>) -> Journey {
+    match origin.map(|origin| &origin.stored) {
+        Some(None) => Journey::of_unstored(records, token),
+        None => Journey::find(records, token, None),
+        Some(Some(row)) => {
+            let row = StoredRow { market: row.market.into(), closed_at: row.ledger_close_time };
+            Journey::find(records, token, Some(row))
+        }
+    }
 }
 
 /// Parameters of a request, or why they cannot be read.
@@ -114,6 +137,10 @@ async fn question(
 pub(super) async fn trace_stream(request: HttpRequest, state: web::Data<AdminState>) -> HttpResponse {
     let asked = async {
         let pairs = pairs(&request).map_err(|reason| problem(StatusCode::BAD_REQUEST, &reason))?;
+        if let Some((name, _)) = pairs.iter().find(|(name, _)| OF_RECORDED.contains(&name.as_str())) {
+            let reason = format!("the stream takes no {name}: it shows records as they end");
+            return Err(problem(StatusCode::BAD_REQUEST, &reason));
+        }
         question(&pairs.iter().collect::<Vec<_>>(), &state).await
     };
     let (query, markets) = match asked.await {

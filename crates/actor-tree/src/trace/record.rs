@@ -143,6 +143,11 @@ impl Causes {
         }
     }
 
+    /// Adds again what [`Self::take`] returned, for work that did not succeed.
+    pub fn put_back(&mut self, first: Option<TraceContext>, others: &Links) {
+        first.into_iter().chain(others.spans().iter().copied()).for_each(|cause| self.add(cause));
+    }
+
     /// Returns the first cause and the others, and forgets them. Without a cause, a timer or an operator caused it.
     #[must_use]
     pub fn take(&mut self) -> (Option<TraceContext>, Links) {

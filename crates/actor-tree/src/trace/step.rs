@@ -23,6 +23,8 @@ pub struct Step {
     trace: TraceContext,
     links: Links,
     subject: Subject,
+    /// Time from which it waited for its turn.
+    queued: Instant,
     began: Instant,
     /// End to record when dropped; none once it is recorded, or if it must not be.
     end: Option<Outcome>,
@@ -54,8 +56,17 @@ impl Step {
         began: Instant,
     ) -> Self {
         let trace = TraceContext::caused_by(cause);
-        let end = Some(Outcome::Abandoned);
-        Self { recorder, actor, name, trace, links: Links::default(), subject: Subject::none(), began, end }
+        Self {
+            recorder,
+            actor,
+            name,
+            trace,
+            links: Links::default(),
+            subject: Subject::none(),
+            queued: began,
+            began,
+            end: Some(Outcome::Abandoned),
+        }
     }
 
     /// Sets further causes.
@@ -68,8 +79,15 @@ impl Step {
     /// Sets the time at which it began, if that was before this call.
     #[must_use]
     pub fn began_at(mut self, began: Instant) -> Self {
-        self.began = began;
+        (self.queued, self.began) = (began, began);
         self
+    }
+
+    /// Ends the wait for its turn. What came before is recorded as queued.
+    pub fn has_its_turn(&mut self) {
+        if let Some(recorder) = &self.recorder {
+            self.began = recorder.monotonic();
+        }
     }
 
     /// Makes it the span of this context, which earlier steps may name as their cause.
@@ -108,6 +126,11 @@ impl Step {
         self.trace
     }
 
+    /// Records that it ended well or with an error, as this result says. Returns its context.
+    pub fn ended<T, E>(self, result: &Result<T, E>) -> TraceContext {
+        if result.is_ok() { self.done() } else { self.failed() }
+    }
+
     /// Ends it without a record.
     pub fn discard(mut self) {
         self.end = None;
@@ -124,7 +147,7 @@ impl Step {
             to: self.actor,
             kind: Kind::Step(self.name.0),
             subject: std::mem::take(&mut self.subject),
-            queued: self.began,
+            queued: self.queued,
             began: Some(self.began),
             ended,
             outcome,
@@ -144,10 +167,15 @@ impl Drop for Step {
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        time::Duration,
+    };
+
+    use chrono::DateTime;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::clock::{ManualClock, SharedClock, SystemClock};
 
     const WORK: StepName = StepName("work");
 
@@ -174,5 +202,19 @@ mod tests {
         let recorder = Recorder::off(SystemClock::shared());
         Step::begin(&recorder, "one", WORK, None).done();
         assert!(recorder.records().0.is_empty());
+    }
+
+    #[test]
+    fn the_wait_for_a_turn_is_recorded_apart_from_the_work() {
+        let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let shared: SharedClock = clock.clone();
+        let recorder = Recorder::on(shared);
+        let mut step = Step::begin(&recorder, "one", WORK, None);
+        clock.advance(Duration::from_secs(60));
+        step.has_its_turn();
+        clock.advance(Duration::from_secs(1));
+        step.ended(&Err::<(), ()>(()));
+        let view = recorder.records().0[0].view(&recorder.moment());
+        assert_eq!((view.queued_ms, view.handled_ms, view.outcome.as_ref()), (60_000.0, 1_000.0, "failed"));
     }
 }

@@ -90,7 +90,7 @@ impl Subject {
         if let Some(members) = &self.members {
             map.insert(members.name.to_owned(), members.ids.clone().into());
             if members.left_out > 0 {
-                map.insert(format!("{}_left_out", members.name), members.left_out.into());
+                map.insert(left_out(members.name), members.left_out.into());
             }
         }
         map
@@ -104,6 +104,11 @@ impl Subject {
         });
         numbers.saturating_add(members)
     }
+}
+
+/// Name under which a view counts the members that are left out.
+pub(super) fn left_out(name: &str) -> String {
+    format!("{name}_left_out")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::{
     context::TraceContext,
     record::{Kind, Record},
     recorder::Moment,
+    subject::left_out,
 };
 
 /// A text of this program, or one that was read from JSON.
@@ -122,6 +123,14 @@ impl RecordView {
     #[must_use]
     pub fn number_of(&self, name: &str) -> Option<i64> {
         self.subject.get(name)?.as_i64()
+    }
+
+    /// Returns true if `id` is among the subject's members of this kind, or if so many were left out that it may be.
+    #[must_use]
+    pub fn may_have_member(&self, name: &str, id: i64) -> bool {
+        let ids = self.subject.get(name).and_then(Value::as_array);
+        ids.is_some_and(|ids| ids.iter().any(|member| member.as_i64() == Some(id)))
+            || self.subject.contains_key(&left_out(name))
     }
 
     /// Start of the handling, or the end if it never started.
