@@ -1,10 +1,10 @@
 //! The asset poller: looks assets up at Horizon. First those of the busiest markets, one by one; then all assets in
 //! sweeps by schedule, and new ones one by one. It works while this replica leads.
 
-mod doubts;
 mod singles;
 mod standing;
 mod sweep;
+mod unknown_once;
 
 use std::{sync::Arc, time::Duration};
 

@@ -6,10 +6,9 @@
 
 mod comparison;
 mod descending_read;
-mod doubtful_ledgers;
-mod draw;
 mod end;
 mod eta;
+mod fill_once;
 mod filling;
 mod history_error;
 mod holes;
@@ -17,14 +16,15 @@ mod lake_fill;
 mod lake_given_up;
 mod lake_read;
 mod lake_reread;
+mod ledgers_to_reread;
 mod left_to_horizon;
 mod log_schedule;
-mod once;
 mod page;
 mod plan;
 mod progress;
 mod read_state;
 mod reread;
+mod reread_target;
 
 use std::{
     cell::{Cell, RefCell},
@@ -67,8 +67,8 @@ use crate::{
 };
 
 use descending_read::DescendingRead;
-use doubtful_ledgers::DoubtfulLedgers;
 use history_error::HistoryError;
+use ledgers_to_reread::LedgersToReread;
 use left_to_horizon::LeftToHorizon;
 use plan::Stretch;
 use progress::Progress;
@@ -114,7 +114,7 @@ pub struct Backfill {
     pub logs_progress: bool,
     /// Ledgers that an audit named, to be read again first. The handler adds them. A restart keeps them:
     /// their message is gone.
-    pub in_doubt: Rc<RefCell<DoubtfulLedgers>>,
+    pub in_doubt: Rc<RefCell<LedgersToReread>>,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }

@@ -21,7 +21,7 @@ pub(super) const BOOKS_REMOVED: &str = "books_removed";
 
 /// Changes after some `seq`.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct ChangesSince {
     /// Ranges of trades, both ends inclusive, in order and without overlaps. Between the trades of the batches they may
     /// contain others.
     pub(super) trades: Vec<(PagingToken, PagingToken)>,
@@ -60,7 +60,7 @@ pub(super) async fn read_after(
     transaction: &Transaction<'_>,
     after: i64,
     upto: i64,
-) -> Result<Written, DbError> {
+) -> Result<ChangesSince, DbError> {
     if upto.saturating_sub(after) > BATCHES_MAX {
         return Err(DbError::TooFarBehind { after });
     }
@@ -72,7 +72,7 @@ pub(super) async fn read_after(
     if first.unwrap_or(i64::MAX) != after.saturating_add(1) && upto > after {
         return Err(DbError::Trimmed { after });
     }
-    let mut written = Written::default();
+    let mut written = ChangesSince::default();
     for row in &rows {
         let kind: String = row.try_get(1)?;
         let (from, to): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);

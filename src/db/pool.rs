@@ -204,7 +204,7 @@ impl Database {
     /// Runs a call with a time limit. A call that exceeds it means that the server hangs or the connection is dead.
     ///
     /// The connection may be in the middle of a statement, so dropping the call closes it. Idle connections probably
-    /// share its fate and are closed as well.
+    /// share its trouble and are closed as well.
     ///
     /// # Errors
     ///

@@ -45,11 +45,11 @@ pub(super) struct Limits {
     pub(super) answers: usize,
     /// Largest number of bytes of all keys and answers.
     pub(super) bytes: usize,
-    /// Fate of the answer that goes beyond `bytes`.
+    /// Treatment of the answer that goes beyond `bytes`.
     pub(super) last: LastAnswer,
 }
 
-/// Fate of the answer with which a cache exceeds its bytes. No answer follows it in either case.
+/// Treatment of the answer with which a cache exceeds its bytes. No answer follows it in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LastAnswer {
     /// It is cached: it costs so much that its own size may go beyond the limit. Those that were being made meanwhile

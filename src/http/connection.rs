@@ -22,7 +22,7 @@ pub(super) const DESCRIPTORS: usize = 2;
 
 /// Reason for shutting down a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum CloseReason {
     /// No request for too long.
     Idle,
     /// The listener has too many connections, and this one was idle for longest.
@@ -35,7 +35,7 @@ pub(super) enum Cut {
     Old,
 }
 
-impl Cut {
+impl CloseReason {
     /// Returns the label in `/metrics`.
     const fn reason(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Shuts down the socket. The kernel still sends what it has buffered, and the client sees that the rest is
     /// missing.
-    pub(super) fn cut(&self, why: Cut) {
+    pub(super) fn cut(&self, why: CloseReason) {
         if !self.was_cut.swap(true, Ordering::Relaxed) {
             counter!("ticker_http_connections_cut_total", "reason" => why.reason()).increment(1);
             // Fails if the connection has just ended.

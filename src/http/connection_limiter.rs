@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::connection::{Connection, Cut};
+use super::connection::{CloseReason, Connection};
 
 /// Eighths of the connections that are closed at once if there are too many, the longest idle first. Closing several at
 /// once is cheaper, because finding them requires a look at all connections.
@@ -92,13 +92,13 @@ impl ConnectionLimiter {
         let registration = Registration { limiter: Arc::clone(limiter), number, open: count };
         if let (Some(origin), Some(most)) = (origin, limits.per_address)
             && open.by_origin.get(&origin).is_some_and(|count| *count >= most)
-            && !open.make_room(most, Cut::Address, |of| of == Some(origin))
+            && !open.make_room(most, CloseReason::Address, |of| of == Some(origin))
         {
-            connection.cut(Cut::Address);
+            connection.cut(CloseReason::Address);
             return registration;
         }
-        if open.all.len() >= limits.all && !open.make_room(limits.all, Cut::Full, |_| true) {
-            connection.cut(Cut::Full);
+        if open.all.len() >= limits.all && !open.make_room(limits.all, CloseReason::Full, |_| true) {
+            connection.cut(CloseReason::Full);
             return registration;
         }
         open.all.insert(number, (Arc::clone(connection), origin));
@@ -115,7 +115,7 @@ impl ConnectionLimiter {
 
 impl OpenConnections {
     /// Cuts the longest idle of the connections whose origin `of` accepts. Returns true if one was idle.
-    fn make_room(&mut self, most: usize, why: Cut, of: impl Fn(Option<Origin>) -> bool) -> bool {
+    fn make_room(&mut self, most: usize, why: CloseReason, of: impl Fn(Option<Origin>) -> bool) -> bool {
         let idle = self.all.iter().filter(|(_, (_, origin))| of(*origin));
         let mut idle: Vec<(Duration, u64)> = idle
             .filter_map(|(number, (connection, _))| connection.idle_for().map(|idle| (idle, *number)))

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    connection::{Connection, Cut, PACE_SPAN, Pace},
+    connection::{CloseReason, Connection, PACE_SPAN, Pace},
     connection_limiter::{ConnectionLimiter, Registration},
 };
 use crate::domain::conversions::SaturatingFrom;
@@ -80,7 +80,7 @@ async fn watch_over(connection: Weak<Connection>, mut ended: Receiver<()>) {
         let idle_since = if connection.idle_for().is_some() { connection.idle_since() } else { now };
         until = idle_since + WITHOUT_REQUEST_MAX;
         if until <= now {
-            connection.cut(Cut::Idle);
+            connection.cut(CloseReason::Idle);
             return;
         }
         let pace = connection.pace();
@@ -88,7 +88,7 @@ async fn watch_over(connection: Weak<Connection>, mut ended: Receiver<()>) {
             (looked, then) = (now, pace);
         } else if now >= looked + PACE_SPAN {
             if pace.is_too_slow_since(&then) {
-                connection.cut(Cut::Slow);
+                connection.cut(CloseReason::Slow);
                 return;
             }
             (looked, then) = (now, pace);

@@ -20,7 +20,7 @@ use crate::published::{Document, Plain};
 const CACHE_CONTROL: &str = "public, max-age=1";
 
 /// Headers of an answer with a file.
-pub(super) struct Terms<'a> {
+pub(super) struct FileHeaders<'a> {
     /// Media type of the file.
     pub(super) content_type: &'static str,
     /// Value of `Cache-Control`.
@@ -34,7 +34,7 @@ pub(super) struct Terms<'a> {
     pub(super) status: StatusCode,
 }
 
-impl Terms<'static> {
+impl FileHeaders<'static> {
     /// Headers of a file that belongs to no publication.
     pub(super) const fn unlabelled(content_type: &'static str, cache_control: &'static str) -> Self {
         Self { content_type, cache_control, vary: "Accept-Encoding", labels: None, status: StatusCode::OK }
@@ -48,14 +48,14 @@ pub(super) fn send(
     labels: Labels,
     vary: &'static str,
 ) -> HttpResponse {
-    let terms = Terms {
+    let headers = FileHeaders {
         content_type: "application/json",
         cache_control: CACHE_CONTROL,
         vary,
         labels: Some(&labels),
         status: StatusCode::OK,
     };
-    let mut response = send_on(request, file, &terms);
+    let mut response = send_on(request, file, &headers);
     let any_origin = header::HeaderValue::from_static("*");
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any_origin);
     labels.add_to(response.headers_mut());
@@ -63,8 +63,8 @@ pub(super) fn send(
 }
 
 /// Returns the answer to a GET or HEAD of any file.
-pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>) -> HttpResponse {
-    let is_error = terms.status != StatusCode::OK;
+pub(super) fn send_on(request: &HttpRequest, file: &Document, headers: &FileHeaders<'_>) -> HttpResponse {
+    let is_error = headers.status != StatusCode::OK;
     let accept = header_list(request, header::ACCEPT_ENCODING);
     let coding = coding(accept.as_deref(), file.brotli.is_some());
     let Some(coding) = coding.or(is_error.then_some(Coding::Identity)) else {
@@ -79,19 +79,19 @@ pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>)
         // Only the tag of this coding: a cache that holds another one could not use the answer (13.1.2).
         Some(given) => names_tag(&given, tag_of(file, coding)),
         None => header_list(request, header::IF_MODIFIED_SINCE)
-            .zip(terms.labels)
+            .zip(headers.labels)
             // Only exactly this second: after a wrong clock was corrected, a later date does not mean unchanged.
             .is_some_and(|(given, labels)| names_second(&given, labels.as_of())),
     };
-    let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { terms.status });
+    let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { headers.status });
     if !is_error {
         response.insert_header((header::ETAG, tag_of(file, coding).clone()));
     }
     response
-        .insert_header((header::VARY, terms.vary))
-        .insert_header((header::CACHE_CONTROL, terms.cache_control))
+        .insert_header((header::VARY, headers.vary))
+        .insert_header((header::CACHE_CONTROL, headers.cache_control))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    if let Some(changed) = terms.labels.and_then(Labels::last_modified) {
+    if let Some(changed) = headers.labels.and_then(Labels::last_modified) {
         response.insert_header((header::LAST_MODIFIED, changed.clone()));
     }
     if unchanged {
@@ -100,7 +100,7 @@ pub(super) fn send_on(request: &HttpRequest, file: &Document, terms: &Terms<'_>)
     if let Some(name) = coding.name() {
         response.insert_header((header::CONTENT_ENCODING, name));
     }
-    response.insert_header((header::CONTENT_TYPE, terms.content_type));
+    response.insert_header((header::CONTENT_TYPE, headers.content_type));
     // For HEAD, actix sends only the head, with the length of this body.
     match form_of(file, coding) {
         Form::Bytes(bytes) => {

@@ -13,7 +13,7 @@ use actix_web::{
 };
 
 use super::{
-    files::{Terms, send_on},
+    files::{FileHeaders, send_on},
     methods,
     problem::problem,
     requests,
@@ -102,8 +102,8 @@ fn moved(_: &HttpRequest) -> HttpResponse {
 }
 
 fn send(request: &HttpRequest, file: &File) -> HttpResponse {
-    let terms = Terms::unlabelled(file.source.content_type, CACHE_CONTROL);
-    let mut response = send_on(request, &file.encoded, &terms);
+    let headers = FileHeaders::unlabelled(file.source.content_type, CACHE_CONTROL);
+    let mut response = send_on(request, &file.encoded, &headers);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

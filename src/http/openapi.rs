@@ -13,7 +13,7 @@ use actix_web::{
 use ticker_schemas::openapi;
 
 use super::{
-    files::{Terms, send_on},
+    files::{FileHeaders, send_on},
     methods,
     problem::problem,
 };
@@ -60,8 +60,8 @@ fn send(request: &HttpRequest, file: Option<&Document>, content_type: &'static s
     let Some(file) = file else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the description could not be made");
     };
-    let terms = Terms::unlabelled(content_type, CACHE_CONTROL);
-    send_on(request, file, &terms)
+    let headers = FileHeaders::unlabelled(content_type, CACHE_CONTROL);
+    send_on(request, file, &headers)
 }
 
 #[cfg(test)]

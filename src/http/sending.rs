@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 
 use super::{
-    connection::{Connection, Cut},
+    connection::{CloseReason, Connection},
     connection_watch::Body,
     negotiation::Coding,
 };
@@ -146,7 +146,7 @@ impl Buffers {
             let Some((_, oldest)) = self.all.pop_first() else { return };
             self.bytes -= oldest.bytes;
             for connection in oldest.readers.values() {
-                connection.cut(Cut::Old);
+                connection.cut(CloseReason::Old);
             }
         }
     }

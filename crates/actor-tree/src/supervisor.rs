@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::supervision::{
     messages::{ChildExited, ChildId, Exit, ExitReply, KillReason, Order, Ping},
-    policy::{Decision, Intensity, Life, Policy, RestartRecord},
+    policy::{Decision, EndedRun, Intensity, Policy, RestartRecord},
     probe::{Finding, Probe},
     running::Running,
     thread_time::{ThreadSample, usable},
@@ -216,12 +216,12 @@ impl Handler<ChildExited> for Supervisor {
         let uptime =
             child.begun_at.take().map_or_else(Default::default, |begun| now.saturating_duration_since(begun));
         let is_stalled = exited.exit == Exit::Killed(KillReason::Stalled);
-        let life = Life { uptime, stalled_for: is_stalled.then_some(child.running.spec.stale_after) };
+        let run = EndedRun { uptime, stalled_for: is_stalled.then_some(child.running.spec.stale_after) };
         let (record, policy, random) = (&mut child.record, &self.policy, rand::random());
         let decision = if child.running.spec.is_essential {
-            record.on_exit(policy, &mut self.intensity, life, now, random)
+            record.on_exit(policy, &mut self.intensity, run, now, random)
         } else {
-            record.restart(policy, life, random)
+            record.restart(policy, run, random)
         };
         match decision {
             Decision::Escalate(excess) => {

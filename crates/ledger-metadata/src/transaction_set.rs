@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Accounts that act in a transaction, or in the inner one of a fee bump.
-pub(crate) struct Actors {
+pub(crate) struct ActingAccounts {
     source: AccountKey,
     /// Number of operations.
     count: usize,
@@ -27,10 +27,10 @@ pub(crate) struct Actors {
 pub(crate) struct TransactionSet {
     /// Hash of the set, for the header.
     pub(crate) hash: Hash,
-    pub(crate) actors: HashMap<Hash, Actors>,
+    pub(crate) actors: HashMap<Hash, ActingAccounts>,
 }
 
-impl Actors {
+impl ActingAccounts {
     /// Number of operations.
     pub(crate) const fn count(&self) -> usize {
         self.count
@@ -81,7 +81,7 @@ impl TransactionSet {
 fn add_phase(
     reader: &mut Reader<'_>,
     network: Network,
-    actors: &mut HashMap<Hash, Actors>,
+    actors: &mut HashMap<Hash, ActingAccounts>,
 ) -> Result<(), xdr::Error> {
     let mut envelopes = |reader: &mut Reader<'_>| reader.each(|reader| add_envelope(reader, network, actors));
     match reader.read::<u32>()? {
@@ -102,7 +102,7 @@ fn add_phase(
 fn add_envelope(
     reader: &mut Reader<'_>,
     network: Network,
-    actors: &mut HashMap<Hash, Actors>,
+    actors: &mut HashMap<Hash, ActingAccounts>,
 ) -> Result<(), xdr::Error> {
     if actors.len() == TRANSACTIONS_MAX {
         return Err(LengthExceedsMax);
@@ -111,16 +111,16 @@ fn add_envelope(
         xdr::EnvelopeType::TxV0 => {
             let (tx, bytes) = reader.with_bytes(Reader::read::<xdr::TransactionV0>)?;
             let source = AccountKey(tx.source_account_ed25519.0);
-            (hashes::of_first_transaction(network, bytes), Actors::of(source, &tx.operations))
+            (hashes::of_first_transaction(network, bytes), ActingAccounts::of(source, &tx.operations))
         }
         xdr::EnvelopeType::Tx => {
             let (tx, bytes) = reader.with_bytes(Reader::read::<xdr::Transaction>)?;
-            (hashes::of_transaction(network, bytes), Actors::of_transaction(&tx))
+            (hashes::of_transaction(network, bytes), ActingAccounts::of_transaction(&tx))
         }
         xdr::EnvelopeType::TxFeeBump => {
             let (bump, bytes) = reader.with_bytes(Reader::read::<xdr::FeeBumpTransaction>)?;
             let xdr::FeeBumpTransactionInnerTx::Tx(inner) = &bump.inner_tx;
-            (hashes::of_fee_bump(network, bytes), Actors::of_transaction(&inner.tx))
+            (hashes::of_fee_bump(network, bytes), ActingAccounts::of_transaction(&inner.tx))
         }
         _ => return Err(Invalid),
     };

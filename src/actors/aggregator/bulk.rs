@@ -14,30 +14,30 @@ use crate::{
 
 /// Trades that are handed over together: 8 MB.
 const RUN_TRADES: usize = 100_000;
-/// Runs that may wait in the channel. Handing over another one blocks the reader.
+/// RunSender that may wait in the channel. Handing over another one blocks the reader.
 const RUNS_WAITING_MAX: usize = 2;
 
 type Run = Vec<(MarketId, WindowTrade)>;
 
 /// The thread that fills the windows.
-pub(super) struct Adder(JoinHandle<Windows>);
+pub(super) struct WindowFiller(JoinHandle<Windows>);
 
 /// Sender of trades to the filling thread, which ends when this is dropped.
-pub(super) struct Runs {
+pub(super) struct RunSender {
     sender: SyncSender<Run>,
     /// Trades of the next run.
     run: Run,
 }
 
-impl Adder {
-    pub(super) fn start() -> (Self, Runs) {
+impl WindowFiller {
+    pub(super) fn start() -> (Self, RunSender) {
         let (sender, receiver) = sync_channel(RUNS_WAITING_MAX);
-        let runs = Runs { sender, run: Run::with_capacity(RUN_TRADES) };
+        let runs = RunSender { sender, run: Run::with_capacity(RUN_TRADES) };
         (Self(crate::blocking::run(move || fill(&receiver))), runs)
     }
 
     /// Returns the windows with all pushed trades.
-    pub(super) async fn finish(self, runs: Runs) -> Result<Windows, DbError> {
+    pub(super) async fn finish(self, runs: RunSender) -> Result<Windows, DbError> {
         // Sending fails only if the receiver panicked. The handle below then returns the panic.
         let _ = runs.sender.send(runs.run);
         drop(runs.sender);
@@ -45,7 +45,7 @@ impl Adder {
     }
 }
 
-impl Runs {
+impl RunSender {
     /// Adds a trade. Returns true if that completed a run, which was then handed over. If the filling thread is behind,
     /// that blocks for some milliseconds.
     pub(super) fn push(&mut self, market: MarketId, trade: WindowTrade) -> bool {
@@ -67,7 +67,7 @@ fn fill(runs: &Receiver<Run>) -> Windows {
     windows
 }
 
-/// Runs long work on a thread of the blocking pool. A panic there continues here.
+/// RunSender long work on a thread of the blocking pool. A panic there continues here.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, DbError> {

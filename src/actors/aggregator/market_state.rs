@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use actor_tree::test_hooks::TestHooks;
 use chrono::{DateTime, Utc};
 
-use super::bulk::{Adder, aside};
+use super::bulk::{WindowFiller, aside};
 use crate::{
     actors::{subjects, test_hooks, trace::subject::Subject},
     db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
@@ -91,7 +91,7 @@ impl MarketState {
         step: &(dyn Fn() + Sync),
     ) -> Result<Self, DbError> {
         let edge = Span::Week.edge(now);
-        let (adder, mut runs) = Adder::start();
+        let (filler, mut runs) = WindowFiller::start();
         let rows = database
             .load_snapshot(None, &[], edge, &mut |market, trade| {
                 if runs.push(market, trade) {
@@ -99,7 +99,7 @@ impl MarketState {
                 }
             })
             .await?;
-        let windows = adder.finish(runs).await?;
+        let windows = filler.finish(runs).await?;
         step();
         // This sums all markets and sorts all assets for the first time, which takes too long for the actor's thread.
         aside(move || {
@@ -198,7 +198,7 @@ impl MarketState {
         now: UnixSeconds,
     ) -> Result<(i64, BTreeMap<MarketId, MarketWindow>), DbError> {
         let edge = Span::Week.edge(now);
-        let (adder, mut runs) = Adder::start();
+        let (filler, mut runs) = WindowFiller::start();
         let mut push = |market, trade| {
             runs.push(market, trade);
         };
@@ -206,7 +206,7 @@ impl MarketState {
         // Markets without any trade left get an empty window.
         let mut windows: BTreeMap<MarketId, MarketWindow> =
             markets.iter().map(|market| (*market, MarketWindow::default())).collect();
-        windows.extend(adder.finish(runs).await?.into_windows());
+        windows.extend(filler.finish(runs).await?.into_windows());
         Ok((seq, windows))
     }
 

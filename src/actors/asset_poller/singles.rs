@@ -6,11 +6,10 @@ use futures_util::{StreamExt, stream};
 use tracing::{debug, info, warn};
 
 use super::{
-    AssetPoll, WORKS,
-    doubts::Doubts,
-    part,
+    AssetPoll, WORKS, part,
     standing::{gone, standing},
     sweep::{SINGLES_MAX, may_sweep},
+    unknown_once::UnknownOnce,
 };
 use crate::{
     actors::{
@@ -52,7 +51,7 @@ enum Round {
     /// Some assets were looked up.
     LookedUp,
     /// All assets that are left were just unknown to Horizon, and wait for their second look-up.
-    Doubtful,
+    AwaitsSecondLookUp,
     /// No asset was left to be looked up singly when everything up to this batch was committed.
     NothingDue { all_upto: i64 },
 }
@@ -76,18 +75,18 @@ impl AssetPoll {
     /// Looks assets up one by one, in a loop.
     pub(super) async fn look_up_forever(&self, context: &WorkContext, health: &JointHealth) {
         let (mut first, mut retry) = (First::Unknown, Retry::default());
-        let mut doubts = Doubts::default();
+        let mut unknown = UnknownOnce::default();
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             let pass = context.pass(steps::LOOK_UP_ASSETS);
-            match self.look_up_singly(epoch, &mut first, &mut doubts, &pass.trace(), context).await {
+            match self.look_up_singly(epoch, &mut first, &mut unknown, &pass.trace(), context).await {
                 Ok(Round::LookedUp) => {
                     health.succeeds(part::LOOK_UPS, WORKS);
                     retry.reset();
                     self.notify(0, &pass.done()).await;
                 }
-                Ok(Round::Doubtful) => {
+                Ok(Round::AwaitsSecondLookUp) => {
                     pass.done();
                     context.pause_until_woken(TICK).await;
                 }
@@ -111,7 +110,7 @@ impl AssetPoll {
         &self,
         epoch: i64,
         first: &mut First,
-        doubts: &mut Doubts,
+        unknown: &mut UnknownOnce,
         cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<Round, PollError> {
@@ -126,16 +125,16 @@ impl AssetPoll {
         }
         let ranked = self.ranking.ask(cause).await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));
-        let limit = SINGLES.saturating_add(doubts.len());
+        let limit = SINGLES.saturating_add(unknown.len());
         let due = self.database.due_assets(&busiest, i64::saturating_from(limit)).await?;
         let mut wanted = due.assets;
         if self.others_wait(first, due.count).await? {
             wanted.truncate(usize::saturating_from(due.ranked));
         }
         let is_any_due = !wanted.is_empty();
-        let wanted = doubts.ready(wanted, SINGLES, self.clock.monotonic());
+        let wanted = unknown.ready(wanted, SINGLES, self.clock.monotonic());
         if is_any_due && wanted.is_empty() {
-            return Ok(Round::Doubtful);
+            return Ok(Round::AwaitsSecondLookUp);
         }
         let class = first.class(wanted.len(), ranked.len());
         if wanted.is_empty() {
@@ -143,7 +142,7 @@ impl AssetPoll {
             return Ok(Round::NothingDue { all_upto: if ranked.is_empty() { 0 } else { all_upto } });
         }
         self.status.set_state("looking up");
-        self.look_up(epoch, &wanted, doubts, class, cause, context).await?;
+        self.look_up(epoch, &wanted, unknown, class, cause, context).await?;
         Ok(Round::LookedUp)
     }
 
@@ -163,7 +162,7 @@ impl AssetPoll {
         &self,
         epoch: i64,
         assets: &[Asset],
-        doubts: &mut Doubts,
+        unknown: &mut UnknownOnce,
         class: Class,
         cause: &TraceContext,
         context: &WorkContext,
@@ -181,7 +180,7 @@ impl AssetPoll {
             context.advance();
             match answer {
                 Ok(AssetAnswer::Unknown) => {
-                    if doubts.confirm(asset, self.clock.monotonic()) {
+                    if unknown.confirm(asset, self.clock.monotonic()) {
                         standings.push(gone(asset));
                     }
                     continue;
@@ -193,7 +192,7 @@ impl AssetPoll {
                     continue;
                 }
             }
-            doubts.dismiss(&asset);
+            unknown.remove(&asset);
         }
         if !standings.is_empty() {
             let now = self.clock.now();

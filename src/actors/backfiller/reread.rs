@@ -12,9 +12,9 @@ use super::{
     Backfill, Backfiller, HistoryError, Retry, SharedByLoops, TICK, WorkContext,
     comparison::{self, ComparedWith, Comparison, Differences, SourceTrade},
     descending_read::LEDGER_PAGES_MAX,
-    draw::{self, Draw},
     end,
     page::{self, AskedPage, Place},
+    reread_target::{self, RereadTarget},
 };
 use crate::{
     actors::{
@@ -100,13 +100,13 @@ impl Backfill {
                 Err(error) => self.wait_after(&error, &mut retry, context, shared).await,
             }
             if self.in_doubt.borrow().is_empty() {
-                self.pause_unless_in_doubt(context, interval).await;
+                self.pause_unless_named(context, interval).await;
             }
         }
     }
 
-    /// Waits for the interval, or until a ledger in doubt is added.
-    async fn pause_unless_in_doubt(&self, context: &WorkContext, interval: Duration) {
+    /// Waits for the interval, or until an audit names a ledger.
+    async fn pause_unless_named(&self, context: &WorkContext, interval: Duration) {
         let mut left = interval;
         while !left.is_zero() && self.in_doubt.borrow().is_empty() && !context.is_draining() {
             let step = left.min(REREAD_POLL);
@@ -118,22 +118,22 @@ impl Backfill {
     /// Reads a chosen ledger again and repairs what can be repaired.
     async fn reread(&self, reading: &mut Rereading<'_>) -> Result<RereadOutcome, HistoryError> {
         let held = self.comparable(reading.shared).await?;
-        let in_doubt = self.in_doubt.borrow_mut().next();
+        let named = self.in_doubt.borrow_mut().next();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
-        let drawn = draw::draw(&held, in_doubt, with_trades, &mut rand::rng());
-        let compared = match drawn {
+        let target = reread_target::choose(&held, named, with_trades, &mut rand::rng());
+        let compared = match target {
             None => return Ok(RereadOutcome::NothingHeld),
             // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other
             // source. What it lacks came from Horizon.
-            Some(Draw::Ledger(range, ledger)) if self.lake.is_some() => {
+            Some(RereadTarget::Ledger(range, ledger)) if self.lake.is_some() => {
                 self.compare_with_either(reading, range, ledger).await
             }
-            Some(Draw::Bottom(range)) if self.is_from_lake => {
+            Some(RereadTarget::Bottom(range)) if self.is_from_lake => {
                 self.compare_with_either(reading, range, range.from).await
             }
-            Some(Draw::Ledger(range, top)) => self.compare(reading, range, top).await,
-            Some(Draw::Bottom(range)) => self.compare_below_trades(reading, range).await,
+            Some(RereadTarget::Ledger(range, top)) => self.compare(reading, range, top).await,
+            Some(RereadTarget::Bottom(range)) => self.compare_below_trades(reading, range).await,
         };
         let outcome = match compared {
             // Horizon dropped these ledgers meanwhile. The root names its oldest one now.
@@ -143,7 +143,7 @@ impl Backfill {
             }
             compared => compared?,
         };
-        if let Some(ledger) = in_doubt.filter(|_| outcome == RereadOutcome::Compared) {
+        if let Some(ledger) = named.filter(|_| outcome == RereadOutcome::Compared) {
             self.in_doubt.borrow_mut().remove(ledger);
         }
         Ok(outcome)
@@ -156,7 +156,7 @@ impl Backfill {
             return Ok(held);
         }
         let elder = self.history(&self.horizon.of_class(Class::Audit), shared).await?.elder;
-        Ok(draw::from_ledger(&held, elder))
+        Ok(reread_target::from_ledger(&held, elder))
     }
 
     /// Compares what lies below the oldest trade of a range. The range claims that no trade is there.

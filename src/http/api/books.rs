@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     http::{
-        files::{self, Terms},
+        files::{self, FileHeaders},
         requests,
         state::PublicState,
     },
@@ -97,8 +97,8 @@ fn a_side(parameters: &Parameters) -> Result<usize, ApiError> {
 pub(super) fn send_book(request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, ApiError> {
     let document = Document::gzipped(body).map_err(|_| ApiError::Compression)?;
     // A book is polled every few minutes.
-    let terms = Terms::unlabelled("application/json", "public, max-age=5");
-    let mut response = files::send_on(request, &document, &terms);
+    let headers = FileHeaders::unlabelled("application/json", "public, max-age=5");
+    let mut response = files::send_on(request, &document, &headers);
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     Ok(response)
 }

@@ -182,9 +182,9 @@ pub(crate) struct RestartRecord {
     stalls: Intensity,
 }
 
-/// Life of an incarnation that has ended.
+/// Run of an incarnation that has ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
+pub(crate) struct EndedRun {
     /// Time from its start to its end.
     pub(crate) uptime: Duration,
     /// Its `stale_after`, if it was killed because it made no progress for as long.
@@ -219,16 +219,16 @@ impl fmt::Display for ExceededLimit {
 }
 
 impl RestartRecord {
-    /// Decides about an exit at `now` of a child that had this life. Counts the restart for the child and the tree.
+    /// Decides about an exit at `now` of a child after this run. Counts the restart for the child and the tree.
     pub(crate) fn on_exit(
         &mut self,
         policy: &Policy,
         tree: &mut Intensity,
-        life: Life,
+        run: EndedRun,
         now: Instant,
         random: u64,
     ) -> Decision {
-        let stall_limit = life.stalled_for.map(|stale_after| policy.stall_limit(stale_after));
+        let stall_limit = run.stalled_for.map(|stale_after| policy.stall_limit(stale_after));
         if !self.intensity.admit(policy.child_limit, now)
             || stall_limit.is_some_and(|limit| !self.stalls.admit(limit, now))
         {
@@ -237,14 +237,14 @@ impl RestartRecord {
         if !tree.admit(policy.tree_limit, now) {
             return Decision::Escalate(ExceededLimit::Tree);
         }
-        self.restart(policy, life, random)
+        self.restart(policy, run, random)
     }
 
     /// Decides about an exit of a child that the process can do without. It is restarted however often it ends, and
     /// its restarts do not count for the tree.
-    pub(crate) fn restart(&mut self, policy: &Policy, life: Life, random: u64) -> Decision {
+    pub(crate) fn restart(&mut self, policy: &Policy, run: EndedRun, random: u64) -> Decision {
         // A child that made no progress was not healthy, however long it lived.
-        if life.stalled_for.is_none() && life.uptime >= policy.healthy_after {
+        if run.stalled_for.is_none() && run.uptime >= policy.healthy_after {
             self.streak = 0;
         }
         let delay = policy.delay(self.streak, random);

@@ -9,11 +9,13 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Exits every `apart`, each after an uptime of `lived`. Returns the decisions in order.
 fn storm(policy: &Policy, exits: u32, lived: Duration, apart: Duration) -> Vec<Decision> {
     let (start, mut record, mut tree) = (Instant::now(), RestartRecord::default(), Intensity::default());
-    (0..exits).map(|n| record.on_exit(policy, &mut tree, life(lived), start + apart * n, u64::MAX)).collect()
+    (0..exits)
+        .map(|n| record.on_exit(policy, &mut tree, ended_after(lived), start + apart * n, u64::MAX))
+        .collect()
 }
 
-fn life(uptime: Duration) -> Life {
-    Life { uptime, stalled_for: None }
+fn ended_after(uptime: Duration) -> EndedRun {
+    EndedRun { uptime, stalled_for: None }
 }
 
 /// Lets a child make no progress, again and again. Each kill comes `late` after `stale_after`. Returns the
@@ -25,8 +27,8 @@ fn stalls(policy: &Policy, stale_after: Duration, late: Duration) -> Vec<Decisio
     exits
         .map(|_| {
             now += uptime;
-            let life = Life { uptime, stalled_for: Some(stale_after) };
-            let decision = record.on_exit(policy, &mut tree, life, now, u64::MAX);
+            let run = EndedRun { uptime, stalled_for: Some(stale_after) };
+            let decision = record.on_exit(policy, &mut tree, run, now, u64::MAX);
             if let Decision::RestartAfter(delay) = decision {
                 now += delay;
             }
@@ -77,7 +79,7 @@ fn the_sixth_restart_of_a_child_within_two_minutes_escalates() {
 #[test]
 fn a_child_that_the_process_can_do_without_never_escalates_and_waits_up_to_thirty_seconds() {
     let (policy, mut record) = (Policy::default(), RestartRecord::default());
-    let mut restart = |uptime| record.restart(&policy, life(uptime), u64::MAX);
+    let mut restart = |uptime| record.restart(&policy, ended_after(uptime), u64::MAX);
     let delays = (0..40).map(|_| restart(5 * SECOND)).collect::<Vec<_>>();
     let expected = (0..40).map(|streak| Decision::RestartAfter(policy.delay(streak, u64::MAX)));
     assert_eq!(delays, expected.collect::<Vec<_>>());
@@ -97,7 +99,7 @@ fn the_sixteenth_restart_of_all_within_five_minutes_escalates() {
     let decisions: Vec<Decision> = (0..16_u32)
         .map(|n| {
             let child = &mut children[usize::try_from(n % 4).unwrap()];
-            child.on_exit(&policy, &mut tree, life(Duration::ZERO), start + SECOND * n, 0)
+            child.on_exit(&policy, &mut tree, ended_after(Duration::ZERO), start + SECOND * n, 0)
         })
         .collect();
     assert!(decisions[..15].iter().all(|d| matches!(d, Decision::RestartAfter(_))), "{decisions:?}");
@@ -183,7 +185,7 @@ proptest! {
         prop_assume!(policy.check().is_ok());
         let (mut now, mut record, mut tree) = (Instant::now(), RestartRecord::default(), Intensity::default());
         let escalated = (0..=restarts).any(|_| {
-            match record.on_exit(&policy, &mut tree, life(Duration::ZERO), now, u64::MAX) {
+            match record.on_exit(&policy, &mut tree, ended_after(Duration::ZERO), now, u64::MAX) {
                 Decision::RestartAfter(delay) => { now += delay; false }
                 Decision::Escalate(_) => true,
             }

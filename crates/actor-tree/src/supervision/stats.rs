@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::trace::rates::{Over, Rates};
+use crate::trace::rates::{RateSpan, Rates};
 
 /// Longest recorded time, an hour in microseconds. Longer times are recorded as this.
 const LONGEST_US: u64 = 3_600_000_000;
@@ -90,7 +90,7 @@ impl MessageStats {
         let handling = times(&self.handling);
         MessageView {
             count: self.handling.as_ref().map_or(0, Histogram::len),
-            rate: self.rate.per_second(since_start, Over::Minute),
+            rate: self.rate.per_second(since_start, RateSpan::Minute),
             times: handling,
             queueing: times(&self.queueing),
             handling,

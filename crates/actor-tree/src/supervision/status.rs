@@ -32,7 +32,7 @@ use crate::{
     test_hooks::TestHooks,
     trace::{
         context::TraceContext,
-        rates::{Over, Rates},
+        rates::{RateSpan, Rates},
         record::{Label, Outcome},
         recorder::Recorder,
         step::{Step, StepName},
@@ -331,7 +331,7 @@ impl ChildStatus {
         const MICROS: f64 = 1_000_000.0;
         let busy = self.busy_cell();
         let share = |over| (busy.per_second(since_start, over) / MICROS).min(1.0);
-        BusyView { over_1m: share(Over::Minute), over_15m: share(Over::Quarter) }
+        BusyView { over_1m: share(RateSpan::Minute), over_15m: share(RateSpan::Quarter) }
     }
 
     fn busy_cell(&self) -> MutexGuard<'_, Rates> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::rates::{Over, Rates};
+use super::rates::{RateSpan, Rates};
 
 /// Counts of messages. The wiring is fixed, so the map does not grow.
 #[derive(Debug, Default)]
@@ -56,8 +56,8 @@ impl Flow {
             to: route.1,
             message: route.2,
             count: *count,
-            per_s_1m: rates.per_second(since_start, Over::Minute),
-            per_s_15m: rates.per_second(since_start, Over::Quarter),
+            per_s_1m: rates.per_second(since_start, RateSpan::Minute),
+            per_s_15m: rates.per_second(since_start, RateSpan::Quarter),
         };
         self.0.iter().map(line).collect()
     }

@@ -9,7 +9,7 @@ const BUCKETS: usize = 61;
 
 /// Spans over which sums are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum RateSpan {
     /// The last minute.
     Minute,
     /// The last 15 minutes.
@@ -31,7 +31,7 @@ impl Default for Rates {
     }
 }
 
-impl Over {
+impl RateSpan {
     const fn buckets(self) -> u64 {
         match self {
             Self::Minute => 4,
@@ -52,10 +52,10 @@ impl Rates {
     /// Returns the sum per second over the last full buckets of a span and the current one, or over the life of the
     /// process if that is shorter.
     #[must_use]
-    pub fn per_second(&self, since_start: Duration, over: Over) -> f64 {
+    pub fn per_second(&self, since_start: Duration, span: RateSpan) -> f64 {
         let mut moved = self.clone();
         moved.advance(since_start);
-        let oldest = moved.newest.saturating_sub(over.buckets());
+        let oldest = moved.newest.saturating_sub(span.buckets());
         let sum: u64 = (oldest..=moved.newest).filter_map(|number| moved.bucket(number).copied()).sum();
         let lasted = since_start.saturating_sub(BUCKET * u32::try_from(oldest).unwrap_or(u32::MAX));
         if lasted.is_zero() {
@@ -98,19 +98,19 @@ mod tests {
     fn a_young_process_has_the_rate_of_its_life() {
         let mut rates = Rates::default();
         rates.add(at(5), 30);
-        assert!((rates.per_second(at(10), Over::Minute) - 3.0).abs() < 1e-9);
-        assert!((rates.per_second(at(10), Over::Quarter) - 3.0).abs() < 1e-9);
-        assert!(rates.per_second(at(0), Over::Minute).abs() < 1e-9);
+        assert!((rates.per_second(at(10), RateSpan::Minute) - 3.0).abs() < 1e-9);
+        assert!((rates.per_second(at(10), RateSpan::Quarter) - 3.0).abs() < 1e-9);
+        assert!(rates.per_second(at(0), RateSpan::Minute).abs() < 1e-9);
     }
 
     #[test]
     fn old_sums_leave_the_minute_before_the_quarter() {
         let mut rates = Rates::default();
         rates.add(at(60), 600);
-        assert!(rates.per_second(at(119), Over::Minute) > 8.0);
-        assert!(rates.per_second(at(200), Over::Minute).abs() < 1e-9);
-        assert!((rates.per_second(at(200), Over::Quarter) - 3.0).abs() < 1e-9);
+        assert!(rates.per_second(at(119), RateSpan::Minute) > 8.0);
+        assert!(rates.per_second(at(200), RateSpan::Minute).abs() < 1e-9);
+        assert!((rates.per_second(at(200), RateSpan::Quarter) - 3.0).abs() < 1e-9);
         rates.add(at(1_000_000), 1);
-        assert!(rates.per_second(at(1_000_000), Over::Quarter) < 0.01);
+        assert!(rates.per_second(at(1_000_000), RateSpan::Quarter) < 0.01);
     }
 }

@@ -15,7 +15,7 @@ use ticker_formats::{
 
 use crate::http::{
     api::{error::ApiError, views::PinnedView},
-    files::{Terms, send_on},
+    files::{FileHeaders, send_on},
     labels::Labels,
 };
 
@@ -52,8 +52,9 @@ pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: &[u8]) -> H
     let Ok(file) = Document::gzipped(page) else {
         return ApiError::Compression.response();
     };
-    let terms = Terms { content_type: HTML, cache_control: "no-store", vary: VARY, labels: None, status };
-    let mut response = send_on(request, &file, &terms);
+    let headers =
+        FileHeaders { content_type: HTML, cache_control: "no-store", vary: VARY, labels: None, status };
+    let mut response = send_on(request, &file, &headers);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
@@ -80,14 +81,14 @@ pub(super) fn kept(request: &HttpRequest, view: &PinnedView, key: &str) -> Optio
 
 fn send_made(request: &HttpRequest, view: &PinnedView, file: &Document) -> HttpResponse {
     let labels = Labels::of(view.listing.seq(), view.listing.as_of());
-    let terms = Terms {
+    let headers = FileHeaders {
         content_type: HTML,
         cache_control: "public, max-age=1",
         vary: VARY,
         labels: Some(&labels),
         status: StatusCode::OK,
     };
-    let mut response = send_on(request, file, &terms);
+    let mut response = send_on(request, file, &headers);
     guard(response.headers_mut());
     labels.add_to(response.headers_mut());
     response

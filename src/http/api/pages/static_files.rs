@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use ticker_formats::Document;
 
 use crate::http::{
-    files::{Terms, send_on},
+    files::{FileHeaders, send_on},
     methods,
     problem::problem,
 };
@@ -71,8 +71,8 @@ fn respond(request: &HttpRequest) -> HttpResponse {
     let Some(((_, content_type, _), file)) = files.iter().find(|((path, ..), _)| *path == asked) else {
         return problem(StatusCode::NOT_FOUND, "the pages have no such file");
     };
-    let terms = Terms::unlabelled(content_type, CACHE_CONTROL);
-    send_on(request, file, &terms)
+    let headers = FileHeaders::unlabelled(content_type, CACHE_CONTROL);
+    send_on(request, file, &headers)
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ const WAITING_MAX: usize = 200;
 /// Assets that Horizon did not know, and the times of their first look-ups. An asset that Horizon does not know loses
 /// its markets, so Horizon must say so twice.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(HashMap<Asset, Instant>);
+pub(super) struct UnknownOnce(HashMap<Asset, Instant>);
 
-impl Doubts {
+impl UnknownOnce {
     /// Returns the number of assets that wait for their second look-up, or that may have it now.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -46,7 +46,7 @@ impl Doubts {
     }
 
     /// Records that Horizon knows an asset.
-    pub(super) fn dismiss(&mut self, asset: &Asset) {
+    pub(super) fn remove(&mut self, asset: &Asset) {
         self.0.remove(asset);
     }
 }
@@ -62,32 +62,32 @@ mod tests {
 
     #[test]
     fn an_asset_is_looked_up_again_some_seconds_later_and_gone_then() {
-        let (mut doubts, now) = (Doubts::default(), Instant::now());
+        let (mut unknown, now) = (UnknownOnce::default(), Instant::now());
         let due = || vec![asset(1), asset(2), asset(3)];
-        assert_eq!(doubts.ready(due(), 2, now), [asset(1), asset(2)]);
-        assert!(!doubts.confirm(asset(1), now));
-        assert_eq!(doubts.ready(due(), 9, now), [asset(2), asset(3)], "others do not wait for it");
-        assert_eq!(doubts.ready(due(), 9, now + ASK_AGAIN), due());
-        assert!(doubts.confirm(asset(1), now + ASK_AGAIN));
-        assert!(!doubts.confirm(asset(1), now + ASK_AGAIN), "a later loss is doubted again");
-        doubts.dismiss(&asset(1));
-        assert_eq!(doubts.len(), 0);
+        assert_eq!(unknown.ready(due(), 2, now), [asset(1), asset(2)]);
+        assert!(!unknown.confirm(asset(1), now));
+        assert_eq!(unknown.ready(due(), 9, now), [asset(2), asset(3)], "others do not wait for it");
+        assert_eq!(unknown.ready(due(), 9, now + ASK_AGAIN), due());
+        assert!(unknown.confirm(asset(1), now + ASK_AGAIN));
+        assert!(!unknown.confirm(asset(1), now + ASK_AGAIN), "a later loss is doubted again");
+        unknown.remove(&asset(1));
+        assert_eq!(unknown.len(), 0);
     }
 
     #[test]
     fn an_old_first_look_up_does_not_count() {
-        let (mut doubts, now) = (Doubts::default(), Instant::now());
-        doubts.confirm(asset(1), now);
-        assert_eq!(doubts.ready(vec![asset(1)], 9, now + FORGET), [asset(1)]);
-        assert!(!doubts.confirm(asset(1), now + FORGET));
+        let (mut unknown, now) = (UnknownOnce::default(), Instant::now());
+        unknown.confirm(asset(1), now);
+        assert_eq!(unknown.ready(vec![asset(1)], 9, now + FORGET), [asset(1)]);
+        assert!(!unknown.confirm(asset(1), now + FORGET));
     }
 
     #[test]
     fn only_so_many_wait() {
-        let (mut doubts, now) = (Doubts::default(), Instant::now());
-        assert!((0..WAITING_MAX).all(|number| !doubts.confirm(asset(number), now)));
-        assert!(doubts.ready(vec![asset(WAITING_MAX)], 9, now).is_empty());
+        let (mut unknown, now) = (UnknownOnce::default(), Instant::now());
+        assert!((0..WAITING_MAX).all(|number| !unknown.confirm(asset(number), now)));
+        assert!(unknown.ready(vec![asset(WAITING_MAX)], 9, now).is_empty());
         let due = vec![asset(WAITING_MAX), asset(0)];
-        assert_eq!(doubts.ready(due, 9, now + ASK_AGAIN), [asset(0)], "their second look-ups come first");
+        assert_eq!(unknown.ready(due, 9, now + ASK_AGAIN), [asset(0)], "their second look-ups come first");
     }
 }

@@ -22,9 +22,9 @@ const FAILURES_MAX: u32 = 10;
 /// The command gives up a lake that fails after this many times the time after which ledgers are left to Horizon.
 const LAKE_FAILING_FACTOR: u32 = 2;
 
-/// State of one reading of history.
+/// State of one filling of history.
 #[derive(Debug, Default)]
-struct Once {
+struct FillOnce {
     tail: LakeTail,
     /// True once Horizon gave the newest ledgers, which the lake lacks.
     has_read_pages: Cell<bool>,
@@ -63,7 +63,7 @@ impl Backfill {
     pub async fn fill_once(&self, context: &WorkContext) -> Result<Option<u32>, String> {
         let (shared, mut progress) = (SharedByLoops::default(), Progress::default());
         let (mut newest_gap, mut filling) = (NewestGap::default(), LakeFilling::default());
-        let once = Once::default();
+        let state = FillOnce::default();
         let patience = self.lake.as_ref().map(|reader| reader.patience).unwrap_or_default();
         let lake_failing_max = patience.given_up.saturating_mul(LAKE_FAILING_FACTOR);
         let (mut retry, mut failures) = (Retry::default(), Failures::default());
@@ -72,8 +72,8 @@ impl Backfill {
             let before = stored.get();
             let round = async {
                 if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
-                    let state = (&mut progress, &mut filling);
-                    self.fill_by_lake(reader, context, &shared, state, &once).await
+                    let filled = (&mut progress, &mut filling);
+                    self.fill_by_lake(reader, context, &shared, filled, &state).await
                 } else {
                     self.read_tail(context, &shared).await?;
                     self.fill(context, &shared, &mut progress, &mut newest_gap).await
@@ -95,7 +95,7 @@ impl Backfill {
                     return Err(error.to_string());
                 }
                 Err(error) if failures.add(&error, Instant::now(), lake_failing_max) => {
-                    if once.lacks_only_newest.get() && !matches!(error, HistoryError::Lake(_)) {
+                    if state.lacks_only_newest.get() && !matches!(error, HistoryError::Lake(_)) {
                         warn!(%error, "the newest ledgers could not be read from Horizon");
                         return self.newest_held().await;
                     }
@@ -118,10 +118,10 @@ impl Backfill {
         context: &WorkContext,
         shared: &SharedByLoops,
         (progress, filling): (&mut Progress, &mut LakeFilling),
-        once: &Once,
+        state: &FillOnce,
     ) -> Result<bool, HistoryError> {
-        once.lacks_only_newest.set(false);
-        let is_tail_read = match self.read_lake_tail(reader, context, shared, &once.tail).await {
+        state.lacks_only_newest.set(false);
+        let is_tail_read = match self.read_lake_tail(reader, context, shared, &state.tail).await {
             // Its newest ledgers are read from Horizon, as old ones are.
             Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, reader.patience.given_up) => {
                 false
@@ -135,13 +135,13 @@ impl Backfill {
         let held = self.held().await?;
         let is_recent =
             held.last().is_some_and(|newest| !self.has_passed(newest.to_time.to_utc(), reader.patience.late));
-        if is_recent || once.has_read_pages.get() {
+        if is_recent || state.has_read_pages.get() {
             return Ok(true);
         }
         warn!("the newest ledgers are missing in the lake, reading them from Horizon");
-        once.lacks_only_newest.set(is_tail_read && !held.is_empty());
+        state.lacks_only_newest.set(is_tail_read && !held.is_empty());
         self.read_tail(context, shared).await?;
-        once.has_read_pages.set(true);
+        state.has_read_pages.set(true);
         Ok(false)
     }
 }

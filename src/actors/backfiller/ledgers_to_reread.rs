@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 /// Most waiting ledgers. Further ones are left to the random choice.
-const IN_DOUBT_MAX: usize = 10_000;
+const WAITING_MAX: usize = 10_000;
 
 /// Ledgers that wait to be compared with Horizon. A ledger whose reading ends early stays and is tried again.
 #[derive(Debug, Default)]
-pub struct DoubtfulLedgers {
+pub struct LedgersToReread {
     ledgers: BTreeSet<u32>,
     /// Ledger that was tried last.
     tried: Option<u32>,
@@ -15,9 +15,9 @@ pub struct DoubtfulLedgers {
     is_unresolved: bool,
 }
 
-impl DoubtfulLedgers {
+impl LedgersToReread {
     pub(super) fn add(&mut self, ledgers: impl IntoIterator<Item = u32>) {
-        let room = IN_DOUBT_MAX.saturating_sub(self.ledgers.len());
+        let room = WAITING_MAX.saturating_sub(self.ledgers.len());
         self.ledgers.extend(ledgers.into_iter().take(room));
     }
 
@@ -54,25 +54,25 @@ mod tests {
 
     #[test]
     fn a_ledger_that_could_not_be_compared_is_tried_again_and_holds_up_no_other() {
-        let mut doubts = DoubtfulLedgers::default();
-        doubts.add([5, 9, 7]);
-        assert_eq!(doubts.next(), Some(9));
-        assert_eq!(doubts.next(), None, "a random ledger has a turn");
-        assert_eq!(doubts.next(), Some(7));
-        doubts.remove(7);
-        assert_eq!(doubts.next(), Some(5));
-        doubts.remove(5);
-        assert_eq!((doubts.next(), doubts.is_empty()), (Some(9), false));
-        doubts.remove(9);
-        assert_eq!((doubts.next(), doubts.next(), doubts.is_empty()), (None, None, true));
-        doubts.add(0..20_000);
-        assert_eq!(doubts.ledgers.len(), IN_DOUBT_MAX);
-        doubts.add(30_000..50_000);
-        assert_eq!(doubts.ledgers.len(), IN_DOUBT_MAX, "there is no room for more");
-        doubts.clear();
-        assert!(doubts.is_empty());
-        assert_eq!(doubts.next(), None);
-        doubts.add([3]);
-        assert_eq!(doubts.next(), Some(3), "nothing was tried before it");
+        let mut waiting = LedgersToReread::default();
+        waiting.add([5, 9, 7]);
+        assert_eq!(waiting.next(), Some(9));
+        assert_eq!(waiting.next(), None, "a random ledger has a turn");
+        assert_eq!(waiting.next(), Some(7));
+        waiting.remove(7);
+        assert_eq!(waiting.next(), Some(5));
+        waiting.remove(5);
+        assert_eq!((waiting.next(), waiting.is_empty()), (Some(9), false));
+        waiting.remove(9);
+        assert_eq!((waiting.next(), waiting.next(), waiting.is_empty()), (None, None, true));
+        waiting.add(0..20_000);
+        assert_eq!(waiting.ledgers.len(), WAITING_MAX);
+        waiting.add(30_000..50_000);
+        assert_eq!(waiting.ledgers.len(), WAITING_MAX, "there is no room for more");
+        waiting.clear();
+        assert!(waiting.is_empty());
+        assert_eq!(waiting.next(), None);
+        waiting.add([3]);
+        assert_eq!(waiting.next(), Some(3), "nothing was tried before it");
     }
 }
