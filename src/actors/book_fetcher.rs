@@ -59,7 +59,8 @@ pub struct BookFetch {
     pub leadership: Leadership,
     /// Source of the current time.
     pub clock: SharedClock,
-    /// Books that were read, and those that are being read. The handler shares them with the readings.
+    /// Books that were read, and those that are being read. Shared, because a reading ends after the call of the
+    /// handler that began it. `run` empties it, so a restart keeps nothing.
     books: Rc<RefCell<Books>>,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,

@@ -53,6 +53,7 @@ pub struct LeaseKeeper {
     state: State,
 }
 
+/// State that the loop and the handler of the drain share. A restart begins with a new one.
 #[derive(Clone, Default)]
 struct State {
     /// Epoch of the held lease, as far as known; released in the drain.

@@ -42,7 +42,8 @@ pub struct NginxRun {
     pub place: NginxPlace,
     /// True once the daemon listens and its address is in nginx's configuration.
     pub is_open: watch::Receiver<bool>,
-    /// True if a reload was requested. Set by the handler, taken by the watch loop.
+    /// True if a reload was requested. Set by the handler, taken by the watch loop, which has a clone of this. A
+    /// restart need not keep it, since a start reads the configuration.
     pub reload: Rc<Cell<bool>>,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,

@@ -87,7 +87,8 @@ pub struct TomlCheck {
     pub clock: SharedClock,
     /// True if validity depends on a stellar.toml: on every network except testnet.
     pub requires_toml: bool,
-    /// Last batch whose traded assets have been looked up, as reported by the asset poller.
+    /// Last batch whose traded assets have been looked up, as reported by the asset poller. Set by the handler, read by
+    /// the loop. A restart keeps it: the message is gone.
     pub looked_up: Rc<Cell<i64>>,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
