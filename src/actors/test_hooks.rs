@@ -39,7 +39,7 @@ const FLOOD_MESSAGES: usize = 200;
 /// Corrupts the aggregator's data in memory if a hook asks for it, so that the audit has something to find.
 pub(super) fn corrupt_if_armed(hooks: &TestHooks, windows: &mut Windows, directory: &mut Directory) {
     if hooks.take(SKEW) {
-        let market = skew_windows(windows, None);
+        let market = skew_windows(windows);
         warn!(market, "test hook: a false trade was added to a window");
     }
     if hooks.take(SKEW_DIRECTORY) {
@@ -80,10 +80,9 @@ pub(super) async fn flood(ranking: &Ranking, cause: &TraceContext) {
     join_all((0..FLOOD_MESSAGES).map(|_| ranking.ask(cause))).await;
 }
 
-/// Adds a false trade to the window of `market`, or of the first market. Returns the market, if it has any trade.
-pub(super) fn skew_windows(windows: &mut Windows, market: Option<MarketId>) -> Option<MarketId> {
-    let is_wanted = |id: MarketId| market.is_none_or(|market| market == id);
-    let (market, figures) = windows.figures().find(|(id, _)| is_wanted(*id))?;
+/// Adds a false trade to the window of the first market. Returns the market, if it has any trade.
+fn skew_windows(windows: &mut Windows) -> Option<MarketId> {
+    let (market, figures) = windows.figures().next()?;
     let (token, closed_at) = (PagingToken::default(), figures.week.times?.1);
     let amount = Amount::from_stroops(1).ok()?;
     let trade = WindowTrade {

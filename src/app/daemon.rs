@@ -189,9 +189,9 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         stale_after: config.stale_after,
         views: Arc::clone(&views),
         stream_slots: StreamSlots::default(),
-        books: BookReader::new(Some(database.clone()), Some(books_on_demand(books)), Arc::clone(&clock)),
-        backlogs: BacklogReader::new(Some(candles.clone())),
-        candles: CandleReader::new(Some(candles), config.candle_retention_days.into()),
+        books: BookReader::new(database.clone(), books_on_demand(books), Arc::clone(&clock)),
+        backlogs: BacklogReader::new(candles.clone()),
+        candles: CandleReader::new(candles, config.candle_retention_days.into()),
         is_alive: alive(Arc::clone(&status)),
     };
     let admin_state = AdminState {

@@ -27,10 +27,9 @@ pub(super) async fn exposed(
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::Arc, time::Duration};
+    use std::{net::TcpListener, sync::Arc};
 
     use crate::{
-        clock::SystemClock,
         domain::market_snapshot::MarketSnapshot,
         http::{PublicState, server},
         published::{FileMaker, Publication, Published},
@@ -47,20 +46,7 @@ mod tests {
                     .unwrap();
             published.publish(Arc::new(newest));
         }
-        let state = PublicState {
-            published: Arc::new(published),
-            clock: SystemClock::shared(),
-            stale_after: Duration::from_secs(600),
-            views: Arc::new(crate::http::Views::new(crate::published::ListingSource::new(
-                "Test Network",
-                [],
-            ))),
-            stream_slots: crate::http::StreamSlots::default(),
-            books: crate::http::BookReader::new(None, None, SystemClock::shared()),
-            candles: crate::http::CandleReader::new(None, 365),
-            backlogs: crate::http::BacklogReader::new(None),
-            is_alive: Arc::new(|| true),
-        };
+        let state = PublicState::unreachable(published);
         let policy = server::ConnectionPolicy { connections_per_address: None, is_behind_nginx: false };
         server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, policy).unwrap()
     }

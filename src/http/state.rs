@@ -10,6 +10,16 @@ use super::{
 };
 use crate::{clock::SharedClock, published::Published};
 
+#[cfg(test)]
+use {
+    crate::{
+        clock::SystemClock,
+        db::{Database, DatabaseSettings},
+        published::ListingSource,
+    },
+    futures_util::FutureExt as _,
+};
+
 /// State of the public listener.
 #[derive(Clone)]
 pub struct PublicState {
@@ -31,4 +41,27 @@ pub struct PublicState {
     pub backlogs: BacklogReader,
     /// Returns true while the supervisor runs.
     pub is_alive: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+#[cfg(test)]
+impl PublicState {
+    /// State for tests of answers that ask neither the database nor Horizon. Both are unreachable.
+    pub(super) fn unreachable(published: Published) -> Self {
+        let url = "postgres://nobody@127.0.0.1:1/x".to_owned();
+        let settings = DatabaseSettings { url, ca_file: None, max_connections: 1 };
+        let database = Database::new(&settings, tokio::runtime::Handle::current()).unwrap();
+        let clock = SystemClock::shared();
+        let no_book = Arc::new(|_| std::future::ready(None).boxed_local());
+        Self {
+            published: Arc::new(published),
+            clock: Arc::clone(&clock),
+            stale_after: Duration::from_secs(600),
+            views: Arc::new(Views::new(ListingSource::new("Test Network", []))),
+            stream_slots: StreamSlots::default(),
+            books: BookReader::new(database.clone(), no_book, clock),
+            candles: CandleReader::new(database.clone(), 365),
+            backlogs: BacklogReader::new(database),
+            is_alive: Arc::new(|| true),
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! 0, by (toid, order). It is the same on every replica and after every reading, because only complete ledgers have
 //! numbers.
 
-use super::{conversions::SaturatingFrom, coverage::LedgerRange, trade_stats::WindowTrade};
+use super::{coverage::LedgerRange, trade_stats::WindowTrade};
 
 /// Bits of the ordinal.
 const ORDINAL_BITS: u32 = 20;
@@ -35,12 +35,6 @@ pub fn numbered(trades: impl IntoIterator<Item = WindowTrade>, coverage: &[Ledge
     listed
 }
 
-/// Ledger of a trade with this number.
-#[must_use]
-pub fn ledger_of(id: u64) -> u32 {
-    u32::saturating_from(id >> ORDINAL_BITS)
-}
-
 fn is_complete(coverage: &[LedgerRange], ledger: u32) -> bool {
     let place = coverage.partition_point(|range| range.to < ledger);
     coverage.get(place).is_some_and(|range| range.from <= ledger)
@@ -63,7 +57,7 @@ mod tests {
             let listed = numbered(trades, coverage);
             listed
                 .iter()
-                .map(|of| (ledger_of(of.id), of.id & 0xf_ffff, of.trade.token.order))
+                .map(|of| (of.id >> ORDINAL_BITS, of.id & 0xf_ffff, of.trade.token.order))
                 .collect::<Vec<_>>()
         };
         assert_eq!(ids(&[range(1, 9)]), [(5, 0, 0), (5, 1, 3), (7, 0, 0), (7, 1, 1), (9, 0, 0)]);

@@ -242,11 +242,6 @@ impl MarketState {
         self.seq >= self.settles_at
     }
 
-    /// Adds a false trade to a market, or to the first one, for tests of the audit. Returns the market.
-    pub fn skew(&mut self, market: Option<MarketId>) -> Option<MarketId> {
-        test_hooks::skew_windows(&mut self.windows, market)
-    }
-
     /// Applies a batch that directly follows `seq`. Returns true if the batch is known now, false if the database must
     /// be read first.
     pub fn append(&mut self, batch: &CommittedBatch) -> bool {

@@ -33,10 +33,8 @@ pub type FetchFresh = Arc<dyn Fn(MarketId) -> LocalBoxFuture<'static, Option<Tim
 /// Reader of the levels of books.
 #[derive(Clone)]
 pub struct BookReader {
-    /// None in tests without a database.
-    database: Option<Database>,
-    /// None in tests without a Horizon.
-    fetch: Option<FetchFresh>,
+    database: Database,
+    fetch: FetchFresh,
     clock: SharedClock,
     turns: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
@@ -45,7 +43,7 @@ pub struct BookReader {
 impl BookReader {
     /// Reader of this database, and of Horizon by `fetch`.
     #[must_use]
-    pub fn new(database: Option<Database>, fetch: Option<FetchFresh>, clock: SharedClock) -> Self {
+    pub fn new(database: Database, fetch: FetchFresh, clock: SharedClock) -> Self {
         Self {
             database,
             fetch,
@@ -79,15 +77,13 @@ impl BookReader {
     async fn stored(&self, market: MarketId) -> Result<Option<TimedBook>, ApiError> {
         let reading = async {
             let _turn = self.turns.acquire().await.map_err(|_| ApiError::Busy)?;
-            let database = self.database.as_ref().ok_or(ApiError::Busy)?;
-            database.book_levels(market).await.map_err(|_| ApiError::BookUnreadable)
+            self.database.book_levels(market).await.map_err(|_| ApiError::BookUnreadable)
         };
         tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)?
     }
 
     async fn fetched(&self, market: MarketId) -> Option<TimedBook> {
         let _turn = self.fetches.try_acquire().ok()?;
-        let fetch = self.fetch.as_ref()?;
-        fetch(market).await
+        (self.fetch)(market).await
     }
 }

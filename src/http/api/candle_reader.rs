@@ -36,8 +36,7 @@ const CANDLES_MAX: usize = 50_000;
 /// Reader of stored candles.
 #[derive(Clone)]
 pub struct CandleReader {
-    /// `None` where there is no database: in tests of other answers.
-    database: Option<Database>,
+    database: Database,
     /// Days for which candles of hours and days are kept.
     keep_days: i64,
     turns: Arc<Semaphore>,
@@ -62,7 +61,7 @@ pub(super) struct CandleRange {
 impl CandleReader {
     /// Reader of this database. It should have [`CONNECTIONS`] of its own.
     #[must_use]
-    pub fn new(database: Option<Database>, keep_days: i64) -> Self {
+    pub fn new(database: Database, keep_days: i64) -> Self {
         Self { database, keep_days, turns: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
@@ -152,8 +151,7 @@ impl CandleReader {
     ) -> Result<T, ApiError> {
         let reading = async {
             let _turn = self.turns.acquire().await.map_err(|_| ApiError::Busy)?;
-            let database = self.database.as_ref().ok_or(ApiError::Busy)?;
-            read(database).await.map_err(|error| {
+            read(&self.database).await.map_err(|error| {
                 debug!(%error, "stored candles could not be read");
                 ApiError::CandlesUnreadable
             })

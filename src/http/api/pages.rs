@@ -193,14 +193,13 @@ async fn licences(request: HttpRequest, state: web::Data<PublicState>) -> HttpRe
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::Arc, time::Duration};
+    use std::{net::TcpListener, sync::Arc};
 
     use serde_json::Value;
 
     use crate::{
-        clock::SystemClock,
-        http::{BacklogReader, BookReader, CandleReader, PublicState, StreamSlots, Views, server},
-        published::{Backfilled, ListingSource, Published},
+        http::{PublicState, server},
+        published::{Backfilled, Published},
     };
 
     #[actix_web::test]
@@ -213,17 +212,7 @@ mod tests {
             trades_per_second: 4_480,
             whole_back_to: None,
         })));
-        let state = PublicState {
-            published: Arc::new(published),
-            clock: SystemClock::shared(),
-            stale_after: Duration::from_secs(600),
-            views: Arc::new(Views::new(ListingSource::new("Test Network", []))),
-            stream_slots: StreamSlots::default(),
-            books: BookReader::new(None, None, SystemClock::shared()),
-            candles: CandleReader::new(None, 365),
-            backlogs: BacklogReader::new(None),
-            is_alive: Arc::new(|| true),
-        };
+        let state = PublicState::unreachable(published);
         let policy = server::ConnectionPolicy { connections_per_address: None, is_behind_nginx: false };
         let listener =
             server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, policy).unwrap();

@@ -43,8 +43,7 @@ const SHARED_FOR: Duration = Duration::from_secs(10);
 /// Reader of backlogs. One read at a time, so that no other answer waits for it.
 #[derive(Clone)]
 pub struct BacklogReader {
-    /// `None` in tests without a database.
-    database: Option<Database>,
+    database: Database,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -78,7 +77,7 @@ pub(super) struct Backlog {
 impl BacklogReader {
     /// Reader of this database.
     #[must_use]
-    pub fn new(database: Option<Database>) -> Self {
+    pub fn new(database: Database) -> Self {
         Self { database, shared: Arc::default() }
     }
 
@@ -132,8 +131,7 @@ impl BacklogReader {
         // First the change, then the publication: it may be later, and then the next change repeats some markets.
         let last = published.recent.last().ok_or(ResumeError::Unreadable)?;
         let newest = published.newest().ok_or(ResumeError::Unreadable)?;
-        let database = self.database.as_ref().ok_or(ResumeError::Unreadable)?;
-        let missed = database.missed_trades(seen.seq, last.seq).await.map_err(|error| {
+        let missed = self.database.missed_trades(seen.seq, last.seq).await.map_err(|error| {
             debug!(%error, "missed trades could not be read");
             ResumeError::Unreadable
         })?;
