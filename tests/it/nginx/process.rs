@@ -246,28 +246,30 @@ fn it_does_not_outlive_a_daemon_that_was_killed() {
     wait_until("nobody listens any more", || TcpStream::connect(front.address).is_err());
 }
 
+/// Settings of a daemon that ends because its database is missing, if nothing else ends it before.
+const NO_DATABASE: [&str; 4] =
+    ["--database-url", "postgres://nobody@127.0.0.1:1/x", "--startup-timeout", "1s"];
+
+/// Runs a daemon with nginx until it ends. Returns its exit code and its log.
+fn serve(conf: &Path, bind: &str, more: &[&str]) -> (i32, String) {
+    let nginx = ["serve", "--nginx", conf.to_str().unwrap(), "--nginx-bind", bind];
+    let ports = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
+    let (code, _, said) = run(&[&nginx[..], &ports, more].concat());
+    (code, said)
+}
+
 #[test]
 fn a_configuration_that_nginx_rejects_is_reported_in_nginxs_words() {
     let directory = open_tempdir();
     let file = directory.path().join("nginx.conf");
     fs::write(&file, "events {}\nhttp { servr {} }\n").unwrap();
-    let serve = |file: &str| {
-        let data = directory.path().join("data");
-        let data = data.to_str().unwrap();
-        run(&[
-            "serve",
-            "--nginx",
-            file,
-            "--database-url",
-            "postgres://nobody@127.0.0.1:1/x",
-            "--data-dir",
-            data,
-        ])
-    };
-    let (code, _, said) = serve(file.to_str().unwrap());
+    let data = directory.path().join("data");
+    let more = [&NO_DATABASE[..], &["--data-dir", data.to_str().unwrap()]].concat();
+    let bind = free_address().to_string();
+    let (code, said) = serve(&file, &bind, &more);
     assert_eq!(code, 78, "{said}");
     assert!(said.contains("unknown directive") && said.contains("servr") && said.contains(":2"), "{said}");
-    let (code, _, said) = serve("/nowhere/nginx.conf");
+    let (code, said) = serve(Path::new("/nowhere/nginx.conf"), &bind, &more);
     assert_eq!(code, 78, "{said}");
     assert!(said.contains("/nowhere/nginx.conf"), "{said}");
 }
@@ -284,13 +286,7 @@ fn directories_that_nginxs_workers_may_not_enter_are_refused_at_start() {
     let (closed_data, closed_www) = (format!("{closed}/data"), format!("{closed}/www"));
     let shipped = conf_file();
     let bind = free_address().to_string();
-    let serve_by = |conf: &Path, more: &[&str]| {
-        let database = ["--database-url", "postgres://nobody@127.0.0.1:1/x", "--startup-timeout", "1s"];
-        let nginx = ["serve", "--nginx", conf.to_str().unwrap(), "--nginx-bind", &bind];
-        let ports = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
-        let (code, _, said) = run(&[&nginx[..], &database, &ports, more].concat());
-        (code, said)
-    };
+    let serve_by = |conf: &Path, more: &[&str]| serve(conf, &bind, &[&NO_DATABASE[..], more].concat());
     let serve = |more: &[&str]| serve_by(&shipped, more);
     let (code, said) = serve(&["--data-dir", &closed_data]);
     assert_eq!(code, 78, "{said}");
@@ -314,28 +310,10 @@ fn a_taken_address_has_an_exit_code_of_its_own() {
     let sim = network(418, FaultPlan::none());
     let database = block_on(fresh_database());
     let directory = open_tempdir();
-    let file = conf_file();
-    let (code, _, said) = run(&[
-        "serve",
-        "--nginx",
-        file.to_str().unwrap(),
-        "--nginx-bind",
-        &address,
-        "--startup-timeout",
-        "3s",
-        "--horizon-url",
-        &sim.url(),
-        "--network",
-        PASSPHRASE,
-        "--database-url",
-        &database,
-        "--bind",
-        "127.0.0.1:0",
-        "--admin-bind",
-        "127.0.0.1:0",
-        "--data-dir",
-        directory.path().to_str().unwrap(),
-    ]);
+    let horizon = ["--horizon-url", &sim.url(), "--network", PASSPHRASE];
+    let database = ["--database-url", &database, "--startup-timeout", "3s"];
+    let data = ["--data-dir", directory.path().to_str().unwrap()];
+    let (code, said) = serve(&conf_file(), &address, &[&horizon[..], &database, &data].concat());
     assert_eq!(code, 69, "{said}");
     assert!(said.contains(&format!("{address} is in use by another program")), "{said}");
 }
@@ -409,20 +387,9 @@ fn a_full_disk_at_start_keeps_the_old_files_and_is_no_fault_of_the_settings() {
     assert!(full.is_transient(), "{full}");
     assert_eq!(fs::read_to_string(&listen_conf).unwrap(), before);
     let data = disk.path().join("data");
-    let file = conf_file();
-    let (code, _, said) = run(&[
-        "serve",
-        "--nginx",
-        file.to_str().unwrap(),
-        "--nginx-bind",
-        &free_address().to_string(),
-        "--startup-timeout",
-        "1s",
-        "--database-url",
-        "postgres://nobody@127.0.0.1:1/x",
-        "--data-dir",
-        data.to_str().unwrap(),
-    ]);
+    let data = ["--data-dir", data.to_str().unwrap()];
+    let bind = free_address().to_string();
+    let (code, said) = serve(&conf_file(), &bind, &[&NO_DATABASE[..], &data].concat());
     assert_eq!(code, 69, "{said}");
     assert!(said.contains("No space left"), "{said}");
     assert_eq!(fs::read_to_string(&listen_conf).unwrap(), before);
