@@ -13,6 +13,8 @@ pub mod pieces;
 mod piped;
 mod rows;
 pub mod shown;
+#[cfg(test)]
+mod test_view;
 pub mod twins;
 
 pub use document::{Document, Plain};

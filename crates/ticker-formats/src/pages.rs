@@ -11,9 +11,6 @@ mod market;
 mod message;
 mod row;
 mod status;
-#[cfg(test)]
-mod test_view;
-
 use askama::Template;
 
 pub use asset::asset;

@@ -84,34 +84,24 @@ pub(crate) fn points(levels: &Levels) -> Option<(String, u8)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ticker_domain::{
         asset::Asset,
-        market_snapshot::MarketSnapshot,
-        test_support::{address, directory, trade},
-        windows::Windows,
+        test_support::{address, trade},
     };
 
     use super::*;
-    use crate::listings::ListingView;
+    use crate::test_view::view_of_market;
 
     const NOW: i64 = 1_000_000_000;
 
     /// Letters of a market with these trades: steps before the last one, amount and price of each.
     fn line(trades: &[(i64, i64, i64)]) -> String {
-        let mut windows = Windows::default();
-        windows.advance(UnixSeconds(NOW));
-        for (ledger, (steps, stroops, price)) in (1..).zip(trades) {
+        let trades = (1..).zip(trades).map(|(ledger, (steps, stroops, price))| {
             let at = NOW - 60 - steps * STEP;
-            windows.add(1, trade(ledger, 0, at, (*stroops, stroops * price), (*price, 1)));
-        }
-        windows.advance(UnixSeconds(NOW));
-        let assets = [("XLM", "native", ""), ("A", &address(1), "")];
-        let mut directory = directory(&assets, &[(1, 1, 2)], &[]);
-        directory.add_names([(1, Asset::Native), (2, Asset::issued("A", &address(1)).unwrap())]);
-        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
+            trade(ledger, 0, at, (*stroops, stroops * price), (*price, 1))
+        });
+        let assets = (Asset::Native, Asset::issued("A", &address(1)).unwrap());
+        let view = view_of_market(assets, NOW, trades);
         let market = view.markets().remove(0);
         letters(&levels(&market))
     }

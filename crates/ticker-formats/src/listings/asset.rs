@@ -121,16 +121,14 @@ impl<'a> AssetView<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ticker_domain::{
         directory::Directory,
-        market_snapshot::MarketSnapshot,
         test_support::{address, listed},
         windows::Windows,
     };
 
     use super::*;
+    use crate::test_view::view_of;
 
     fn home_domain(domain: &str) -> Option<String> {
         let toml_url = format!("https://{domain}/.well-known/stellar.toml");
@@ -143,8 +141,7 @@ mod tests {
         let mut directory = Directory::default();
         directory.add_names([(1, asset)]);
         directory.update_assets([(1, Some(listed))]);
-        let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
-        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
+        let view = view_of(directory, &Windows::default(), &[]);
         say(&AssetView::new(&view, 1).unwrap())
     }
 

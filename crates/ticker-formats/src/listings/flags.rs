@@ -122,28 +122,18 @@ fn of_asset(asset: &AssetView<'_>, market: &MarketView<'_>) -> Vec<Flag> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ticker_domain::{
         asset::Asset,
-        directory::Directory,
-        instant::UnixSeconds,
-        market_snapshot::MarketSnapshot,
         test_support::{address, trade},
-        windows::Windows,
     };
 
-    use super::{super::ListingView, *};
+    use super::*;
+    use crate::test_view::view_of_market;
 
     fn is_lookalike(base: Asset, quote: Asset) -> bool {
-        let (mut directory, mut windows) = (Directory::default(), Windows::default());
-        directory.add_names([(1, base), (2, quote)]);
-        directory.add_markets([(7, 1, 2)]);
-        windows.add(7, trade(7, 0, 1_000, (10_000_000, 10_000_000), (1, 1)));
-        windows.advance(UnixSeconds(2_000));
-        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
-        let market = view.market(7).unwrap();
+        let trades = [trade(7, 0, 1_000, (10_000_000, 10_000_000), (1, 1))];
+        let view = view_of_market((base, quote), 2_000, trades);
+        let market = view.market(1).unwrap();
         of(&market).iter().any(|flag| matches!(flag.flag, Warning::LookalikeOf))
     }
 

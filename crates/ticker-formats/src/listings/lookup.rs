@@ -120,13 +120,10 @@ impl ListingView {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use ticker_domain::{
-        directory::Directory, market_snapshot::MarketSnapshot, test_support::address, windows::Windows,
-    };
+    use ticker_domain::{directory::Directory, test_support::address, windows::Windows};
 
     use super::*;
+    use crate::test_view::view_of;
 
     /// A page shows the first of them only. A hundred copies must not crowd out the one that people hold, nor may the
     /// order differ between replicas.
@@ -141,8 +138,7 @@ mod tests {
             ..ticker_domain::test_support::listed("TEA", &address(HELD), "")
         };
         directory.update_assets([(HELD.into(), Some(held))]);
-        let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
-        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
+        let view = view_of(directory, &Windows::default(), &[]);
         let found: Vec<Asset> = view.assets_of_code("TEA").iter().map(|asset| *asset.asset()).collect();
         let mut others: Vec<Asset> = (1..=100).filter(|byte| *byte != HELD).map(tea).collect();
         others.sort_unstable();

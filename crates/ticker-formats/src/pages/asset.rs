@@ -274,7 +274,7 @@ fn described(asset: &AssetView<'_>, origin: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::test_view::view;
+    use crate::test_view::view;
 
     fn page(view: &ListingView) -> String {
         let xlm = view.find(&"XLM".parse().unwrap()).unwrap();

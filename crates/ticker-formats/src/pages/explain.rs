@@ -148,7 +148,7 @@ mod tests {
     use ticker_domain::test_support::address;
 
     use super::*;
-    use crate::{listings::explain::Field, pages::test_view::view};
+    use crate::{listings::explain::Field, test_view::view};
 
     #[test]
     fn the_volume_in_the_quote_names_its_dollars_and_their_rate() {

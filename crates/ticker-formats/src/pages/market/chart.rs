@@ -192,31 +192,22 @@ impl CandleRow {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ticker_domain::{
         asset::Asset,
-        market_snapshot::MarketSnapshot,
-        test_support::{address, directory, trade},
-        windows::Windows,
+        test_support::{address, trade},
     };
 
     use super::*;
-    use crate::listings::ListingView;
+    use crate::test_view::view_of_market;
 
     /// Times of the candles of a minute, of a market with a trade this many minutes ago.
     fn times(minutes: impl Iterator<Item = i64>) -> Vec<String> {
         const NOW: i64 = 999_999_990;
-        let mut windows = Windows::default();
-        windows.advance(UnixSeconds(NOW));
-        for (ledger, minute) in (1..).zip(minutes) {
-            windows.add(1, trade(ledger, 0, NOW - 60 * minute, (50_000, 100_000), (2, 1)));
-        }
-        windows.advance(UnixSeconds(NOW));
-        let mut directory = directory(&[("XLM", "native", ""), ("A", &address(1), "")], &[(1, 1, 2)], &[]);
-        directory.add_names([(1, Asset::Native), (2, Asset::issued("A", &address(1)).unwrap())]);
-        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-        let view = ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default());
+        let trades = (1..).zip(minutes);
+        let trades =
+            trades.map(|(ledger, minute)| trade(ledger, 0, NOW - 60 * minute, (50_000, 100_000), (2, 1)));
+        let assets = (Asset::Native, Asset::issued("A", &address(1)).unwrap());
+        let view = view_of_market(assets, NOW, trades);
         let market = view.markets().remove(0);
         let candles = candles(&market, &BoardRow::of(&market), Interval::Minute, false);
         candles.into_iter().map(|candle| candle.time).collect()

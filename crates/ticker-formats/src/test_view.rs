@@ -1,4 +1,4 @@
-//! View with made-up markets of XLM, for the tests of the pages.
+//! Views of made-up markets, for tests.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use ticker_domain::{
     instant::UnixSeconds,
     market_snapshot::MarketSnapshot,
     test_support::{address, trade},
+    trade_stats::WindowTrade,
     windows::Windows,
 };
 
@@ -17,9 +18,30 @@ const NOW: i64 = 1_000_000_000;
 /// Ten units of an asset, in stroops.
 const TEN: i64 = 100_000_000;
 
+/// View of these assets and windows, with these anchors of the dollar.
+pub(crate) fn view_of(directory: Directory, windows: &Windows, anchors: &[Asset]) -> ListingView {
+    let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+    ListingView::new(1, snapshot, "Test".into(), anchors, &Arc::default())
+}
+
+/// View at `now` of one market, of number 1, with these trades.
+pub(crate) fn view_of_market(
+    (base, quote): (Asset, Asset),
+    now: i64,
+    trades: impl IntoIterator<Item = WindowTrade>,
+) -> ListingView {
+    let (mut directory, mut windows) = (Directory::default(), Windows::default());
+    directory.add_names([(1, base), (2, quote)]);
+    directory.add_markets([(1, 1, 2)]);
+    windows.advance(UnixSeconds(now));
+    trades.into_iter().for_each(|trade| windows.add(1, trade));
+    windows.advance(UnixSeconds(now));
+    view_of(directory, &windows, &[])
+}
+
 /// XLM at half a dollar, with a market of the anchor USD and 15,000 dollars in three trades, and with a market of each
 /// asset `(code, trades of ten XLM)`.
-pub(super) fn view(others: &[(String, i32)]) -> ListingView {
+pub(crate) fn view(others: &[(String, i32)]) -> ListingView {
     let usd = Asset::issued("USD", &address(1)).unwrap();
     let mut directory = Directory::default();
     directory.add_names([(1, Asset::Native), (2, usd)]);
@@ -38,6 +60,5 @@ pub(super) fn view(others: &[(String, i32)]) -> ListingView {
         }
     }
     windows.advance(UnixSeconds(NOW));
-    let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-    ListingView::new(1, snapshot, "Test".into(), &[usd], &Arc::default())
+    view_of(directory, &windows, &[usd])
 }
