@@ -18,16 +18,18 @@ use crate::published::{Document, EncodedFile, Files};
 /// Handler of GET and HEAD.
 type RouteHandler = fn(&HttpRequest, &PublicState) -> HttpResponse;
 
+/// Paths whose answers need no waiting.
+const HANDLERS: &[(&str, RouteHandler)] = &[
+    ("/markets.json", markets_json),
+    ("/assets.json", assets_json),
+    ("/livez", livez),
+    ("/readyz", readyz),
+    ("/api/v1/status", api_status),
+    ("/api/v1/books", api_books),
+];
+
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let handlers: [(&'static str, RouteHandler); 6] = [
-        ("/markets.json", markets_json),
-        ("/assets.json", assets_json),
-        ("/livez", livez),
-        ("/readyz", readyz),
-        ("/api/v1/status", api_status),
-        ("/api/v1/books", api_books),
-    ];
-    for (path, handler) in handlers {
+    for &(path, handler) in HANDLERS {
         let respond = move |request: HttpRequest, state: web::Data<PublicState>| async move {
             answer(&request, || handler(&request, &state))
         };

@@ -37,7 +37,8 @@ async fn many_that_migrate_at_once_leave_one_schema() {
     for start in starts.collect::<Vec<_>>() {
         applied += start.await.unwrap().unwrap().len();
     }
-    assert_eq!(applied, 11, "each migration once");
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
+    assert_eq!(applied, files.count(), "each migration once");
 }
 
 #[tokio::test]
