@@ -3,6 +3,7 @@
 mod document;
 mod operations;
 mod page;
+mod parameters;
 
 pub use document::document;
 pub use operations::OPERATIONS;
