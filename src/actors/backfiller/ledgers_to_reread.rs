@@ -1,6 +1,8 @@
 //! Ledgers that an audit named and that wait to be read again. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+use crate::actors::trace::context::TraceContext;
 
 /// Most waiting ledgers. Further ones are left to the random choice.
 const WAITING_MAX: usize = 10_000;
@@ -8,7 +10,8 @@ const WAITING_MAX: usize = 10_000;
 /// Ledgers that wait to be compared with Horizon. A ledger whose reading ends early stays and is tried again.
 #[derive(Debug, Default)]
 pub struct LedgersToReread {
-    ledgers: BTreeSet<u32>,
+    /// Waiting ledgers, each with the message that named it.
+    ledgers: BTreeMap<u32, TraceContext>,
     /// Ledger that was tried last.
     tried: Option<u32>,
     /// True if `tried` has not been compared since.
@@ -16,9 +19,10 @@ pub struct LedgersToReread {
 }
 
 impl LedgersToReread {
-    pub(super) fn add(&mut self, ledgers: impl IntoIterator<Item = u32>) {
+    /// Adds the ledgers that a message named.
+    pub(super) fn add(&mut self, ledgers: impl IntoIterator<Item = u32>, message: TraceContext) {
         let room = WAITING_MAX.saturating_sub(self.ledgers.len());
-        self.ledgers.extend(ledgers.into_iter().take(room));
+        self.ledgers.extend(ledgers.into_iter().take(room).map(|ledger| (ledger, message)));
     }
 
     pub(super) fn clear(&mut self) {
@@ -36,9 +40,14 @@ impl LedgersToReread {
             return None;
         }
         let below = self.tried.and_then(|tried| self.ledgers.range(..tried).next_back());
-        self.tried = below.or(self.ledgers.last()).copied();
+        self.tried = below.or(self.ledgers.last_key_value()).map(|(ledger, _)| *ledger);
         self.is_unresolved = self.tried.is_some();
         self.tried
+    }
+
+    /// Message that named a waiting ledger.
+    pub(super) fn named_by(&self, ledger: u32) -> Option<TraceContext> {
+        self.ledgers.get(&ledger).copied()
     }
 
     /// Removes a ledger that was compared or is not held.
@@ -54,9 +63,10 @@ mod tests {
 
     #[test]
     fn a_ledger_that_could_not_be_compared_is_tried_again_and_holds_up_no_other() {
-        let mut waiting = LedgersToReread::default();
-        waiting.add([5, 9, 7]);
+        let (mut waiting, message) = (LedgersToReread::default(), TraceContext::caused_by(None));
+        waiting.add([5, 9, 7], message);
         assert_eq!(waiting.next(), Some(9));
+        assert_eq!((waiting.named_by(9), waiting.named_by(8)), (Some(message), None));
         assert_eq!(waiting.next(), None, "a random ledger has a turn");
         assert_eq!(waiting.next(), Some(7));
         waiting.remove(7);
@@ -65,14 +75,14 @@ mod tests {
         assert_eq!((waiting.next(), waiting.is_empty()), (Some(9), false));
         waiting.remove(9);
         assert_eq!((waiting.next(), waiting.next(), waiting.is_empty()), (None, None, true));
-        waiting.add(0..20_000);
+        waiting.add(0..20_000, message);
         assert_eq!(waiting.ledgers.len(), WAITING_MAX);
-        waiting.add(30_000..50_000);
+        waiting.add(30_000..50_000, message);
         assert_eq!(waiting.ledgers.len(), WAITING_MAX, "there is no room for more");
         waiting.clear();
         assert!(waiting.is_empty());
         assert_eq!(waiting.next(), None);
-        waiting.add([3]);
+        waiting.add([3], message);
         assert_eq!(waiting.next(), Some(3), "nothing was tried before it");
     }
 }

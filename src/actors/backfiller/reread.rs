@@ -2,7 +2,11 @@
 //! like any repair. Rows that contradict their source stay as they are, and go to quarantine, where the operator
 //! decides.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Context, Handler};
 use metrics::counter;
@@ -22,6 +26,7 @@ use crate::{
         intake::{Intake, IntakeDecision},
         messages::RereadLedgers,
         subjects,
+        trace::context::TraceContext,
         trade_writer::WriteError,
     },
     db::{
@@ -50,8 +55,8 @@ impl Handler<Envelope<RereadLedgers>> for Backfiller {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<RereadLedgers>, _: &mut Context<Self>) {
-        let _handling = self.work.status.begin(&envelope);
-        self.work.in_doubt.borrow_mut().add(envelope.body.ledgers);
+        let handling = self.work.status.begin(&envelope);
+        self.work.in_doubt.borrow_mut().add(envelope.body.ledgers, handling.trace());
     }
 }
 
@@ -64,6 +69,10 @@ pub(super) struct Rereading<'a> {
     pub(super) context: &'a WorkContext,
     pub(super) shared: &'a SharedByLoops,
     known_wrong: KnownWrong,
+    /// Message that named the ledger; none for one that was chosen by chance.
+    cause: Option<TraceContext>,
+    /// Time at which the reading of the ledger began.
+    began: Instant,
 }
 
 /// Result of reading again.
@@ -82,7 +91,13 @@ impl Backfill {
     pub(super) async fn reread_forever(&self, context: &WorkContext, shared: &SharedByLoops) {
         let interval = if self.is_limited { REREAD_INTERVAL } else { REREAD_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();
-        let mut reading = Rereading { context, shared, known_wrong: KnownWrong::default() };
+        let mut reading = Rereading {
+            context,
+            shared,
+            known_wrong: KnownWrong::default(),
+            cause: None,
+            began: self.writer.clock.monotonic(),
+        };
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
@@ -119,6 +134,8 @@ impl Backfill {
     async fn reread(&self, reading: &mut Rereading<'_>) -> Result<RereadOutcome, HistoryError> {
         let held = self.comparable(reading.shared).await?;
         let named = self.in_doubt.borrow_mut().next();
+        reading.cause = named.and_then(|ledger| self.in_doubt.borrow().named_by(ledger));
+        reading.began = self.writer.clock.monotonic();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
         let target = reread_target::choose(&held, named, with_trades, &mut rand::rng());
@@ -314,7 +331,8 @@ impl Backfill {
                 self.history(&self.horizon.of_class(Class::Audit), reading.shared).await?;
             }
             self.uncover_around(&batch.trades, range).await?;
-            let mut read = reading.context.step(steps::READ_AGAIN, None);
+            let read = reading.context.step(steps::READ_AGAIN, reading.cause.as_ref());
+            let mut read = read.began_at(reading.began);
             read.set_subject(subjects::incoming(&batch));
             let written = self.writer.write(&batch, &read.done(), reading.context).await?;
             info!(healed = written.new, "missing trades stored");
