@@ -27,16 +27,18 @@ const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let synthetic = Synthetic::week(bench.sized(500_000, 1_000_000), MARKETS, UnixSeconds::from(Utc::now()));
-    let address = Rendered::of(&synthetic).serve();
+    let rendered = Rendered::of(&synthetic);
+    let first_request = rendered.first_request();
+    let address = rendered.serve();
     bench.block_on(async {
         let store = bench.store().await;
         let copied = copy::raw(&store, &synthetic).await;
         seed(&store, &synthetic).await;
         let daemon = Daemon::on(&store.url, &format!("http://{address}"), &UNLIMITED);
-        daemon.first_publication().await;
-        let begun = Instant::now();
         let published = all_published(&store, &daemon, synthetic.trades).await;
-        let seconds = begun.elapsed().as_secs_f64();
+        // The daemon reads pages before its first publication already, so the clock starts with the first page.
+        let seconds = first_request.get().unwrap().elapsed().as_secs_f64();
+        let read = synthetic.trades - LEDGER_TRADES; // The others were in the database before.
         let counted = |pair: &Value| pair["trade_count_7d"].as_u64().unwrap();
         let counted: u64 = published["pairs"].as_array().unwrap().iter().map(counted).sum();
         assert_eq!(counted, synthetic.trades, "all trades are published");
@@ -45,7 +47,7 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         store.close().await;
         let what = "history through the whole program, from pages to published";
         vec![
-            Row::new(what, synthetic.trades as f64 / seconds, Unit::PerSecond)
+            Row::new(what, read as f64 / seconds, Unit::PerSecond)
                 .baseline("raw binary COPY", copied)
                 .goal(60_000.0)
                 .goal_ratio(0.2),

@@ -4,7 +4,8 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use stellar_ticker::domain::{cursor::PagingToken, instant::UnixSeconds};
@@ -25,6 +26,8 @@ pub(crate) struct Rendered {
     /// Offset and token of each record.
     places: Vec<(usize, PagingToken)>,
     root: String,
+    /// Time of the first request for a page, set by the server.
+    first_request: Arc<OnceLock<Instant>>,
 }
 
 impl Rendered {
@@ -46,7 +49,12 @@ impl Rendered {
             ledger(synthetic.trades - 1),
             ledger(0),
         );
-        Self { bytes, places, root }
+        Self { bytes, places, root, first_request: Arc::default() }
+    }
+
+    /// Returns where the server notes the time of the first request for a page.
+    pub(crate) fn first_request(&self) -> Arc<OnceLock<Instant>> {
+        Arc::clone(&self.first_request)
     }
 
     /// Returns at most `limit` records below a cursor.
@@ -110,6 +118,7 @@ impl Rendered {
                     continue;
                 }
                 _ => {
+                    self.first_request.get_or_init(Instant::now);
                     let cursor = parameter("cursor").and_then(|text| text.parse().ok());
                     let limit = parameter("limit").and_then(|text| text.parse().ok()).unwrap_or(10);
                     let records = match cursor.filter(|_| parameter("order") == Some("asc")) {

@@ -131,6 +131,37 @@ fn nginx_is_needed_if_it_is_asked_for_in_any_way() {
     }
 }
 
+/// The first figures would be lost: nginx would be missed only when its subject begins.
+#[test]
+fn nginx_is_needed_for_the_benches_that_compare_with_it() {
+    let run = |subjects: &[&str]| {
+        let (machine, checkout) = bare();
+        server(&machine.path("bin"), "17.2");
+        machine.command(checkout.path(), &[&["bench"], subjects].concat()).output().unwrap()
+    };
+    let missing = ["nginx-light", "/ticker need nginx\n"];
+    assert_unavailable(&run(&[]), &missing);
+    assert_unavailable(&run(&["--full"]), &missing);
+    let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/whole");
+    let mut comparing = 0;
+    for entry in fs::read_dir(benches).unwrap() {
+        let path = entry.unwrap().path();
+        let subject = path.file_stem().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        if !text.contains("pub(crate) fn run(bench: &Bench)") {
+            continue;
+        }
+        let output = run(&["--full", subject]);
+        if text.contains("Nginx::serving(&") {
+            assert_unavailable(&output, &missing);
+            comparing += 1;
+        } else {
+            assert_eq!(output.status.code(), Some(0), "{subject}: {}", stderr(&output));
+        }
+    }
+    assert!(comparing >= 2, "only {comparing} subjects compare with nginx");
+}
+
 /// Runs `run` on a machine without a PostgreSQL server.
 fn run_without_postgres(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let (machine, checkout) = bare();
