@@ -18,10 +18,14 @@ fn a_leader_without_trades() {
         let alerts = ["TickerDataOld", "TickerCommitsStopped"];
         let sound = sound(&daemon, &alerts);
         sim.stop();
-        // A trade that is still on its way would be new by the clock that is put forward.
+        // A trade that is still on its way would be new by the clock that is put forward. A session of the stream has
+        // stored its trades when it ends.
         wait_until("the last trade is committed and published", || {
-            let is_past = |name: &str| figure(&daemon, name, "").is_some_and(|age| age > 10.0);
-            is_past("ticker_newest_trade_age_seconds") && is_past("ticker_newest_commit_age_seconds")
+            let all = scrape(&daemon);
+            let is = |name: &str, wanted: fn(f64) -> bool| figure_in(&all, name, "").is_some_and(wanted);
+            is("ticker_stream_connected", |connected| connected == 0.0)
+                && is("ticker_newest_trade_age_seconds", |age| age > 3.0)
+                && is("ticker_newest_commit_age_seconds", |age| age > 3.0)
         });
         clock.set("+3600");
         let mut broken = BTreeMap::new();

@@ -223,7 +223,7 @@ async fn the_lists_of_ten_thousand_valid_assets_are_read_and_agree() {
          SELECT 'T' || n, '{}', 'credit_alphanum12', true, now(), 'Token ' || n, repeat('words ', 40), repeat('terms ', 20)
          FROM generate_series(1, 10000) n;
          INSERT INTO markets (base_asset_id, counter_asset_id)
-         SELECT a.id, b.id FROM assets a JOIN assets b ON b.id - a.id IN (3, 5, 7) WHERE a.code LIKE 'T%' AND b.code LIKE 'T%';
+         SELECT a.id, b.id FROM assets a CROSS JOIN (VALUES (3), (5), (7)) AS steps (step) JOIN assets b ON b.id = a.id + step WHERE a.code LIKE 'T%' AND b.code LIKE 'T%';
          INSERT INTO orderbook_stats SELECT id, 3, 1.5, 0.5, 4, 2.5, 0.75, now() FROM markets ORDER BY id DESC LIMIT 5000;
          ANALYZE",
         address(1)
