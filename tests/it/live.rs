@@ -1,5 +1,6 @@
 //! `/api/v1/stream`: events, filters, resumption, the end.
 
+mod held;
 mod resumption;
 
 use std::{
