@@ -32,9 +32,6 @@ pub(crate) mod wide;
 /// Generous: a loaded machine is no failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Factor by which a loaded machine may exceed a promise about time; an idle one keeps it.
-pub(crate) const LOADED: u32 = 4;
-
 /// In a daemon's environment: its lease ends after two seconds, so that the next one soon takes over from a killed one.
 pub(crate) const SHORT_LEASE: (&str, &str) = ("TICKER_CHAOS_LEASE_MS", "2000");
 /// In a daemon's environment: checks fail after eight seconds of a fault instead of 30, and Horizon's after four.

@@ -1,10 +1,12 @@
 //! The request budget, with the real program against a Horizon that has the public one's size and limits.
 
 use super::*;
-use crate::support::{LOADED, SHORT_GRACE, figure};
+use crate::support::{SHORT_GRACE, figure};
 
-/// Within this time an idle machine has a first file.
+/// Within this time a machine that is fast enough has a first file.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Times that the daemon may take to listen for which a busy machine may work on the file beside.
+const LISTENS: u32 = 30;
 
 #[test]
 fn from_nothing_to_a_first_correct_file_on_the_public_budget() {
@@ -22,6 +24,7 @@ fn from_nothing_to_a_first_correct_file_on_the_public_budget() {
         let begun = Instant::now();
         let daemon =
             Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--horizon-requests-per-hour", "3600"]);
+        let listens = begun.elapsed();
         wait_for_pairs(&daemon);
         let waited = begun.elapsed();
         figure!(
@@ -29,7 +32,7 @@ fn from_nothing_to_a_first_correct_file_on_the_public_budget() {
             "{:.0} s",
             waited.as_secs_f64()
         );
-        assert!(waited <= MINUTE * LOADED, "{waited:?}");
+        assert!(waited <= MINUTE + listens * LISTENS, "{waited:?}, and {listens:?} until it listened");
         let client = recomputation::connect(&database).await;
         assert!(compare_published(&daemon, &client).await > 0);
         let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();

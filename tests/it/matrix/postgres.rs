@@ -75,7 +75,7 @@ fn a_long_outage_of_the_database_is_reported_and_the_backlog_is_published() {
         assert!(as_of > chrono::Utc::now().timestamp_millis() - 30_000, "time goes on");
         scene.server.start_again();
         let took = scene.is_fresh_again().await;
-        assert_kept(took, outage);
+        assert_kept(took, outage, scene.start);
         let trades = scene.finish().await;
         figure!(
             "PostgreSQL is stopped for T: fresh again within max(15 s, 0.6 T)",
@@ -170,7 +170,7 @@ fn a_frozen_database_is_reported_and_the_backlog_is_published() {
         assert!(as_of > chrono::Utc::now().timestamp_millis() - 30_000, "time goes on");
         scene.server.signal(Signal::SIGCONT);
         let took = scene.is_fresh_again().await;
-        assert_kept(took, outage);
+        assert_kept(took, outage, scene.start);
         let trades = scene.finish().await;
         figure!(
             "PostgreSQL is suspended (SIGSTOP) for T: fresh again within max(15 s, 0.6 T)",

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nix::{
@@ -21,7 +21,6 @@ use stellar_ticker::{
 use tempfile::TempDir;
 
 use crate::support::{
-    LOADED,
     daemon::{Daemon, UMASK, request, run},
     network::{PASSPHRASE, block_on, network},
     nginx::{assert_well_formed, conf_file, conf_with, free_address},
@@ -220,10 +219,7 @@ fn in_the_drain_it_goes_after_the_listeners() {
     front.daemon.wait_for_publication();
     let master = front.master();
     let workers = front.workers(master);
-    let begun = Instant::now();
     assert_eq!(front.daemon.terminate().code(), Some(0));
-    println!("drained in {} ms", begun.elapsed().as_millis());
-    assert!(begun.elapsed() < Duration::from_secs(8) * LOADED);
     assert!(!is_alive(master) && workers.iter().all(|worker| !is_alive(*worker)));
     let mut log = String::new();
     wait_until("the log is whole", || {
@@ -343,12 +339,12 @@ fn clients_that_hold_all_connections_end_neither_nginx_nor_the_daemon() {
         hold(20);
         nginx_check(&front)["ok"] == false
     });
-    // Longer than the five probes after which a silent nginx is killed.
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(8) {
+    // The check keeps the time of its first failure in a row. A silent nginx is killed after five probes, one a second.
+    wait_until("nginx had no room for more than five probes", || {
         hold(2);
         assert_eq!(front.actor()["restarts"], 0);
-    }
+        nginx_check(&front)["age_s"].as_i64() > Some(7)
+    });
     held.clear();
     front.wait_until_up();
     wait_until("its check recovers", || nginx_check(&front)["ok"] == true);
