@@ -125,6 +125,8 @@ pub struct Batch {
     pub last: u32,
     /// Findings.
     pub content: Content,
+    /// Time at which it was read.
+    pub read_at: Instant,
 }
 
 /// Findings in the place of an object.
@@ -193,6 +195,16 @@ impl Lake {
         Ok(manifest)
     }
 
+    /// Asks for the manifest, even if it was read a moment ago. While a lake has none, nothing says which of its
+    /// objects exist: its directory may not be mounted.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if it cannot be read.
+    pub async fn check_presence(&self) -> Result<(), LakeError> {
+        retried(|| self.source.manifest()).await.map(|_| ())
+    }
+
     fn keep(&self, manifest: Manifest) {
         *self.manifest.borrow_mut() = Some(KnownManifest { manifest, read_at: Instant::now() });
     }
@@ -219,7 +231,7 @@ impl Lake {
             }
         }
         count(&content);
-        Ok(Batch { first, last, content })
+        Ok(Batch { first, last, content, read_at: Instant::now() })
     }
 
     /// Reads the objects that hold the ledgers from `to` down to `from`, the newest first. Several are fetched at once.
@@ -265,7 +277,7 @@ impl Lake {
             };
             batches.push(if matches!(content, Content::Ledgers(_)) && content.is_sound() {
                 count(&content);
-                Ok(Batch { first: ledger, last: ledger, content })
+                Ok(Batch { first: ledger, last: ledger, content, read_at: Instant::now() })
             } else {
                 self.read_by(manifest, ledger).await
             });

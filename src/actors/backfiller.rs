@@ -8,12 +8,15 @@ mod comparison;
 mod descending_read;
 mod end;
 mod eta;
+mod fill_left;
 mod fill_once;
 mod filling;
 mod history_error;
 mod holes;
+mod lake_ahead;
 mod lake_fill;
 mod lake_given_up;
+mod lake_lateness;
 mod lake_read;
 mod lake_reread;
 mod ledgers_to_reread;
@@ -69,7 +72,7 @@ use crate::{
 use descending_read::DescendingRead;
 use history_error::HistoryError;
 use ledgers_to_reread::LedgersToReread;
-use left_to_horizon::LeftToHorizon;
+use left_to_horizon::{LeftToHorizon, Turns};
 use plan::Stretch;
 use progress::Progress;
 
@@ -189,6 +192,8 @@ struct SharedByLoops {
     /// Ledgers that the lake lacks, or that are refused. Loops that read the lake add them. Those that fill split the
     /// missing ledgers by them.
     left: RefCell<LeftToHorizon>,
+    /// Places of them that Horizon failed to give. The loop that reads them from Horizon sets and reads it.
+    turns: RefCell<Turns>,
 }
 
 impl SharedByLoops {

@@ -1,5 +1,8 @@
 //! Ledgers of the lake from old to new, as they appear. For new trades, and for the tail that the stream may lack.
 
+mod looks;
+mod step;
+
 use std::time::{Duration, Instant};
 
 use tracing::warn;
@@ -9,10 +12,13 @@ use super::{
     lake_reader::{Doubt, LakeReader},
 };
 use crate::{
-    domain::{conversions::SaturatingFrom, instant::UnixSeconds},
-    lake::{Content, LakeError, Link, VerifiedLedger},
+    domain::instant::UnixSeconds,
+    lake::{Content, LakeError, Link, RefusedLedger, VerifiedLedger},
     published::{Anchor, LakeUse},
 };
+
+use step::Refusal;
+pub use step::Step;
 
 /// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next.
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -24,10 +30,6 @@ const ATTEMPTS_MAX: u32 = 3;
 const LOOKS_MAX: u32 = 3;
 /// Longest time for an object, all attempts together.
 const READ_MAX: Duration = Duration::from_secs(120);
-/// Distances in objects at which a later one is looked for, in turn.
-const LOOK_AHEAD: [u32; 5] = [1, 2, 8, 64, 128];
-/// Rounds of these looks in which the last distance doubles. A hole may be days long.
-const LOOK_ROUNDS: u32 = 11;
 /// Most ledgers that are read one after the other to catch up. With more, the newest comes first and the history is
 /// filled from there.
 pub const CATCH_UP_MAX: u32 = 64;
@@ -68,38 +70,6 @@ struct Pending {
     asked_at: Instant,
 }
 
-/// Result of a look at the next object.
-#[derive(Debug)]
-pub enum Step {
-    /// It does not exist yet, or it is to be read again.
-    NotYet,
-    /// It may exist, and could not be read. It is read again.
-    Unread(LakeError),
-    /// Its ledgers, in order. There is at least one.
-    Ledgers(Vec<VerifiedLedger>),
-    /// Ledgers that are passed over, because they are refused.
-    Refused {
-        /// First ledger.
-        from: u32,
-        /// Last ledger.
-        to: u32,
-        /// Reason why they are not believed.
-        reason: String,
-        /// True if they do not fit their neighbours or Horizon.
-        is_chain_break: bool,
-    },
-    /// A hash of Horizon says something about ledgers that are stored. [`Ascent::settled`] is
-    /// called once it is acted upon.
-    Doubted(Doubt),
-    /// Ledgers that are passed over, because they are missing in the lake and later ones exist.
-    Hole {
-        /// First ledger.
-        from: u32,
-        /// Last ledger.
-        to: u32,
-    },
-}
-
 impl Ascent {
     /// Begins at a ledger.
     #[must_use]
@@ -125,6 +95,14 @@ impl Ascent {
     #[must_use]
     pub const fn next(&self) -> u32 {
         self.next
+    }
+
+    /// Goes on at a ledger. If it is not the next one, another chain begins there. Unconfirmed ledgers of earlier
+    /// chains and a doubt about them are kept.
+    pub fn go_to(&mut self, next: u32) {
+        if next != self.next {
+            self.pass_over(next.saturating_sub(1));
+        }
     }
 
     /// True if Horizon has a hash of the chain that the taken ledgers are of.
@@ -201,96 +179,125 @@ impl Ascent {
             // A server may answer anything for an object that does not exist yet.
             Content::Unreadable(_) if self.look_above(reader, batch.last).await?.is_none() => Step::NotYet,
             Content::Unreadable(reason) => self.refuse_after_attempts(self.next, batch.last, reason, false),
-            Content::Ledgers(ledgers) => {
-                let mut taken = Vec::new();
-                let mut refused = None;
-                for ledger in ledgers {
-                    match self.judged(ledger, reader).await {
-                        Ok(Some(ledger)) => taken.push(ledger),
-                        Ok(None) => {} // it was read before
-                        Err(refusal) => {
-                            refused = Some(refusal);
-                            break;
-                        }
-                    }
-                }
-                match refused {
-                    // Those before it are stored first. The next look finds it again.
-                    Some(_) | None if !taken.is_empty() => {
-                        (self.attempts, self.looks) = (0, 0);
-                        Step::Ledgers(taken)
-                    }
-                    Some((sequence, ..)) if self.may_await_hash(sequence, reader.patience.late) => {
-                        Step::NotYet
-                    }
-                    Some((sequence, reason, is_chain_break)) => {
-                        self.refuse_after_attempts(sequence, sequence, reason, is_chain_break)
-                    }
-                    None => {
-                        self.next = batch.last.saturating_add(1);
-                        Step::NotYet
-                    }
-                }
-            }
+            Content::Ledgers(ledgers) => self.take(ledgers, batch.last, reader).await,
         };
         Ok(step)
+    }
+
+    /// Takes the ledgers of an object that ends with `last`, until one is refused.
+    async fn take(
+        &mut self,
+        ledgers: Vec<Result<VerifiedLedger, RefusedLedger>>,
+        last: u32,
+        reader: &LakeReader,
+    ) -> Step {
+        let mut taken = Vec::new();
+        let mut refused = None;
+        for ledger in ledgers {
+            match self.judged(ledger, reader).await {
+                Ok(Some(ledger)) => taken.push(ledger),
+                Ok(None) => {} // it was read before
+                Err(refusal) => {
+                    refused = Some(refusal);
+                    break;
+                }
+            }
+        }
+        // Those in doubt must not be published. They are read again, as history.
+        taken.retain(|ledger| self.stands(ledger.sequence));
+        match refused {
+            // Those before it are stored first. The next look finds it again.
+            Some(_) | None if !taken.is_empty() => {
+                (self.attempts, self.looks) = (0, 0);
+                Step::Ledgers(taken)
+            }
+            Some(Refusal::Ahead(ahead)) => Step::Ahead(ahead),
+            Some(Refusal::Wrong { sequence, .. }) if self.may_await_hash(sequence, reader.patience.late) => {
+                Step::NotYet
+            }
+            Some(Refusal::Wrong { sequence, reason, is_chain_break }) => {
+                self.refuse_after_attempts(sequence, sequence, reason, is_chain_break)
+            }
+            None => {
+                self.next = last.saturating_add(1);
+                Step::NotYet
+            }
+        }
+    }
+
+    /// False for a ledger that is in doubt.
+    fn stands(&self, sequence: u32) -> bool {
+        self.doubt.is_none_or(|doubt| {
+            sequence >= doubt.below || doubt.taken.is_none_or(|(lowest, _)| sequence < lowest)
+        })
     }
 
     /// Judges a ledger, and takes it as the newest one. `None` for one that was read before.
     async fn judged(
         &mut self,
-        ledger: Result<VerifiedLedger, crate::lake::RefusedLedger>,
+        ledger: Result<VerifiedLedger, RefusedLedger>,
         reader: &LakeReader,
-    ) -> Result<Option<VerifiedLedger>, (u32, String, bool)> {
+    ) -> Result<Option<VerifiedLedger>, Refusal> {
         let ledger = match ledger {
             Err(refused) if refused.sequence < self.next => return Ok(None),
-            Err(refused) => return Err((refused.sequence, refused.reason, false)),
+            Err(RefusedLedger { sequence, reason }) => {
+                return Err(Refusal::Wrong { sequence, reason, is_chain_break: false });
+            }
             Ok(ledger) if ledger.sequence < self.next => return Ok(None),
             Ok(ledger) => ledger,
         };
         if reader.checks_chain() {
-            let broken = self.link.and_then(|link| link.check_above(&ledger).err());
-            let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
-            if broken.is_some() || self.pending.is_none() && (self.vouched.is_none() || is_due) {
-                let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
-                let is_urgent = broken.is_some() || self.is_distrusted;
-                match (reader.anchor_new(ledger.sequence, &hash, is_urgent).await, broken) {
-                    (Anchor::Differs { .. }, broken) => {
-                        // The ledgers before it lead to a wrong one.
-                        if broken.is_none() {
-                            self.contradict(here);
-                        }
-                        self.is_distrusted = true;
-                        let reason = "its hash is not the one that Horizon has".to_owned();
-                        return Err((ledger.sequence, reason, true));
-                    }
-                    (Anchor::Agrees { .. }, Some(_)) => {
-                        // Then the ledger before it was a wrong one, and maybe others before.
-                        self.contradict(here);
-                        self.vouch(here);
-                    }
-                    (Anchor::Agrees { .. }, None) => self.vouch_for_chain(here),
-                    (Anchor::Unchecked, Some(broken)) => {
-                        return Err((ledger.sequence, broken.to_string(), true));
-                    }
-                    (Anchor::Unchecked, None) if self.is_distrusted => {
-                        let awaited = self.awaited.filter(|(awaited, _)| *awaited == ledger.sequence);
-                        self.awaited = awaited.or_else(|| Some((ledger.sequence, Instant::now())));
-                        let reason =
-                            "Horizon does not have its hash yet, and the lake had a wrong one before";
-                        return Err((ledger.sequence, reason.to_owned(), true));
-                    }
-                    (Anchor::Unchecked, None) => {
-                        let (ledger, closed_at) = here;
-                        self.pending = Some(Pending { ledger, closed_at, hash, asked_at: Instant::now() });
-                    }
-                }
-            }
+            self.check_chain(&ledger, reader).await?;
         }
+        reader.check_clock(&ledger).map_err(Refusal::Ahead)?;
         self.link = Some(Link::of(&ledger));
         self.chain_from.get_or_insert((ledger.sequence, ledger.closed_at));
         self.next = ledger.sequence.saturating_add(1);
         Ok(Some(ledger))
+    }
+
+    /// Compares a ledger with the one before it, and with Horizon's hash if that is due.
+    async fn check_chain(&mut self, ledger: &VerifiedLedger, reader: &LakeReader) -> Result<(), Refusal> {
+        let refused =
+            |reason: String| Err(Refusal::Wrong { sequence: ledger.sequence, reason, is_chain_break: true });
+        let broken = self.link.and_then(|link| link.check_above(ledger).err());
+        let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
+        let is_wanted = self.pending.is_none() && (self.vouched.is_none() || is_due);
+        if broken.is_none() && !is_wanted {
+            return Ok(());
+        }
+        let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
+        let is_urgent = broken.is_some() || self.is_distrusted;
+        match (reader.anchor_new(ledger.sequence, &hash, is_urgent).await, broken) {
+            (Anchor::Differs { .. }, broken) => {
+                // The ledgers before it lead to a wrong one.
+                if broken.is_none() {
+                    self.contradict(here);
+                }
+                self.is_distrusted = true;
+                return refused("its hash is not the one that Horizon has".to_owned());
+            }
+            (Anchor::Agrees { .. }, Some(_)) => {
+                // Then the ledger before it was a wrong one, and maybe others before.
+                self.contradict(here);
+                self.vouch(here);
+            }
+            (Anchor::Agrees { .. }, None) => self.vouch_for_chain(here),
+            (Anchor::Unchecked, Some(broken)) => {
+                return refused(broken.to_string());
+            }
+            (Anchor::Unchecked, None) if self.is_distrusted => {
+                let awaited = self.awaited.filter(|(awaited, _)| *awaited == ledger.sequence);
+                self.awaited = awaited.or_else(|| Some((ledger.sequence, Instant::now())));
+                let reason = "Horizon does not have its hash yet, and the lake had a wrong one before";
+                return refused(reason.to_owned());
+            }
+            (Anchor::Unchecked, None) => {
+                let (ledger, closed_at) = here;
+                self.pending = Some(Pending { ledger, closed_at, hash, asked_at: Instant::now() });
+            }
+        }
+        Ok(())
     }
 
     /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one. New
@@ -378,7 +385,7 @@ impl Ascent {
     /// was looked for.
     async fn look_above(&mut self, reader: &LakeReader, last: u32) -> Result<Option<u32>, LakeError> {
         let size = last.saturating_sub(self.next).saturating_add(1);
-        let ahead = last.saturating_add(size.saturating_mul(distance_of(self.looks)));
+        let ahead = last.saturating_add(size.saturating_mul(looks::distance_of(self.looks)));
         self.looks = self.looks.saturating_add(1);
         Ok(reader.lake.has_ledger(ahead).await?.then_some(ahead))
     }
@@ -423,14 +430,6 @@ impl Ascent {
     }
 }
 
-/// Distance in objects of a look.
-fn distance_of(look: u32) -> u32 {
-    let len = u32::saturating_from(LOOK_AHEAD.len());
-    let (round, index) = (look / len % LOOK_ROUNDS, look % len);
-    let distance = LOOK_AHEAD.get(usize::saturating_from(index)).copied().unwrap_or(1);
-    if index + 1 == len { distance << round } else { distance }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,6 +459,33 @@ mod tests {
     }
 
     #[test]
+    fn of_an_object_with_a_contradiction_only_what_is_not_doubted_stands() {
+        let mut ascent = taken();
+        assert!((10..=20).all(|ledger| ascent.stands(ledger)));
+        ascent.contradict((18, UnixSeconds(180)));
+        let standing: Vec<u32> = (10..=20).filter(|ledger| ascent.stands(*ledger)).collect();
+        assert_eq!(standing, [10, 11, 12, 18, 19, 20]);
+        ascent.settled();
+        assert!((10..=20).all(|ledger| ascent.stands(ledger)));
+        let mut ascent = taken();
+        ascent.vouch_for_chain((20, UnixSeconds(200)));
+        assert!((10..=20).all(|ledger| ascent.stands(ledger)), "the chain is right");
+    }
+
+    #[test]
+    fn another_place_keeps_what_may_be_doubted_and_the_same_place_keeps_the_chain() {
+        let mut ascent = taken();
+        ascent.go_to(21);
+        assert!(ascent.is_vouched());
+        ascent.go_to(19);
+        assert_eq!((ascent.next(), ascent.is_vouched()), (19, false));
+        ascent.contradict((20, UnixSeconds(200)));
+        assert_eq!(doubted(&ascent), Some(13));
+        ascent.go_to(30);
+        assert!(ascent.doubt.is_some(), "it is not settled yet");
+    }
+
+    #[test]
     fn a_hash_behind_a_hole_that_agrees_ends_what_may_be_doubted() {
         let mut ascent = taken();
         ascent.pass_over(25);
@@ -467,14 +493,5 @@ mod tests {
         assert_eq!(doubted(&ascent), None);
         ascent.contradict((40, UnixSeconds(400)));
         assert_eq!(doubted(&ascent), Some(27));
-    }
-
-    #[test]
-    fn looks_reach_ever_further_and_begin_again() {
-        let distances: Vec<u32> = (0..12).map(distance_of).collect();
-        assert_eq!(distances, [1, 2, 8, 64, 128, 1, 2, 8, 64, 256, 1, 2]);
-        let len = u32::try_from(LOOK_AHEAD.len()).unwrap();
-        assert_eq!(distance_of(len * LOOK_ROUNDS - 1), 131_072);
-        assert_eq!(distance_of(len * LOOK_ROUNDS + 4), 128);
     }
 }

@@ -20,7 +20,10 @@ use crate::{
     clock::SharedClock,
     config::LakeVerify,
     db::trades::{IncomingTrade, QuarantineEntry},
-    domain::{coverage::LedgerRange, instant::UnixSeconds},
+    domain::{
+        coverage::LedgerRange,
+        instant::{DAY, UnixSeconds},
+    },
     horizon::{
         HorizonClient,
         budget::Class,
@@ -90,6 +93,24 @@ pub struct Doubt {
     pub taken: Option<(u32, UnixSeconds)>,
     /// True if Horizon has another hash, false if nothing leads from these ledgers to one that it has.
     pub is_contradicted: bool,
+}
+
+/// Ledger that closed more than a day ahead of this machine's clock. Its trades would be refused as those of a future,
+/// so it is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the clock of this machine is more than a day slow, or ledger {ledger} of the lake is wrong: it closed at {}. It is \
+     read again later", .closed_at.to_rfc3339()
+)]
+pub struct AheadOfClock {
+    ledger: u32,
+    closed_at: UnixSeconds,
+}
+
+impl AheadOfClock {
+    fn check(ledger: u32, closed_at: UnixSeconds, now: UnixSeconds) -> Result<(), Self> {
+        if closed_at > now.plus(DAY) { Err(Self { ledger, closed_at }) } else { Ok(()) }
+    }
 }
 
 /// Trades of consecutive ledgers for one batch.
@@ -239,6 +260,15 @@ impl LakeReader {
         self.published.vitals.lake.load().is_some_and(|lake| lake.contradicted.is_some())
     }
 
+    /// Checks the close time of a ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`AheadOfClock`] if it cannot be stored now.
+    pub fn check_clock(&self, ledger: &VerifiedLedger) -> Result<(), AheadOfClock> {
+        AheadOfClock::check(ledger.sequence, ledger.closed_at, self.clock.now().into())
+    }
+
     /// Adds what a ledger holds to a batch, except trades older than the retention.
     pub fn collect(
         &self,
@@ -358,6 +388,12 @@ impl LakeReader {
         self.update(|state| state.outages.end(reader));
     }
 
+    /// Reports whether the newest ledger is too old for a lake that gives new trades.
+    pub fn note_behind(&self, is_behind: bool) {
+        let now = self.clock.now();
+        self.update(|state| state.behind = is_behind.then(|| state.behind.unwrap_or(now)));
+    }
+
     /// Reports that the lake could not be read.
     pub fn note_failure(&self, reader: LakeUse, error: &LakeError) {
         let (now, text) = (self.clock.now(), error.to_string());
@@ -366,5 +402,18 @@ impl LakeReader {
 
     fn update(&self, change: impl FnOnce(&mut LakeState)) {
         self.published.vitals.lake.update(change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_may_be_a_day_ahead_of_the_clock() {
+        let now = UnixSeconds(1_800_000_000);
+        assert_eq!(AheadOfClock::check(7, now.plus(DAY), now), Ok(()));
+        let ahead = AheadOfClock::check(7, now.plus(DAY + 1), now).unwrap_err();
+        assert!(ahead.to_string().contains("more than a day slow, or ledger 7 of the lake"), "{ahead}");
     }
 }

@@ -132,6 +132,12 @@ impl History {
         self.latest_at.map(|at| at.plus(seconds))
     }
 
+    /// Returns the time since the report.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.asked_at.elapsed()
+    }
+
     /// Returns the close time of the newest ledger that Horizon reports or that is held. A Horizon that is far
     /// behind, or says so, makes no trade young.
     #[must_use]

@@ -14,7 +14,7 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    lake_reader::LakeReader,
+    lake_reader::{AheadOfClock, LakeReader},
     network_check::NetworkError,
     newest_page::NewestPage,
     outage,
@@ -33,7 +33,7 @@ use crate::{
     shutdown,
 };
 
-use lake_session::LakeSession;
+use lake_session::{Following, LakeSession};
 use session::Session;
 
 /// Dependencies of the stream ingester.
@@ -110,6 +110,9 @@ enum SessionEnd {
     Horizon(#[from] HorizonError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The clock does not allow the next ledger of the lake.
+    #[error(transparent)]
+    Ahead(#[from] AheadOfClock),
     #[error(transparent)]
     Database(#[from] DbError),
     /// Horizon serves another network, or the network was reset.
@@ -138,16 +141,18 @@ impl SessionEnd {
 async fn ingest(deps: StreamIngest, context: WorkContext) {
     let mut retry = Retry::default();
     let history = Cell::new(None);
+    let mut following = Following::default();
     while !context.is_draining() {
         context.advance();
         let Some(_) = deps.writer.leadership.epoch_within(TICK).await else {
             deps.status.set_state("following");
+            following = Following::default(); // another replica reads the lake
             continue;
         };
         let begun = Instant::now();
         let (ended, has_advanced) = match &deps.lake {
             Some(reader) => {
-                let mut session = LakeSession::new(&deps, reader, &context);
+                let mut session = LakeSession::new(&deps, reader, &context, &mut following);
                 (session.run().await, session.has_advanced())
             }
             None => {
@@ -205,6 +210,7 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
         SessionEnd::Empty => "empty",
         SessionEnd::Horizon(error) => error.kind(),
         SessionEnd::Lake(_) => "lake",
+        SessionEnd::Ahead(_) => "clock",
         SessionEnd::Database(_) => "database",
         SessionEnd::WrongNetwork(_) => "wrong_network",
         SessionEnd::NotLeading => "not_leading",
@@ -242,6 +248,12 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
             let wait = retry.next_wait(error.retry_after());
             warn!(%error, wait_ms = wait.as_millis(), "lake could not be read, retrying");
             Vitals::report(&vitals.stream, false, error.to_string(), now);
+            Some(wait)
+        }
+        SessionEnd::Ahead(ahead) => {
+            let wait = retry.next_wait(None);
+            warn!(error = %ahead, wait_ms = wait.as_millis(), "nothing of the lake is stored, retrying");
+            Vitals::report(&vitals.stream, false, ahead.to_string(), now);
             Some(wait)
         }
         SessionEnd::WrongNetwork(error) => {

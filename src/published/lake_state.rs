@@ -31,6 +31,8 @@ pub struct LakeState {
     pub anchor: Anchor,
     /// New ledger whose hash is not Horizon's, if the last comparison of a new ledger found that.
     pub contradicted: Option<u32>,
+    /// Time since when the newest ledger of a lake that gives new trades is too old.
+    pub behind: Option<DateTime<Utc>>,
 }
 
 /// Outage of a lake or an RPC.
@@ -144,10 +146,18 @@ impl LakeState {
             let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
             return Some(format!("{url} cannot be read since {since}: {error}"));
         }
-        let ledger = self.contradicted?;
+        if let Some(ledger) = self.contradicted {
+            return Some(format!(
+                "ledger {ledger} has another hash than at Horizon, \
+                 ledgers of the lake are stored only once Horizon has their hashes"
+            ));
+        }
+        let (since, (ledger, closed_at)) = (self.behind?, self.newest?);
         Some(format!(
-            "ledger {ledger} has another hash than at Horizon, \
-             ledgers of the lake are stored only once Horizon has their hashes"
+            "behind the network since {}: ledger {ledger} of {} is the newest one, \
+             new trades are read from Horizon",
+            since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            closed_at.to_rfc3339()
         ))
     }
 }
@@ -181,5 +191,13 @@ mod tests {
         state.outages.end(LakeUse::Recent);
         state.contradicted = Some(7);
         assert!(state.fault().unwrap().starts_with("ledger 7 has another hash than at Horizon"));
+        (state.contradicted, state.behind) = (None, Some(at));
+        assert_eq!(state.fault(), None, "it has not given any ledger yet");
+        state.newest = Some((5, UnixSeconds(0)));
+        let fault = state.fault().unwrap();
+        assert!(
+            fault.starts_with("behind the network since 1970-01-01T00:00:09Z: ledger 5 of 1970"),
+            "{fault}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod holes;
+mod late;
 mod refusals;
 mod rpc;
 mod servers;

@@ -1,7 +1,7 @@
 //! Errors of reading history.
 
 use crate::{
-    actors::{network_check::NetworkError, trade_writer::WriteError},
+    actors::{lake_reader::AheadOfClock, network_check::NetworkError, trade_writer::WriteError},
     db::DbError,
     domain::cursor::PagingToken,
     horizon::HorizonError,
@@ -38,6 +38,9 @@ pub(super) enum HistoryError {
     /// The lake cannot be read.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The clock does not allow a ledger of the lake.
+    #[error(transparent)]
+    Ahead(#[from] AheadOfClock),
     /// Several ledgers in a row have other hashes than at Horizon.
     #[error("the lake's ledgers have other hashes than Horizon's: one of the two belongs to another network")]
     OtherHashes,
@@ -49,6 +52,11 @@ impl HistoryError {
     /// Returns true if ledgers of Horizon's history are missing, or seem to be.
     pub(super) const fn is_doubt(&self) -> bool {
         matches!(self, Self::End(_) | Self::Hole(_))
+    }
+
+    /// Returns true if Horizon failed.
+    pub(super) const fn is_of_horizon(&self) -> bool {
+        matches!(self, Self::Horizon(_) | Self::Network(NetworkError::Horizon(_)))
     }
 
     /// Returns true if a smaller page may succeed.

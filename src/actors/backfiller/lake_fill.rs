@@ -8,13 +8,11 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    Backfill, HistoryError, SharedByLoops, TAIL_INTERVAL,
-    descending_read::DescendingRead,
-    filling::REST,
+    Backfill, HistoryError, SharedByLoops,
     lake_given_up::LakeFilling,
+    lake_lateness::Lateness,
     lake_read::{LakeRead, LakeStretch},
     left_to_horizon::LeftToHorizon,
-    plan::Stretch,
     progress::{Progress, Wanted},
 };
 use crate::{
@@ -26,11 +24,9 @@ use crate::{
     },
     db::trades::{BatchKind, TradeBatch},
     domain::{
-        conversions::SaturatingFrom,
         coverage::{self, LedgerRange, Missing},
         instant::{DAY, HOUR, UnixSeconds},
     },
-    horizon::budget::Class,
     lake::{FIRST_LEDGER, LakeError},
     outbound::retry::Retry,
     published::LakeUse,
@@ -39,8 +35,6 @@ use crate::{
 
 /// Ledgers of a stretch until the missing ledgers are determined again, since newer ones may be missing by then.
 const ROUND_LEDGERS: u32 = 2_000;
-/// Stretches that are left to Horizon and are tried in turn, until one can be read.
-const LEFT_AT_ONCE: usize = 3;
 /// Interval at which the lake is asked for its newest ledger.
 const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -66,7 +60,7 @@ impl Backfill {
 
     async fn watch_lake_tail(&self, reader: &LakeReader, context: &WorkContext, shared: &SharedByLoops) {
         let (mut lake_retry, mut pages_retry) = (Retry::default(), Retry::default());
-        let (tail, mut fell_short) = (LakeTail::default(), false);
+        let (tail, mut fell_short, mut lateness) = (LakeTail::default(), false, Lateness::default());
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
@@ -75,6 +69,7 @@ impl Backfill {
                 for reading in [LakeUse::Recent, LakeUse::History] {
                     reader.note_answer(reading);
                 }
+                lateness.reset(reader);
                 continue;
             }
             let read = if self.is_live_from_lake {
@@ -88,7 +83,7 @@ impl Backfill {
                 Ok(()) => lake_retry.reset(),
                 Err(error) => self.wait_after(&error, &mut lake_retry, context, shared).await,
             }
-            let falls_short = self.falls_short(reader.patience.late);
+            let falls_short = self.falls_short(reader, shared, &mut lateness);
             if falls_short != fell_short && self.is_live_from_lake {
                 log_source(falls_short);
             }
@@ -125,23 +120,6 @@ impl Backfill {
         }
     }
 
-    /// True if the lake does not give the recent ledgers, so that Horizon's pages are needed for them.
-    fn falls_short(&self, patience: Duration) -> bool {
-        let Some(lake) = self.writer.published.vitals.lake.load() else { return true };
-        let now = self.writer.clock.now();
-        let is_out = self.is_lake_out_for(LakeUse::Recent, patience);
-        let age_s = |closed_at: UnixSeconds| now.timestamp().saturating_sub(closed_at.0);
-        let patience_s = i64::saturating_from(patience.as_secs());
-        let is_late = if self.is_live_from_lake {
-            // The stream ingester says so once the lake has given nothing for a while.
-            let stream = self.writer.published.vitals.stream.load();
-            stream.as_ref().is_some_and(|stream| !stream.ok && self.has_passed(stream.at, patience))
-        } else {
-            lake.newest.is_none_or(|(_, closed_at)| age_s(closed_at) > patience_s)
-        };
-        is_out || is_late || lake.contradicted.is_some()
-    }
-
     /// Reads the ledgers of the lake that are newer than what is held.
     pub(super) async fn read_lake_tail(
         &self,
@@ -154,13 +132,16 @@ impl Backfill {
         let newest = held.last().map(|newest| newest.to);
         // The lake named a wrong newest ledger if the position is far above what is held.
         let is_near = |next: u32, newest: u32| newest < next && next - newest <= CATCH_UP_MAX;
-        let mut ascent =
-            tail.0.take().filter(|ascent| newest.is_none_or(|newest| is_near(ascent.next(), newest)));
-        if ascent.is_none() {
-            let begun = self.begin_tail(reader, newest).await;
-            ascent = Some(begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?);
-        }
-        let Some(mut ascent) = ascent else { return Ok(()) };
+        let position = tail.0.borrow().as_ref().map(Ascent::next);
+        let next = match position.filter(|next| newest.is_none_or(|newest| is_near(*next, newest))) {
+            Some(next) => next,
+            None => {
+                let begun = self.begin_tail(reader, newest).await;
+                begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?
+            }
+        };
+        let mut ascent = tail.0.take().unwrap_or_else(|| Ascent::at(next));
+        ascent.go_to(next);
         let read = self.climb(reader, context, shared, &mut ascent).await;
         *tail.0.borrow_mut() = Some(ascent);
         read?;
@@ -171,13 +152,13 @@ impl Backfill {
 
     /// Begins behind what is held, or at the newest ledger of the lake if that is far away: the newest comes first, and
     /// the gap is filled as history.
-    async fn begin_tail(&self, reader: &LakeReader, held: Option<u32>) -> Result<Ascent, LakeError> {
+    async fn begin_tail(&self, reader: &LakeReader, held: Option<u32>) -> Result<u32, LakeError> {
         if let Some(held) = held
             && !reader.lake.has_ledger(held.saturating_add(CATCH_UP_MAX)).await?
         {
-            return Ok(Ascent::at(held.saturating_add(1)));
+            return Ok(held.saturating_add(1));
         }
-        reader.newest(held).await.map(Ascent::at)
+        reader.newest(held).await
     }
 
     /// Reads up to the newest ledger of the lake.
@@ -196,9 +177,10 @@ impl Backfill {
             let covered = match step {
                 Step::NotYet | Step::Unread(_) => return Ok(()),
                 Step::Hole { from, to } => {
-                    shared.left.borrow_mut().add(from, to, Instant::now());
+                    shared.left.borrow_mut().add_missing(from, to, Instant::now());
                     continue;
                 }
+                Step::Ahead(ahead) => return Err(ahead.into()),
                 Step::Doubted(doubt) => {
                     reader.settle(&self.writer, doubt).await?;
                     ascent.settled();
@@ -326,8 +308,18 @@ impl Backfill {
 
     /// Missing ledgers that the lake is asked for, and those that Horizon's pages are read
     /// for. Those of the last 24 hours come first.
-    fn missing_by_source(
+    pub(super) fn missing_by_source(
         &self,
+        held: &[LedgerRange],
+        shared: &SharedByLoops,
+    ) -> (Vec<Missing>, Vec<Missing>, Wanted) {
+        self.missing_above(shared.oldest_of_horizon(), held, shared)
+    }
+
+    /// The same if `oldest` is Horizon's oldest ledger.
+    pub(super) fn missing_above(
+        &self,
+        oldest: u32,
         held: &[LedgerRange],
         shared: &SharedByLoops,
     ) -> (Vec<Missing>, Vec<Missing>, Wanted) {
@@ -336,7 +328,6 @@ impl Backfill {
         let day = now.minus(DAY).max(all);
         let of_day = coverage::missing(held, FIRST_LEDGER, day, day);
         self.horizon.limiter().set_day_complete(!held.is_empty() && of_day.is_empty());
-        let oldest = shared.oldest_of_horizon();
         let mut left = shared.left.borrow_mut();
         let (mut of_lake, mut of_horizon) = by_source(&of_day, &mut left, oldest);
         // Ledgers of the day that only Horizon is asked for, or that nobody has, must not hold
@@ -347,58 +338,6 @@ impl Backfill {
             (of_lake, of_horizon) = by_source(&missing, &mut left, oldest);
         }
         (of_lake, of_horizon, Wanted { floor: FIRST_LEDGER, day, all })
-    }
-
-    /// Reads by Horizon's pages what the lake lacks or what was refused.
-    async fn fill_left_forever(&self, context: &WorkContext, shared: &SharedByLoops) {
-        let mut retry = Retry::default();
-        loop {
-            context.advance();
-            if self.writer.leadership.epoch_within(TICK).await.is_none() {
-                continue;
-            }
-            match self.fill_left(context, shared).await {
-                Ok(true) => context.pause(REST).await,
-                Ok(false) => retry.reset(),
-                Err(error) => {
-                    self.wait_after(&error, &mut retry, context, shared).await;
-                    context.pause(TAIL_INTERVAL).await;
-                }
-            }
-        }
-    }
-
-    /// Reads the newest stretch that is left to Horizon, and older ones if it cannot be read. Returns true if there is
-    /// none.
-    pub(super) async fn fill_left(
-        &self,
-        context: &WorkContext,
-        shared: &SharedByLoops,
-    ) -> Result<bool, HistoryError> {
-        let held = self.held().await?;
-        if self.missing_by_source(&held, shared).1.is_empty() {
-            return Ok(true);
-        }
-        self.history(&self.horizon.of_class(Class::Live), shared).await?;
-        let (_, of_horizon, _) = self.missing_by_source(&held, shared);
-        if of_horizon.is_empty() {
-            return Ok(true);
-        }
-        let horizon = self.horizon.of_class(Class::History);
-        let read: DescendingRead<'_> = self.descending_read(&horizon, context, shared);
-        let mut failure = None;
-        for gap in of_horizon.iter().take(LEFT_AT_ONCE) {
-            let (to, before) = (Some(gap.to), Some(gap.before));
-            match read.read(Stretch { from: gap.from, to, before, since: gap.since }).await {
-                Ok(_) => break,
-                Err(error) if error.is_of_a_place() || error.is_doubt() => {
-                    failure.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.publish_coverage().await?;
-        failure.map_or(Ok(false), Err)
     }
 }
 

@@ -8,11 +8,11 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Backfill, HistoryError, SharedByLoops, lake_read::LakeStretch};
+use super::{Backfill, HistoryError, SharedByLoops, lake_read::LakeStretch, left_to_horizon::Reason};
 use crate::{
     actors::lake_reader::LakeReader,
     horizon::budget::Class,
-    lake::{Content, FIRST_LEDGER, Link},
+    lake::{Content, FIRST_LEDGER, LakeError, Link},
     published::LakeUse,
 };
 
@@ -83,8 +83,7 @@ struct Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LeftLedgers {
     from: u32,
-    /// True if the lake may have them and is asked again once it answers.
-    is_outage: bool,
+    reason: Reason,
 }
 
 impl Backfill {
@@ -135,13 +134,8 @@ impl Backfill {
         if outcome.is_ok() || gives_up {
             filling.failing.retain(|to, _| !(stretch.from..=stretch.to).contains(to));
         }
-        if let Some(LeftLedgers { from, is_outage }) = left {
-            let mut left = shared.left.borrow_mut();
-            if is_outage {
-                left.add_in_outage(from, stretch.to, Instant::now());
-            } else {
-                left.add(from, stretch.to, Instant::now());
-            }
+        if let Some(LeftLedgers { from, reason }) = left {
+            shared.left.borrow_mut().add_for(reason, (from, stretch.to), Instant::now());
         }
         gives_up
     }
@@ -166,7 +160,11 @@ impl Backfill {
         }
         let given_up = reader.patience.given_up;
         let since = *filling.failing.entry(stretch.to).or_insert(now);
-        let lasting = if self.is_lake_out_for(LakeUse::Recent, given_up) {
+        // The tail takes what such a lake lacks for ledgers that are not written yet.
+        let is_gone = matches!(outcome, Err(HistoryError::Lake(LakeError::NoManifest)));
+        let lasting = if self.is_lake_out_for(LakeUse::Recent, given_up)
+            || is_gone && self.has_passed(since, given_up)
+        {
             Lasting::Lake
         } else if self.has_passed(since, given_up) {
             Lasting::Stretch
@@ -196,17 +194,18 @@ fn decide(Outcome { ended, has_found }: Outcome, stretch: LakeStretch) -> Decisi
     let (gives_up, left) = match ended {
         // Ledgers that the lake lacks within a stretch were left to Horizon when the stretch was read.
         Ended::Read if has_found => (false, None),
-        Ended::Read | Ended::OtherHashes => (false, Some((rest, false))),
+        Ended::Read => (false, Some((rest, Reason::Missing))),
+        Ended::OtherHashes => (false, Some((rest, Reason::Bad))),
         Ended::OtherFailure => (false, None),
         Ended::LakeFailed { readable_below: Some(readable), .. } => {
             let from = if has_found { rest } else { stretch.floor.max(readable.saturating_add(1)) };
-            (true, Some((from, false)))
+            (true, Some((from, Reason::Bad)))
         }
         Ended::LakeFailed { lasting: Lasting::NotYet, .. } => (false, None),
-        Ended::LakeFailed { lasting: Lasting::Stretch, .. } => (true, Some((rest, false))),
-        Ended::LakeFailed { lasting: Lasting::Lake, .. } => (true, Some((rest, true))),
+        Ended::LakeFailed { lasting: Lasting::Stretch, .. } => (true, Some((rest, Reason::Bad))),
+        Ended::LakeFailed { lasting: Lasting::Lake, .. } => (true, Some((rest, Reason::Outage))),
     };
-    Decision { gives_up, left: left.map(|(from, is_outage)| LeftLedgers { from, is_outage }) }
+    Decision { gives_up, left: left.map(|(from, reason)| LeftLedgers { from, reason }) }
 }
 
 /// Looks for an older object than a failed one, in growing steps. Returns the last ledger of the first that can be
@@ -237,24 +236,25 @@ mod tests {
         let (not_yet, of_stretch, of_lake) = (Lasting::NotYet, Lasting::Stretch, Lasting::Lake);
         // End of the reading; what is decided if it found some ledger; what is decided if it found none.
         let nothing = (false, None);
+        let (missing, bad, outage) = (Reason::Missing, Reason::Bad, Reason::Outage);
         let table = [
-            (Ended::Read, nothing, (false, Some((10, false)))),
-            (Ended::OtherHashes, (false, Some((50, false))), (false, Some((10, false)))),
+            (Ended::Read, nothing, (false, Some((10, missing)))),
+            (Ended::OtherHashes, (false, Some((50, bad))), (false, Some((10, bad)))),
             (Ended::OtherFailure, nothing, nothing),
             (failed(not_yet, None), nothing, nothing),
-            (failed(of_stretch, None), (true, Some((50, false))), (true, Some((10, false)))),
-            (failed(of_lake, None), (true, Some((50, true))), (true, Some((10, true)))),
-            (failed(not_yet, Some(60)), (true, Some((50, false))), (true, Some((61, false)))),
-            (failed(of_stretch, Some(60)), (true, Some((50, false))), (true, Some((61, false)))),
-            (failed(of_lake, Some(60)), (true, Some((50, false))), (true, Some((61, false)))),
+            (failed(of_stretch, None), (true, Some((50, bad))), (true, Some((10, bad)))),
+            (failed(of_lake, None), (true, Some((50, outage))), (true, Some((10, outage)))),
+            (failed(not_yet, Some(60)), (true, Some((50, bad))), (true, Some((61, bad)))),
+            (failed(of_stretch, Some(60)), (true, Some((50, bad))), (true, Some((61, bad)))),
+            (failed(of_lake, Some(60)), (true, Some((50, bad))), (true, Some((61, bad)))),
             // The object that can be read lies below what is missing.
-            (failed(not_yet, Some(5)), (true, Some((50, false))), (true, Some((10, false)))),
-            (failed(of_stretch, Some(5)), (true, Some((50, false))), (true, Some((10, false)))),
-            (failed(of_lake, Some(5)), (true, Some((50, false))), (true, Some((10, false)))),
+            (failed(not_yet, Some(5)), (true, Some((50, bad))), (true, Some((10, bad)))),
+            (failed(of_stretch, Some(5)), (true, Some((50, bad))), (true, Some((10, bad)))),
+            (failed(of_lake, Some(5)), (true, Some((50, bad))), (true, Some((10, bad)))),
         ];
         for (ended, with_some, with_none) in table {
             for (has_found, (gives_up, left)) in [(true, with_some), (false, with_none)] {
-                let left = left.map(|(from, is_outage)| LeftLedgers { from, is_outage });
+                let left = left.map(|(from, reason)| LeftLedgers { from, reason });
                 let decision = decide(Outcome { ended, has_found }, stretch);
                 assert_eq!(decision, Decision { gives_up, left }, "{ended:?}, found: {has_found}");
             }

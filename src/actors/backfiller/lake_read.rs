@@ -7,11 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::StreamExt as _;
 use metrics::counter;
 use tokio::sync::mpsc;
 
-use super::{Backfill, HistoryError, SharedByLoops};
+use super::{
+    Backfill, HistoryError, SharedByLoops,
+    lake_ahead::{self, Ahead},
+};
 use crate::{
     actors::{
         lake_reader::{ANCHOR_TIMEOUT, Collected, LakeReader},
@@ -75,6 +77,8 @@ struct ReadState {
     written_at: Instant,
     /// Objects in a row that are missing.
     missing: u32,
+    /// Time of the last question for the manifest, whose answer shows that the lake is there.
+    present_at: Option<Instant>,
     /// Ledgers in a row that have another hash than at Horizon.
     differing: u32,
     /// True once a ledger is older than wanted.
@@ -122,15 +126,9 @@ impl LakeRead<'_> {
         let begun = async { Ok((lake.objects_ahead().await?, lake.descending(stretch.from, top).await?)) };
         let (ahead, batches) =
             begun.await.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
+        let room = lake_ahead::room();
         let (sender, receiver) = mpsc::channel(ahead);
-        let fetching = async move {
-            let mut batches = std::pin::pin!(batches);
-            while let Some(batch) = batches.next().await {
-                if sender.send(batch).await.is_err() {
-                    return; // nobody takes more
-                }
-            }
-        };
+        let fetching = lake_ahead::read_ahead(batches, trades_of, &room, sender);
         let mut storing = std::pin::pin!(self.store_run(stretch, top, state, receiver));
         tokio::select! {
             stored = &mut storing => return stored,
@@ -145,11 +143,14 @@ impl LakeRead<'_> {
         stretch: LakeStretch,
         top: u32,
         state: &mut ReadState,
-        mut batches: mpsc::Receiver<Result<Batch, LakeError>>,
+        mut batches: mpsc::Receiver<Ahead<'_, Result<Batch, LakeError>>>,
     ) -> Result<Option<u32>, HistoryError> {
-        while let Some(batch) = batches.recv().await {
+        while let Some(Ahead { item: batch, room: _room }) = batches.recv().await {
             self.context.advance();
             let batch = batch.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
+            if matches!(batch.content, Content::Missing) {
+                self.check_presence(batch.read_at, state).await?;
+            }
             self.reader.note_answer(LakeUse::History);
             let (from, to) = (batch.first.max(stretch.from), batch.last.min(top));
             match batch.content {
@@ -158,6 +159,7 @@ impl LakeRead<'_> {
                     state.missing = state.missing.saturating_add(1);
                     if state.missing >= MISSING_MAX && from > stretch.floor {
                         let next = self.reader.lake.newest_below(from, stretch.floor).await?;
+                        self.check_presence(Instant::now(), state).await?;
                         let left = next.map_or(stretch.floor, |next| next.saturating_add(1));
                         self.leave(left, from - 1, state).await?;
                         state.missing = 0;
@@ -174,6 +176,19 @@ impl LakeRead<'_> {
             state.missing = 0;
         }
         Ok(None)
+    }
+
+    /// Fails unless the lake was there after `missed_at`, when it did not have an object. If it is not there, nothing
+    /// may be left to Horizon.
+    async fn check_presence(&self, missed_at: Instant, state: &mut ReadState) -> Result<(), HistoryError> {
+        if state.present_at.is_some_and(|present_at| missed_at <= present_at) {
+            return Ok(());
+        }
+        let asked_at = Instant::now();
+        let present = self.reader.lake.check_presence().await;
+        present.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
+        state.present_at = Some(asked_at);
+        Ok(())
     }
 
     /// Takes the ledgers of an object, the newest first, until one is older than wanted.
@@ -225,6 +240,7 @@ impl LakeRead<'_> {
                 return Ok(());
             }
         }
+        self.reader.check_clock(&ledger)?;
         self.has_found.set(true);
         // The first ledger that is older is taken too. So the wanted time is held at once.
         state.is_done = ledger.closed_at < stretch.since;
@@ -282,7 +298,7 @@ impl LakeRead<'_> {
         state.above = None;
         if from <= to {
             counter!("ticker_lake_missing_ledgers_total").increment(u64::from(to - from) + 1);
-            self.shared.left.borrow_mut().add(from, to, Instant::now());
+            self.shared.left.borrow_mut().add_missing(from, to, Instant::now());
         }
         Ok(())
     }
@@ -355,6 +371,7 @@ impl ReadState {
             collected: Collected::default(),
             written_at: Instant::now(),
             missing: 0,
+            present_at: None,
             differing: 0,
             is_done: false,
         }
@@ -377,5 +394,15 @@ impl ReadState {
 
     fn is_due(&self) -> bool {
         self.collected.trades.len() >= BATCH_TRADES || self.written_at.elapsed() >= BATCH_TIME
+    }
+}
+
+/// Trades that an object holds.
+fn trades_of(batch: &Result<Batch, LakeError>) -> usize {
+    match batch {
+        Ok(Batch { content: Content::Ledgers(ledgers), .. }) => {
+            ledgers.iter().flatten().map(|ledger| ledger.trades.len() + ledger.refused.len()).sum()
+        }
+        _ => 0,
     }
 }

@@ -1,11 +1,16 @@
 //! Ledgers that the lake lacks, or that are refused: Horizon's pages fill them. Pure.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crate::domain::coverage::Missing;
 
 /// Time after which the lake is asked again. Its operator may have mended it.
 const LEFT_FOR: Duration = Duration::from_secs(3_600);
+/// Time for which a failure of Horizon at a place is remembered.
+const FAILED_FOR: Duration = Duration::from_secs(300);
 /// Most ranges that are remembered. With more, neighbours are joined, and what lies between them is left as well.
 const RANGES_MAX: usize = 10_000;
 
@@ -20,24 +25,45 @@ struct Left {
     from: u32,
     to: u32,
     since: Instant,
-    /// True if the lake did not answer at all.
-    is_outage: bool,
+    reason: Reason,
+}
+
+/// Reason why ledgers are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The lake lacks them. They may be written late.
+    Missing,
+    /// They are refused, or cannot be read.
+    Bad,
+    /// The lake did not answer at all.
+    Outage,
 }
 
 impl LeftToHorizon {
-    /// Adds ledgers that the lake lacks or that are refused.
+    /// Adds ledgers that are refused or cannot be read.
     pub(super) fn add(&mut self, from: u32, to: u32, now: Instant) {
-        self.push(Left { from, to, since: now, is_outage: false });
+        self.add_for(Reason::Bad, (from, to), now);
     }
 
-    /// Adds ledgers that a lake which does not answer may have.
-    pub(super) fn add_in_outage(&mut self, from: u32, to: u32, now: Instant) {
-        self.push(Left { from, to, since: now, is_outage: true });
+    /// Adds ledgers that the lake lacks.
+    pub(super) fn add_missing(&mut self, from: u32, to: u32, now: Instant) {
+        self.add_for(Reason::Missing, (from, to), now);
+    }
+
+    /// Adds ledgers for a reason.
+    pub(super) fn add_for(&mut self, reason: Reason, (from, to): (u32, u32), now: Instant) {
+        self.push(Left { from, to, since: now, reason });
     }
 
     /// The lake answers again, and is asked for what it may have.
     pub(super) fn end_outage(&mut self) {
-        self.ranges.retain(|left| !left.is_outage);
+        self.ranges.retain(|left| left.reason != Reason::Outage);
+    }
+
+    /// Horizon does not give them either: the lake is asked again for those that it lacked more than `age` ago.
+    pub(super) fn forget_missing(&mut self, now: Instant, age: Duration) {
+        let is_old = |left: &Left| now.saturating_duration_since(left.since) >= age;
+        self.ranges.retain(|left| left.reason != Reason::Missing || !is_old(left));
     }
 
     fn push(&mut self, new: Left) {
@@ -89,7 +115,7 @@ impl LeftToHorizon {
                 from: pair.iter().map(|left| left.from).min()?,
                 to: pair.iter().map(|left| left.to).max()?,
                 since: pair.iter().map(|left| left.since).min()?,
-                is_outage: pair.iter().all(|left| left.is_outage),
+                reason: joined_reason(pair),
             })
         });
         self.ranges = joined.collect();
@@ -98,10 +124,38 @@ impl LeftToHorizon {
 
 impl Left {
     /// True if both touch, for the same reason.
-    const fn continues(&self, next: &Self) -> bool {
+    fn continues(&self, next: &Self) -> bool {
         next.from <= self.to.saturating_add(1)
             && self.from <= next.to.saturating_add(1)
-            && self.is_outage == next.is_outage
+            && self.reason == next.reason
+    }
+}
+
+/// Reason of joined ranges. Ranges of several reasons count as bad, which is remembered longest.
+fn joined_reason(ranges: &[Left]) -> Reason {
+    let mut reasons = ranges.iter().map(|left| left.reason);
+    let first = reasons.next().unwrap_or(Reason::Bad);
+    if reasons.all(|reason| reason == first) { first } else { Reason::Bad }
+}
+
+/// Places that are left to Horizon and that it failed to give. The others have their turn first.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Last ledgers of these places, and the time of the last failure.
+    failed: BTreeMap<u32, Instant>,
+}
+
+impl Turns {
+    /// Sorts places, the newest first, into the order in which they are read: those that did not fail, then those whose
+    /// failure is the oldest.
+    pub(super) fn in_turn(&mut self, mut places: Vec<Missing>, now: Instant) -> Vec<Missing> {
+        self.failed.retain(|_, at| now.saturating_duration_since(*at) < FAILED_FOR);
+        places.sort_by_key(|place| self.failed.get(&place.to).copied());
+        places
+    }
+
+    pub(super) fn note_failure(&mut self, place: &Missing, now: Instant) {
+        self.failed.insert(place.to, now);
     }
 }
 
@@ -152,12 +206,42 @@ mod tests {
     fn after_an_outage_the_lake_is_asked_for_what_it_may_have() {
         let (mut left, now) = (LeftToHorizon::default(), Instant::now());
         left.add(30, 40, now);
-        left.add_in_outage(20, 29, now);
-        left.add_in_outage(10, 19, now);
+        left.add_for(Reason::Outage, (20, 29), now);
+        left.add_for(Reason::Outage, (10, 19), now);
         assert_eq!(ends(&left.split(&[gap(10, 40)], now).1), [(30, 40), (10, 29)]);
         left.end_outage();
         let (lake, horizon) = left.split(&[gap(10, 40)], now);
         assert_eq!((ends(&lake), ends(&horizon)), (vec![(10, 29)], vec![(30, 40)]));
+    }
+
+    #[test]
+    fn while_horizon_is_down_the_lake_is_asked_again_for_what_it_lacked() {
+        let (mut left, now) = (LeftToHorizon::default(), Instant::now());
+        let age = Duration::from_secs(300);
+        let later = now.checked_add(age).unwrap();
+        left.add(30, 40, now);
+        left.add_missing(20, 29, now);
+        left.add_missing(10, 15, later);
+        left.forget_missing(later, age);
+        let (lake, horizon) = left.split(&[gap(10, 40)], later);
+        assert_eq!((ends(&lake), ends(&horizon)), (vec![(16, 29)], vec![(30, 40), (10, 15)]));
+    }
+
+    #[test]
+    fn places_that_fail_again_and_again_take_turns_after_all_others() {
+        let (mut turns, now) = (Turns::default(), Instant::now());
+        let places = || (0..6).rev().map(|place| gap(10 * place, 10 * place + 5)).collect::<Vec<_>>();
+        let mut tried = Vec::new();
+        for second in 0..3 {
+            let at = now.checked_add(Duration::from_secs(second)).unwrap();
+            for place in turns.in_turn(places(), at).iter().take(3) {
+                turns.note_failure(place, at);
+                tried.push(place.to);
+            }
+        }
+        assert_eq!(tried, [55, 45, 35, 25, 15, 5, 55, 45, 35]);
+        let later = now.checked_add(FAILED_FOR * 2).unwrap();
+        assert_eq!(turns.in_turn(places(), later)[0].to, 55, "the newest one comes first again");
     }
 
     #[test]

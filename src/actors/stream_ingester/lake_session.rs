@@ -23,22 +23,50 @@ use crate::{
 /// Wait before the next look at an object that does not exist yet. A ledger closes every five to six seconds.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Following of the lake until something ends it.
-pub(super) struct LakeSession<'a> {
-    deps: &'a StreamIngest,
-    reader: &'a LakeReader,
-    context: &'a WorkContext,
-    has_advanced: bool,
-    /// Time of the last ledger, or of the start of the session.
+/// State of following the lake that outlives a session. Each failure of the lake ends one.
+#[derive(Debug)]
+pub(super) struct Following {
+    /// Position; none before the first session.
+    ascent: Option<Ascent>,
+    /// Time of the last ledger, or of the start.
     news_at: Instant,
     /// Time of the last search for the place to go on at.
     searched_at: Instant,
 }
 
-impl<'a> LakeSession<'a> {
-    pub(super) fn new(deps: &'a StreamIngest, reader: &'a LakeReader, context: &'a WorkContext) -> Self {
+impl Default for Following {
+    fn default() -> Self {
         let now = Instant::now();
-        Self { deps, reader, context, has_advanced: false, news_at: now, searched_at: now }
+        Self { ascent: None, news_at: now, searched_at: now }
+    }
+}
+
+impl Following {
+    /// Position of the next session.
+    fn position_at(&mut self, next: u32) -> Ascent {
+        let mut ascent = self.ascent.take().unwrap_or_else(|| Ascent::at(next));
+        ascent.go_to(next);
+        ascent
+    }
+}
+
+/// Following of the lake until something ends it.
+pub(super) struct LakeSession<'a> {
+    deps: &'a StreamIngest,
+    reader: &'a LakeReader,
+    context: &'a WorkContext,
+    following: &'a mut Following,
+    has_advanced: bool,
+}
+
+impl<'a> LakeSession<'a> {
+    pub(super) const fn new(
+        deps: &'a StreamIngest,
+        reader: &'a LakeReader,
+        context: &'a WorkContext,
+        following: &'a mut Following,
+    ) -> Self {
+        Self { deps, reader, context, following, has_advanced: false }
     }
 
     /// True if a ledger was stored.
@@ -49,22 +77,24 @@ impl<'a> LakeSession<'a> {
     /// Stores ledger after ledger as they appear.
     pub(super) async fn run(&mut self) -> SessionEnd {
         let mut ascent = match self.start().await {
-            Ok(ascent) => ascent,
+            Ok(next) => self.following.position_at(next),
             Err(ended) => return ended,
         };
         self.deps.status.set_state("streaming");
-        loop {
+        let ended = loop {
             if let Err(ended) = self.step(&mut ascent).await {
-                return ended;
+                break ended;
             }
             if self.context.is_draining() {
-                return SessionEnd::Draining;
+                break SessionEnd::Draining;
             }
-        }
+        };
+        self.following.ascent = Some(ascent);
+        ended
     }
 
     /// Begins behind what is held, or at the newest ledger if that is far away. The gap is then filled as history.
-    async fn start(&self) -> Result<Ascent, SessionEnd> {
+    async fn start(&self) -> Result<u32, SessionEnd> {
         self.deps.status.set_state("connecting");
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
@@ -72,15 +102,14 @@ impl<'a> LakeSession<'a> {
             self.watched(newest.map(|newest| newest.saturating_add(1)), self.reader.newest(newest)).await?;
         // An answer here ends no outage: the object that cannot be read comes next.
         let tip = tip.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
-        let next = match newest {
+        Ok(match newest {
             Some(newest) if tip.saturating_sub(newest) <= CATCH_UP_MAX => newest.saturating_add(1),
             Some(newest) => {
                 info!(from = newest, to = tip, "lake is far ahead, the gap is filled as history");
                 tip
             }
             None => tip,
-        };
-        Ok(Ascent::at(next))
+        })
     }
 
     async fn step(&mut self, ascent: &mut Ascent) -> Result<(), SessionEnd> {
@@ -89,7 +118,7 @@ impl<'a> LakeSession<'a> {
         let step = self.watched(Some(ascent.next()), ascent.step(self.reader)).await??;
         // A refused ledger is no news: a lake that gives only such ledgers must count as quiet.
         if matches!(step, Step::Ledgers(_)) {
-            self.news_at = Instant::now();
+            self.following.news_at = Instant::now();
         }
         self.report(Some(ascent.next()));
         match step {
@@ -97,8 +126,8 @@ impl<'a> LakeSession<'a> {
                 if self.deps.writer.leadership.epoch().is_none() {
                     return Err(SessionEnd::NotLeading);
                 }
-                if self.is_quiet() && self.searched_at.elapsed() >= self.reader.patience.late {
-                    self.searched_at = Instant::now();
+                if self.is_quiet() && self.following.searched_at.elapsed() >= self.reader.patience.late {
+                    self.following.searched_at = Instant::now();
                     let held =
                         self.deps.writer.database.coverage().await?.last().map_or(0, |newest| newest.to);
                     let next = Some(ascent.next());
@@ -113,6 +142,7 @@ impl<'a> LakeSession<'a> {
                 let collected = Collected { quarantine: vec![entry], ..Collected::default() };
                 self.write(collected, None, begun).await
             }
+            Step::Ahead(ahead) => Err(ahead.into()),
             Step::Doubted(doubt) => {
                 self.reader.settle(&self.deps.writer, doubt).await?;
                 ascent.settled();
@@ -173,7 +203,7 @@ impl<'a> LakeSession<'a> {
 
     /// True after a time without a new ledger. That is reported, and the place to go on at is searched for.
     fn is_quiet(&self) -> bool {
-        self.news_at.elapsed() >= self.reader.patience.late
+        self.following.news_at.elapsed() >= self.reader.patience.late
     }
 
     /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins.

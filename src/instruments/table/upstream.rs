@@ -34,6 +34,7 @@ const END: &[Label] = &[Label {
         "drain",
         "database",
         "lake",
+        "clock",
         "wrong_network",
         "connect",
         "silent",

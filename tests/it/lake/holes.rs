@@ -96,3 +96,67 @@ fn the_command_reads_from_horizon_an_object_that_the_lake_never_gives() {
         compare_at_least(3_001, &client, sim.oracle()).await;
     });
 }
+
+/// One server of several may have an older history than the one that answered first.
+#[test]
+fn a_hole_below_what_horizon_once_had_is_read_from_it_later() {
+    let sim = horizon(SimConfig { ledger_seconds: 0.2, ..lake_config(227, 5.0, 0, FaultPlan::none()) });
+    let elder = sim.oracle().head().elder;
+    wait_until("some ledgers have closed", || sim.oracle().head().latest > elder + 40);
+    let hole = elder + 20;
+    sim.lake().spoil(hole, LakeFault::Hole);
+    sim.oracle().forget_below(elder + 30);
+    block_on(async {
+        let daemon = reading_lake_in(&IMPATIENT_FOR_HISTORY, &sim, &sim.url(), "1").await;
+        let client = recomputation::connect(&daemon.database).await;
+        let held = |ledger| {
+            format!("SELECT count(*) FROM coverage WHERE {ledger} BETWEEN from_ledger AND to_ledger")
+        };
+        // Without the hole, since Horizon says that it does not have it.
+        wait_until_history_is_complete(&daemon);
+        assert_eq!(number(&client, &held(hole - 1)).await, 1);
+        assert_eq!(number(&client, &held(hole)).await, 0);
+        sim.oracle().forget_below(elder);
+        reached("the hole is filled", async || number(&client, &held(hole)).await == 1).await;
+        assert!(faults::lacks_no_trade(&client, &sim, hole.into(), hole.into()).await);
+    });
+}
+
+#[test]
+fn without_horizon_an_object_that_comes_late_is_read() {
+    let sim = with_lake(228, 2.0, 1, FaultPlan::none());
+    let hole = sim.oracle().head().latest - 50;
+    sim.lake().spoil(hole, LakeFault::Hole);
+    block_on(async {
+        let daemon = reading_lake_in(&IMPATIENT_FOR_HISTORY, &sim, NOWHERE, "1").await;
+        let client = recomputation::connect(&daemon.database).await;
+        let gap = format!("\"from\":{hole}");
+        wait_until("the ledger is a gap", || daemon.status()["gaps"].to_string().contains(&gap));
+        wait_for_trades(&client, 3_000).await;
+        sim.lake().mend(hole);
+        let hole = i64::from(hole);
+        reached("it is held", async || faults::lacks_no_trade(&client, &sim, hole, hole).await).await;
+    });
+}
+
+#[test]
+fn places_that_horizon_never_gives_cost_no_others() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(229, 2.0, 1, plan.clone());
+    let newest = sim.oracle().head().latest;
+    let bad = [newest - 60, newest - 62, newest - 64, newest - 66];
+    let good = newest - 300;
+    bad.into_iter().chain([good]).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Hole));
+    plan.break_pages(bad[3]..=bad[0]);
+    block_on(async {
+        let lake = lake_url(&sim);
+        let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+        let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
+        let database = fresh_database().await;
+        let _daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+        let client = recomputation::connect(&database).await;
+        let good = i64::from(good);
+        reached("the last one is held", async || faults::lacks_no_trade(&client, &sim, good, good).await)
+            .await;
+    });
+}

@@ -269,3 +269,48 @@ fn held_ledgers_that_the_lake_no_longer_has_are_compared_with_horizon() {
         assert!(daemon.status()["audit"]["reread"]["missing"].as_i64() > Some(0), "{}", daemon.status());
     });
 }
+
+/// A directory whose disk is not mounted looks like that, and a bucket that was renamed.
+#[test]
+fn a_lake_that_has_nothing_at_all_is_out_and_has_no_holes() {
+    let sim = with_lake(233, 2.0, 4, FaultPlan::none());
+    block_on(async {
+        let daemon = reading_lake(&sim, NOWHERE, "3").await;
+        let client = recomputation::connect(&daemon.database).await;
+        wait_for_trades(&client, 50).await;
+        sim.lake().be_gone(true);
+        wait_until("the lake is reported", || {
+            let check = daemon.get("/readyz").json()["checks"]["lake"].clone();
+            check["detail"].to_string().contains("has no manifest")
+        });
+        sim.lake().be_gone(false);
+        wait_until_history_is_complete(&daemon);
+    });
+}
+
+/// The next ledger is compared with the chain that was read before the failure.
+#[test]
+fn a_failure_of_the_lake_does_not_hide_that_the_ledger_before_it_was_wrong() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(234, 5.0, 0, plan.clone());
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        wait_for_trades(&client, 20).await;
+        reached("the chain is proven", async || number(&client, UNPROVEN).await == 0).await;
+        let wrong = sim.oracle().head().latest + 2;
+        sim.lake().spoil(wrong, LakeFault::Rewritten);
+        sim.lake().stop_at(Some(wrong));
+        let wrong = i64::from(wrong);
+        reached("the wrong ledger is held", async || number(&client, NEWEST).await == wrong).await;
+        (0..4).for_each(|_| plan.push(Endpoint::Lake, Fault::Status(400)));
+        wait_until("the lake fails", || daemon.log().contains("lake could not be read"));
+        sim.lake().stop_at(None);
+        let doubted = "ledgers of the lake are not ancestors of Horizon's ledger";
+        wait_until("it is doubted", || daemon.log().contains(doubted));
+        reached("its trades are all held", async || {
+            faults::lacks_no_trade(&client, &sim, wrong, wrong).await
+        })
+        .await;
+    });
+}

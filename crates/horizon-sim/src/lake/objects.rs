@@ -74,6 +74,8 @@ struct Faults {
     newest: Option<u32>,
     /// Answer for what the lake does not have.
     missing: MissingAnswer,
+    /// True if the server has nothing of the lake, not even its manifest.
+    is_gone: bool,
 }
 
 impl SimLake {
@@ -90,6 +92,21 @@ impl SimLake {
     /// Puts a fault into the object that holds this ledger.
     pub fn spoil(&self, ledger: u32, fault: LakeFault) {
         self.faults().ledgers.insert(ledger, fault);
+    }
+
+    /// Takes the fault out of the object that holds this ledger.
+    pub fn mend(&self, ledger: u32) {
+        self.faults().ledgers.remove(&ledger);
+    }
+
+    /// Makes the server answer 404 to everything, or ends that.
+    pub fn be_gone(&self, is_gone: bool) {
+        self.faults().is_gone = is_gone;
+    }
+
+    /// True if the server has nothing of the lake.
+    pub fn is_gone(&self) -> bool {
+        self.faults().is_gone
     }
 
     /// Announces another network in the manifest.

@@ -16,6 +16,9 @@ pub(super) async fn object(key: web::Path<String>, shared: web::Data<Shared>) ->
         Ok(admission) => admission,
         Err(reply) => return *reply,
     };
+    if shared.lake.is_gone() {
+        return admission.finish(of_status(404));
+    }
     if *key == ".config.json" {
         return admission.body(StatusCode::OK, "application/json", shared.lake.manifest());
     }
