@@ -12,7 +12,7 @@ use super::{
     lake_reader::{Doubt, LakeReader},
 };
 use crate::{
-    domain::instant::UnixSeconds,
+    domain::{coverage, instant::UnixSeconds},
     lake::{Content, LakeError, Link, RefusedLedger, VerifiedLedger},
     published::{Anchor, LakeUse},
 };
@@ -203,8 +203,11 @@ impl Ascent {
                 }
             }
         }
-        // Those in doubt must not be published. They are read again, as history.
+        // Those in doubt must not be published. They are read again, as history, and so are those below them: what is
+        // stored at once has no gap.
         taken.retain(|ledger| self.stands(ledger.sequence));
+        let from = coverage::last_run(taken.iter().map(|ledger| ledger.sequence));
+        taken.retain(|ledger| from.is_none_or(|from| ledger.sequence >= from));
         match refused {
             // Those before it are stored first. The next look finds it again.
             Some(_) | None if !taken.is_empty() => {

@@ -162,10 +162,8 @@ impl TraceExport {
                     count("refused", refused);
                     count("exported", sent.saturating_sub(refused));
                     if refused > 0 {
-                        refusal = Some(format!(
-                            "the collector refused {refused} of {sent} spans: {}",
-                            taken.message
-                        ));
+                        // Without numbers, since each new text is reported at once.
+                        refusal = Some(format!("the collector refuses spans: {}", taken.message));
                     }
                 }
                 Err(ExportError::Refused(reason)) => {

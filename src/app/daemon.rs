@@ -17,7 +17,10 @@ use std::{
 
 use actix_rt::System;
 use futures_util::FutureExt;
-use nix::sys::stat::{Mode, umask};
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::Uid,
+};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -66,9 +69,10 @@ const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 /// Runs the daemon until it has drained. Returns the exit code.
 pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
     limits::check(config.nginx.is_some())?;
-    if config.nginx.is_some() {
-        // As root, nginx's workers are another user, who must read the published files.
-        umask(Mode::from_bits_truncate(0o022));
+    if config.nginx.is_some() && Uid::effective().is_root() {
+        // nginx's workers are another user then, who must read the published files.
+        let open = Mode::from_bits_truncate(0o022);
+        umask(umask(open) & open);
     }
     let system = System::with_tokio_rt(|| {
         let runtime =

@@ -11,6 +11,7 @@ use std::{
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::{runtime::Handle, time::Instant};
+use tokio_postgres::config::ChannelBinding;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
@@ -115,7 +116,9 @@ impl Database {
         let host_timeout = config.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT);
         let hosts = u32::saturating_from(targets::count(&config));
         let root = known.root.map(PathBuf::from);
-        let tls = tls::config(known.verifies_server, root.as_deref(), settings.ca_file.as_deref())?;
+        let binds_channel = config.get_channel_binding() == ChannelBinding::Require;
+        let tls =
+            tls::config(known.verifies_server, binds_channel, root.as_deref(), settings.ca_file.as_deref())?;
         let connect = SharedRuntimeConnect {
             runtime,
             tls: MakeRustlsConnect::new(tls),

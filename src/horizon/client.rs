@@ -274,6 +274,7 @@ impl HorizonClient {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
         let mut step = self.tracer.as_ref().map(|tracer| {
             Step::begin(&tracer.recorder, tracer.actor, steps::HORIZON_REQUEST, tracer.cause.as_ref())
+                .waiting()
         });
         let turn = self.admit().await;
         step.iter_mut().for_each(Step::has_its_turn);

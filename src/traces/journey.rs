@@ -43,11 +43,11 @@ impl Journey {
     /// Finds the way of a stored trade among all records. `stored` is its row, if the database answered.
     #[must_use]
     pub fn find(records: &[RecordView], trade: PagingToken, stored: Option<StoredRow>) -> Self {
-        // A batch need not hold each trade of its range. Of several ranges, the narrowest most likely holds it.
+        // A batch need not hold each trade of its range. Those at its ends it holds. The first batch is the live one.
         let named = |name: &'static str| {
             let of_its_market = |record: &&RecordView| stored.is_none_or(|row| row.may_be_in(record));
             let matching = records.iter().filter(move |record| record.name() == name && spans(record, trade));
-            matching.filter(of_its_market).min_by_key(|record| width(record))
+            matching.filter(of_its_market).min_by_key(|record| !ends_with(record, trade))
         };
         // On a replica that follows, a read takes the place of the transaction.
         let Some(transaction) = named(steps::TRANSACTION.0).or_else(|| named(steps::CATCH_UP.0)) else {
@@ -87,8 +87,9 @@ fn spans(record: &RecordView, trade: PagingToken) -> bool {
     range(record).is_some_and(|(from, to)| (from..=to).contains(&trade.toid))
 }
 
-fn width(record: &RecordView) -> Option<i64> {
-    range(record).map(|(from, to)| to.saturating_sub(from))
+/// Returns true if the trade is the first or the last of the record's range.
+fn ends_with(record: &RecordView, trade: PagingToken) -> bool {
+    range(record).is_some_and(|(from, to)| [from, to].contains(&trade.toid))
 }
 
 fn range(record: &RecordView) -> Option<(i64, i64)> {

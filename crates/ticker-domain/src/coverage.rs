@@ -191,6 +191,12 @@ pub fn held_between(merged: &[LedgerRange], from: u32, to: u32) -> u32 {
     merged.iter().map(held).fold(0, u32::saturating_add)
 }
 
+/// Start of the last run of ascending ledgers without a gap.
+#[must_use]
+pub fn last_run(ledgers: impl DoubleEndedIterator<Item = u32>) -> Option<u32> {
+    ledgers.rev().reduce(|start, lower| if lower.checked_add(1) == Some(start) { lower } else { start })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,5 +341,11 @@ mod tests {
                 let _ = (gaps(&ranges), without(&ranges, *hole));
             }
         }
+    }
+
+    #[test]
+    fn the_last_run_begins_after_the_last_gap() {
+        assert_eq!(last_run([10, 11, 12, 18, 19, 20].into_iter()), Some(18));
+        assert_eq!((last_run(10..=12), last_run(7..7)), (Some(10), None));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 
 /// Trades that are handed over together: 8 MB.
 const RUN_TRADES: usize = 100_000;
-/// RunSender that may wait in the channel. Handing over another one blocks the reader.
+/// Runs that may wait in the channel. Handing over another one blocks the reader.
 const RUNS_WAITING_MAX: usize = 2;
 
 type Run = Vec<(MarketId, WindowTrade)>;
@@ -67,7 +67,7 @@ fn fill(runs: &Receiver<Run>) -> Windows {
     windows
 }
 
-/// RunSender long work on a thread of the blocking pool. A panic there continues here.
+/// Runs long work on a thread of the blocking pool. A panic there continues here.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, DbError> {

@@ -30,7 +30,9 @@ impl Backfill {
                 Ok(true) => context.pause(REST).await,
                 Ok(false) => retry.reset(),
                 Err(error) => {
+                    // One place that cannot be read does not mean that Horizon is down.
                     if error.is_of_horizon()
+                        && !error.is_of_a_place()
                         && let Some(reader) = &self.lake
                     {
                         shared.left.borrow_mut().forget_missing(Instant::now(), reader.patience.given_up);

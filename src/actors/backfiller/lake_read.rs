@@ -240,7 +240,12 @@ impl LakeRead<'_> {
                 return Ok(());
             }
         }
-        self.reader.check_clock(&ledger)?;
+        if let Err(ahead) = self.reader.check_clock(&ledger) {
+            if self.deps.closed_before(sequence, ledger.closed_at).await? {
+                return self.refuse(sequence, sequence, &ahead.to_string(), false, state).await;
+            }
+            return Err(ahead.into());
+        }
         self.has_found.set(true);
         // The first ledger that is older is taken too. So the wanted time is held at once.
         state.is_done = ledger.closed_at < stretch.since;
@@ -248,6 +253,12 @@ impl LakeRead<'_> {
         state.note(&ledger);
         self.reader.collect(ledger, self.deps.retention_days, now, &mut state.collected);
         Ok(())
+    }
+
+    /// Returns true if a higher ledger is held that closed before this time: then the time is wrong, and not the clock.
+    async fn closed_before(&self, sequence: u32, at: UnixSeconds) -> Result<bool, HistoryError> {
+        let held = self.deps.held().await?;
+        Ok(held.iter().any(|range| range.from > sequence && range.from_time < at))
     }
 
     /// Compares a ledger that no link vouches for with Horizon. Returns false if it is refused.

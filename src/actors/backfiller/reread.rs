@@ -134,11 +134,16 @@ impl Backfill {
     async fn reread(&self, reading: &mut Rereading<'_>) -> Result<RereadOutcome, HistoryError> {
         let held = self.comparable(reading.shared).await?;
         let named = self.in_doubt.borrow_mut().next();
-        reading.cause = named.and_then(|ledger| self.in_doubt.borrow().named_by(ledger));
         reading.began = self.writer.clock.monotonic();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
         let target = reread_target::choose(&held, named, with_trades, &mut rand::rng());
+        reading.cause = match target {
+            Some(RereadTarget::Ledger(_, ledger)) if named == Some(ledger) => {
+                self.in_doubt.borrow().named_by(ledger)
+            }
+            _ => None,
+        };
         let compared = match target {
             None => return Ok(RereadOutcome::NothingHeld),
             // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other

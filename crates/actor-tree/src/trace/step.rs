@@ -23,9 +23,9 @@ pub struct Step {
     trace: TraceContext,
     links: Links,
     subject: Subject,
-    /// Time from which it waited for its turn.
     queued: Instant,
-    began: Instant,
+    /// None while it waits for its turn.
+    began: Option<Instant>,
     /// End to record when dropped; none once it is recorded, or if it must not be.
     end: Option<Outcome>,
 }
@@ -64,7 +64,7 @@ impl Step {
             links: Links::default(),
             subject: Subject::none(),
             queued: began,
-            began,
+            began: Some(began),
             end: Some(Outcome::Abandoned),
         }
     }
@@ -79,15 +79,20 @@ impl Step {
     /// Sets the time at which it began, if that was before this call.
     #[must_use]
     pub fn began_at(mut self, began: Instant) -> Self {
-        (self.queued, self.began) = (began, began);
+        (self.queued, self.began) = (began, Some(began));
         self
     }
 
-    /// Ends the wait for its turn. What came before is recorded as queued.
+    /// Lets it wait for its turn, which [`Self::has_its_turn`] ends. That time is recorded as queued.
+    #[must_use]
+    pub fn waiting(mut self) -> Self {
+        self.began = None;
+        self
+    }
+
+    /// Ends the wait for its turn.
     pub fn has_its_turn(&mut self) {
-        if let Some(recorder) = &self.recorder {
-            self.began = recorder.monotonic();
-        }
+        self.began = self.recorder.as_ref().map(|recorder| recorder.monotonic());
     }
 
     /// Makes it the span of this context, which earlier steps may name as their cause.
@@ -148,7 +153,7 @@ impl Step {
             kind: Kind::Step(self.name.0),
             subject: std::mem::take(&mut self.subject),
             queued: self.queued,
-            began: Some(self.began),
+            began: self.began,
             ended,
             outcome,
         });
@@ -209,12 +214,15 @@ mod tests {
         let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
         let shared: SharedClock = clock.clone();
         let recorder = Recorder::on(shared);
-        let mut step = Step::begin(&recorder, "one", WORK, None);
+        let mut step = Step::begin(&recorder, "one", WORK, None).waiting();
+        drop(Step::begin(&recorder, "one", WORK, None).waiting());
         clock.advance(Duration::from_secs(60));
         step.has_its_turn();
         clock.advance(Duration::from_secs(1));
         step.ended(&Err::<(), ()>(()));
-        let view = recorder.records().0[0].view(&recorder.moment());
+        let [given_up, view] =
+            [0, 1].map(|place: usize| recorder.records().0[place].view(&recorder.moment()));
+        assert_eq!((given_up.began, given_up.handled_ms), (None, 0.0));
         assert_eq!((view.queued_ms, view.handled_ms, view.outcome.as_ref()), (60_000.0, 1_000.0, "failed"));
     }
 }
