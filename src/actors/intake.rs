@@ -56,12 +56,16 @@ impl Intake {
             let reason = format!("close time {} is before the first ledger", closed_at.to_rfc3339());
             return IntakeDecision::Quarantine(self.entry(Some(token), reason, received.raw));
         }
-        let newest_at = self.newest_at.map_or(now, |newest_at| newest_at.min(now));
-        // By the day, as the cleaner drops them: the ledgers of the whole day count as complete.
-        if closed_at.day() < newest_at.minus(self.retention_days.saturating_mul(DAY)).day() {
+        if closed_at < self.oldest_kept(now) {
             return IntakeDecision::Skip;
         }
         IntakeDecision::Store(Box::new(IncomingTrade { trade: received.trade, raw: received.raw }))
+    }
+
+    /// Returns the earliest close time of the trades that are not skipped.
+    #[must_use]
+    pub fn oldest_kept(&self, now: UnixSeconds) -> UnixSeconds {
+        oldest_kept(self.newest_at, now, self.retention_days)
     }
 
     /// Returns true if the ledger and close time can exist, so that they may serve to check others.
@@ -110,9 +114,27 @@ impl Intake {
     }
 }
 
+/// Returns the start of the first day whose trades are kept. The cleaner drops whole days, so the whole day is kept.
+/// `newest_at` is the close time of the newest known ledger: a clock of ours that is ahead drops nothing.
+#[must_use]
+pub fn oldest_kept(newest_at: Option<UnixSeconds>, now: UnixSeconds, retention_days: i64) -> UnixSeconds {
+    let newest_at = newest_at.map_or(now, |newest_at| newest_at.min(now));
+    let first = newest_at.minus(retention_days.saturating_mul(DAY)).day();
+    UnixSeconds(first.saturating_mul(DAY))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trades_are_kept_from_the_start_of_a_day_on() {
+        let now = UnixSeconds(20 * DAY + 7);
+        let of = |newest_at: Option<i64>| oldest_kept(newest_at.map(UnixSeconds), now, 8).0;
+        assert_eq!(of(None), 12 * DAY);
+        assert_eq!(of(Some(20 * DAY - 1)), 11 * DAY, "the network is behind our clock");
+        assert_eq!(of(Some(30 * DAY)), 12 * DAY, "the network is ahead of it");
+    }
 
     #[test]
     fn a_trade_as_late_as_horizons_newest_ledger_shows_that_our_clock_is_slow() {

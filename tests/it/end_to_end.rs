@@ -2,6 +2,7 @@
 
 mod assets;
 mod audit;
+mod beyond_retention;
 mod books;
 mod budget;
 mod close_times;

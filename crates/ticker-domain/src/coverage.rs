@@ -142,27 +142,27 @@ pub struct Missing {
     pub to: u32,
     /// Close time of the ledger directly above. All of the range is at least as old.
     pub before: UnixSeconds,
-    /// Time back to which the range is needed. `i64::MIN` for a gap between ranges, which is needed whole.
+    /// Time back to which the range is needed.
     pub since: UnixSeconds,
 }
 
 /// Incomplete ledgers below the newest complete one, the newest first.
 ///
 /// Below all ranges, they reach back to `since` and down to `floor`. Gaps between ranges are listed if they end after
-/// `gaps_since`.
+/// `gaps_since`, and reach back to `oldest_kept`: trades of an earlier time are not stored.
 #[must_use]
 pub fn missing(
     merged: &[LedgerRange],
     floor: u32,
     since: UnixSeconds,
     gaps_since: UnixSeconds,
+    oldest_kept: UnixSeconds,
 ) -> Vec<Missing> {
     let mut missing = Vec::new();
     for (index, above) in merged.iter().enumerate().rev() {
         let below = index.checked_sub(1).and_then(|below| merged.get(below));
-        // A gap between two ranges is filled whole, however old its ledgers are.
         let (wanted_since, since) =
-            if below.is_some() { (gaps_since, UnixSeconds(i64::MIN)) } else { (since, since) };
+            if below.is_some() { (gaps_since.max(oldest_kept), oldest_kept) } else { (since, since) };
         let from = below.map_or(floor, |below| floor.max(below.to.saturating_add(1)));
         let Some(to) = above.from.checked_sub(1) else { continue };
         if from <= to && above.from_time > wanted_since {
@@ -263,7 +263,8 @@ mod tests {
     fn lists_missing_ledgers_newest_first_down_to_the_floor_and_back_to_the_time() {
         let merged = [range(10, 12), range(20, 25), range(30, 40)];
         let found = |floor, since| {
-            let missing = missing(&merged, floor, UnixSeconds(since), UnixSeconds(since));
+            let since = UnixSeconds(since);
+            let missing = missing(&merged, floor, since, since, UnixSeconds(i64::MIN));
             missing.iter().map(|missing| (missing.from, missing.to, missing.before.0)).collect::<Vec<_>>()
         };
         assert_eq!(found(5, 0), [(26, 29, 30), (13, 19, 20), (5, 9, 10)]);
@@ -273,22 +274,25 @@ mod tests {
             "ledgers that Horizon no longer has are not requested"
         );
         assert_eq!(found(5, 20), [(26, 29, 30)], "the ranges above reach back far enough");
-        assert!(missing(&[], 0, UnixSeconds(0), UnixSeconds(0)).is_empty());
-        let sinces =
-            missing(&merged, 5, UnixSeconds(3), UnixSeconds(4)).into_iter().map(|missing| missing.since.0);
-        assert_eq!(
-            sinces.collect::<Vec<_>>(),
-            [i64::MIN, i64::MIN, 3],
-            "gaps between ranges are needed whole"
-        );
-        let one = missing(&[range(1, 3), range(5, 6)], 1, UnixSeconds(0), UnixSeconds(0));
+        let all = UnixSeconds(i64::MIN);
+        assert!(missing(&[], 0, all, all, all).is_empty());
+        let one = missing(&[range(1, 3), range(5, 6)], 1, all, all, all);
         assert_eq!(one.iter().map(|missing| (missing.from, missing.to)).collect::<Vec<_>>(), [(4, 4)]);
-        let old_gaps = missing(&merged, 5, UnixSeconds(20), UnixSeconds(i64::MIN));
-        assert_eq!(
-            old_gaps.len(),
-            2,
-            "gaps between ranges are filled however old, older ledgers below are not"
-        );
+    }
+
+    #[test]
+    fn gaps_reach_back_to_the_oldest_time_that_is_kept() {
+        let merged = [range(10, 12), range(20, 25), range(30, 40)];
+        let found = |since, gaps_since, oldest_kept| {
+            let [since, gaps_since, oldest_kept] = [since, gaps_since, oldest_kept].map(UnixSeconds);
+            let missing = missing(&merged, 5, since, gaps_since, oldest_kept);
+            missing.iter().map(|missing| (missing.from, missing.since.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(3, i64::MIN, 2), [(26, 2), (13, 2), (5, 3)]);
+        assert_eq!(found(20, i64::MIN, 2), [(26, 2), (13, 2)], "older ledgers below all are not wanted");
+        assert_eq!(found(20, 20, 2), [(26, 2)], "a listed gap is wanted whole");
+        assert_eq!(found(3, i64::MIN, 15), [(26, 15), (13, 15), (5, 3)]);
+        assert_eq!(found(20, i64::MIN, 20), [(26, 20)], "all that is kept of the lower gap is held");
     }
 
     #[test]

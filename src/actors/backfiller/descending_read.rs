@@ -293,13 +293,20 @@ impl DescendingRead<'_> {
             state.quarantine.push(intake.misfit(received));
             return false;
         }
+        let ledger = received.trade.token.ledger();
         match intake.decide(received, now) {
-            IntakeDecision::Store(trade) => state.trades.push(*trade),
+            IntakeDecision::Store(trade) => {
+                state.note_kept(ledger);
+                state.trades.push(*trade);
+            }
             IntakeDecision::Quarantine(entry) => {
                 state.quarantine.push(entry);
                 return false;
             }
-            IntakeDecision::Skip => counter!("ticker_trades_passed_over_total").increment(1),
+            IntakeDecision::Skip => {
+                counter!("ticker_trades_passed_over_total").increment(1);
+                state.note_skipped(ledger, intake.oldest_kept(now));
+            }
         }
         true
     }

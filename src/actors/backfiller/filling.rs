@@ -12,7 +12,10 @@ use super::{
     progress::{Progress, Wanted},
 };
 use crate::{
-    actors::worker::{TICK, WorkContext},
+    actors::{
+        intake,
+        worker::{TICK, WorkContext},
+    },
     domain::{
         coverage::{self, LedgerRange, Missing},
         instant::{DAY, HOUR, UnixSeconds},
@@ -159,7 +162,8 @@ impl Backfill {
         let now = UnixSeconds::from(self.writer.clock.now());
         let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
         let wanted = Wanted { floor: history.elder.max(1), day: day.max(all), all };
-        let missing = self.missing(&held, wanted, newest_gap);
+        let oldest_kept = intake::oldest_kept(history.newest_at(), now, self.retention_days);
+        let missing = self.missing(&held, wanted, oldest_kept, newest_gap);
         self.publish_unread(&held, wanted.floor, all, missing.last().filter(|_| newest_gap.end_is_doubted));
         let Some(newest) = missing.first() else {
             self.publish_done(&held);
@@ -174,21 +178,28 @@ impl Backfill {
         if newest_gap.end_is_doubted {
             // Publish the gap now, not only at the next attempt.
             let held = self.held().await?;
-            self.publish_unread(&held, wanted.floor, all, self.missing(&held, wanted, newest_gap).last());
+            let missing = self.missing(&held, wanted, oldest_kept, newest_gap);
+            self.publish_unread(&held, wanted.floor, all, missing.last());
         }
         failure.map_or(Ok(false), Err)
     }
 
     /// Returns the missing ledgers, and tells the budget whether those of the last 24 hours are held. Older ones count
     /// only then, unless the newest gap cannot be read.
-    fn missing(&self, held: &[LedgerRange], wanted: Wanted, newest_gap: &NewestGap) -> Vec<Missing> {
+    fn missing(
+        &self,
+        held: &[LedgerRange],
+        wanted: Wanted,
+        oldest_kept: UnixSeconds,
+        newest_gap: &NewestGap,
+    ) -> Vec<Missing> {
         let Wanted { floor, day, all } = wanted;
-        let of_day = coverage::missing(held, floor, day, day);
+        let of_day = coverage::missing(held, floor, day, day, oldest_kept);
         let is_day_over =
             !held.is_empty() && of_day.first().is_none_or(|newest| newest_gap.is_stuck_at(newest));
         self.horizon.limiter().set_day_complete(is_day_over);
-        // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
-        if is_day_over { coverage::missing(held, floor, all, UnixSeconds(i64::MIN)) } else { of_day }
+        // Gaps between held ledgers are filled back to the oldest trade that is kept.
+        if is_day_over { coverage::missing(held, floor, all, oldest_kept, oldest_kept) } else { of_day }
     }
 
     /// Chooses what to read now.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     actors::{
+        intake,
         lake_ascent::{Ascent, CATCH_UP_MAX, Step},
         lake_reader::{Collected, LakeReader},
         subjects,
@@ -326,15 +327,16 @@ impl Backfill {
         let now = UnixSeconds::from(self.writer.clock.now());
         let all = now.minus(self.hours.saturating_mul(HOUR));
         let day = now.minus(DAY).max(all);
-        let of_day = coverage::missing(held, FIRST_LEDGER, day, day);
+        let oldest_kept = intake::oldest_kept(held.last().map(|last| last.to_time), now, self.retention_days);
+        let of_day = coverage::missing(held, FIRST_LEDGER, day, day, oldest_kept);
         self.horizon.limiter().set_day_complete(!held.is_empty() && of_day.is_empty());
         let mut left = shared.left.borrow_mut();
         let (mut of_lake, mut of_horizon) = by_source(&of_day, &mut left, oldest);
         // Ledgers of the day that only Horizon is asked for, or that nobody has, must not hold
         // up older ones of the lake.
         if of_lake.is_empty() {
-            // Gaps between held ledgers are filled at any age: ledgers beyond the retention are not held either.
-            let missing = coverage::missing(held, FIRST_LEDGER, all, UnixSeconds(i64::MIN));
+            // Gaps between held ledgers are filled back to the oldest trade that is kept.
+            let missing = coverage::missing(held, FIRST_LEDGER, all, oldest_kept, oldest_kept);
             (of_lake, of_horizon) = by_source(&missing, &mut left, oldest);
         }
         (of_lake, of_horizon, Wanted { floor: FIRST_LEDGER, day, all })

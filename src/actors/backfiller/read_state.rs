@@ -59,6 +59,18 @@ pub(super) struct ReadState {
     pub(super) times: CloseTimes,
     /// Ledgers older than wanted. A few of them confirm that the wanted time was reached.
     old: BTreeSet<u32>,
+    /// Highest ledger with a skipped trade. None as soon as a trade of a lower ledger is kept: the time was wrong.
+    skipped: Option<Skipped>,
+}
+
+/// Ledger with a trade that was skipped, because it is too old. It and all lower ledgers are not complete.
+#[derive(Clone, Copy, Debug)]
+struct Skipped {
+    ledger: u32,
+    /// Close time of the lowest trade above it; none if no trade was read there.
+    above_at: Option<UnixSeconds>,
+    /// Earliest close time of trades that are not skipped.
+    oldest_kept: UnixSeconds,
 }
 
 /// Position above all trades of a ledger.
@@ -83,6 +95,7 @@ impl ReadState {
             has_reported_complete: false,
             times: CloseTimes::default(),
             old: BTreeSet::new(),
+            skipped: None,
             stretch,
         }
     }
@@ -115,6 +128,18 @@ impl ReadState {
     pub(super) fn note_trade(&mut self, ledger: u32, closed_at: UnixSeconds) {
         self.top.get_or_insert((ledger, closed_at));
         self.lowest_at = Some(closed_at);
+    }
+
+    /// Records a stored trade of this ledger.
+    pub(super) fn note_kept(&mut self, ledger: u32) {
+        self.skipped = self.skipped.filter(|skipped| skipped.ledger <= ledger);
+    }
+
+    /// Records a skipped trade of this ledger: trades before `oldest_kept` are not stored.
+    pub(super) fn note_skipped(&mut self, ledger: u32, oldest_kept: UnixSeconds) {
+        let above_at = self.time_above();
+        self.skipped.get_or_insert(Skipped { ledger, above_at, oldest_kept });
+        self.old.insert(ledger);
     }
 
     /// Records that a page down to `lowest` was read. With `ends_at` it was the last: nothing lies below, down to that
@@ -152,12 +177,31 @@ impl ReadState {
         };
         let at = self.time_above()?;
         let to_time = self.top.map_or(at, |(_, at)| at);
+        if let Some(skipped) = self.skipped.filter(|_| self.whole_from <= to) {
+            return self.covered_above(skipped, to, to_time);
+        }
         (self.whole_from <= to).then_some(LedgerRange {
             from: self.whole_from,
             to,
             from_time: at.min(to_time),
             to_time,
         })
+    }
+
+    /// Ledgers above a skipped one that became complete.
+    fn covered_above(&self, skipped: Skipped, to: u32, to_time: UnixSeconds) -> Option<LedgerRange> {
+        let from = self.whole_from.max(skipped.ledger.saturating_add(1));
+        // All ledgers that closed from `oldest_kept` on are above the skipped one, once enough ledgers confirm its age.
+        let from_time = if self.is_done { skipped.oldest_kept } else { skipped.above_at?.min(to_time) };
+        let range = |from, to| LedgerRange { from, to, from_time, to_time: to_time.max(from_time) };
+        let (is_tail, is_below_held) = (self.stretch.to.is_none(), self.is_below_held);
+        match from <= to {
+            true => Some(range(from, to)),
+            // No ledger of the stretch is young enough. The range above now begins at `oldest_kept`, or the stretch
+            // would be read again and again. Above the tail nothing is held, so its newest ledger is that range.
+            false if self.is_done && is_tail => Some(range(to, to)),
+            false => (self.is_done && is_below_held).then(|| range(from, from)),
+        }
     }
 
     pub(super) fn note_written(&mut self, covered: Option<LedgerRange>) {
@@ -227,6 +271,57 @@ mod tests {
         state.note_trade(20, UnixSeconds(200));
         state.note_page(place(20), None);
         assert_eq!(held(&state), Some((21, 28, 200, 300)));
+    }
+
+    #[test]
+    fn ledgers_with_skipped_trades_are_not_complete() {
+        let state = |to: Option<u32>, kept: &[(u32, i64)], skipped: &[(u32, i64)]| {
+            let mut state = state(10, to);
+            for (ledger, at) in kept {
+                state.note_kept(*ledger);
+                state.note_trade(*ledger, UnixSeconds(*at));
+            }
+            for (ledger, at) in skipped {
+                state.note_skipped(*ledger, UnixSeconds(100));
+                state.note_trade(*ledger, UnixSeconds(*at));
+            }
+            state.note_page(skipped.last().and_then(|(ledger, _)| place(*ledger)), None);
+            state
+        };
+        let mut one = state(Some(50), &[(40, 400), (31, 101)], &[(30, 99)]);
+        assert_eq!(
+            (held(&one), one.is_done),
+            (Some((31, 50, 101, 400)), false),
+            "the only old ledger may be wrong"
+        );
+        one.note_written(one.covered());
+        for ledger in [29, 28] {
+            one.note_skipped(ledger, UnixSeconds(100));
+            one.note_trade(ledger, UnixSeconds(98));
+        }
+        one.note_page(place(28), None);
+        assert_eq!(
+            (held(&one), one.is_done),
+            (Some((31, 31, 100, 101)), true),
+            "the ledger above begins earlier"
+        );
+        let mut wrong = state(Some(50), &[(40, 400)], &[(30, 99)]);
+        wrong.note_kept(29);
+        wrong.note_trade(29, UnixSeconds(290));
+        wrong.note_page(place(29), None);
+        assert_eq!((held(&wrong), wrong.is_done), (Some((30, 50, 290, 400)), false));
+        let old = [(50, 99), (49, 98), (9, 90)];
+        assert_eq!(held(&state(Some(50), &[], &old)), Some((51, 51, 100, 100)), "nothing is young enough");
+        assert_eq!(held(&state(None, &[], &old)), Some((50, 50, 100, 100)), "nor of the whole network");
+        let mut alone = state(Some(50), &[], &old);
+        alone.is_below_held = false;
+        assert_eq!(held(&alone), None);
+        let joined = state(Some(50), &[(40, 400)], &[(30, 99), (9, 90)]);
+        assert_eq!(
+            (held(&joined), joined.is_done),
+            (Some((31, 50, 100, 400)), true),
+            "it stays apart from what is below"
+        );
     }
 
     fn incoming() -> IncomingTrade {
