@@ -310,7 +310,7 @@ async fn trades_of_hour(
     read_trades(transaction, sql, &params, sink).await
 }
 
-/// Sums up the hours of some markets of a day.
+/// Sums up the hours of some markets of a day. Leaves out unreadable hours, until the audit derives them again.
 async fn derive_day(
     transaction: &Transaction<'_>,
     day: UnixSeconds,
@@ -328,7 +328,8 @@ fn minutes_from(now: DateTime<Utc>) -> i64 {
     UnixSeconds::from(now).day().saturating_sub(MINUTE_CANDLE_DAYS).saturating_mul(DAY)
 }
 
-/// Reads the stored candles of some markets that begin from `from` on and before `to`, in the order of time.
+/// Reads the stored candles of some markets that begin from `from` on and before `to`, in the order of time. Leaves out
+/// unreadable ones: they must not stop those of other markets.
 async fn between(
     transaction: &Transaction<'_>,
     stored: Stored,
@@ -340,7 +341,18 @@ async fn between(
     let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&markets, Type::INT4_ARRAY), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
     let sql = of_table(include_str!("sql/candles/between.sql"), stored);
-    transaction.query_typed(&sql, &params).await?.iter().map(rows::decode).collect()
+    let mut candles = Vec::new();
+    for row in &transaction.query_typed(&sql, &params).await? {
+        match rows::decode(row) {
+            Ok(candle) => candles.push(candle),
+            Err(error) => {
+                let (market, start) = rows::key(row);
+                let start = start.map(UnixSeconds::to_rfc3339);
+                tracing::warn!(%error, market, start, "unreadable candle left out of its day");
+            }
+        }
+    }
+    Ok(candles)
 }
 
 /// Makes the partitions for the candles of an hour. Only the holder of the lock on the progress does.

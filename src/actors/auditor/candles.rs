@@ -16,6 +16,8 @@ use crate::{
 
 /// Hours of a pass. An operator who asks for an audit gets all of them.
 const HOURS_A_PASS: usize = 6;
+/// Failed hours in a row after which a pass ends. A few unreadable hours must not keep the later ones from their turn.
+const FAILED_HOURS_MAX: u32 = 6;
 /// Rest after an hour, as a multiple of the time that it took.
 const RESTS_PER_HOUR: u32 = 20;
 /// Longest rest after an hour.
@@ -33,12 +35,18 @@ impl Audit {
                 return;
             }
         };
+        let mut failed = 0_u32;
         for hour in hours {
             let begun = self.clock.monotonic();
             if let Err(error) = self.audit_hour(context, hour, tally).await {
                 tally.is_partial = true;
                 warn!(%error, hour = %hour.to_rfc3339(), "audit of candles failed, a later pass tries again");
-                return;
+                failed = failed.saturating_add(1);
+                if error.is_outage() || matches!(error, DbError::LeaseLost) || failed >= FAILED_HOURS_MAX {
+                    return;
+                }
+            } else {
+                failed = 0;
             }
             let took = self.since(begun);
             tally.spent = tally.spent.saturating_add(took);

@@ -80,7 +80,19 @@ fn encode_price(rows: &mut Encoder, price: Price) {
 }
 
 /// Returns market, start and statistics of a row.
+///
+/// # Errors
+///
+/// [`DbError::Corrupt`]. Then this row alone is bad, not the connection.
 pub(super) fn decode(row: &Row) -> Result<(CandleMarketId, UnixSeconds, TradeStats), DbError> {
+    decode_cells(row).map_err(|error| match error {
+        corrupt @ DbError::Corrupt(_) => corrupt,
+        // A NULL or a number out of range, for example.
+        of_cell => DbError::Corrupt(format!("candle: {of_cell}")),
+    })
+}
+
+fn decode_cells(row: &Row) -> Result<(CandleMarketId, UnixSeconds, TradeStats), DbError> {
     let sum = |at: usize| -> Result<i128, DbError> { Ok(row.try_get::<_, Whole>(at)?.0) };
     let time = |at: usize| -> Result<UnixSeconds, DbError> {
         Ok(row.try_get::<_, DateTime<Utc>>(at).map(UnixSeconds::from)?)
@@ -111,6 +123,12 @@ pub(super) fn decode(row: &Row) -> Result<(CandleMarketId, UnixSeconds, TradeSta
         }
     }
     Ok((row.try_get(0)?, time(1)?, stats))
+}
+
+/// Returns market and start of a row, as far as they are readable.
+pub(super) fn key(row: &Row) -> (Option<CandleMarketId>, Option<UnixSeconds>) {
+    let start = row.try_get::<_, DateTime<Utc>>(1);
+    (row.try_get(0).ok(), start.ok().map(UnixSeconds::from))
 }
 
 fn prices(row: &Row, first: usize) -> Result<Option<Prices>, DbError> {

@@ -376,6 +376,9 @@ async fn the_audit_finds_each_wrong_candle_and_mends_it() {
         (one("candles_1m", "bought_base_volume = bought_base_volume + 1"), "bought_volume"),
         (one("candles_1h", "high_n = high_n + 1"), "prices"),
         (one("candles_1h", "close_d = 0"), "missing"),
+        (one("candles_1h", "high_n = NULL"), "missing"),
+        (one("candles_1m", "low_d = NULL"), "missing"),
+        ("UPDATE candles_1d SET open_order = NULL".to_owned(), "missing"),
         (one("candles_1m", "market_id = 9"), "without trades"),
         (format!("DELETE FROM candles_1m WHERE {of_hour} AND market_id = 1"), "missing"),
         ("UPDATE candles_1d SET pool_base_volume = pool_base_volume + 1".to_owned(), "sum of its hours"),
@@ -393,6 +396,39 @@ async fn the_audit_finds_each_wrong_candle_and_mends_it() {
     assert!(audit().await.differences.is_empty());
     let refused = scene.database.mend_candles(scene.epoch + 1, hour, at(NOW), || {}).await;
     assert!(matches!(refused, Err(DbError::LeaseLost)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn unreadable_candles_stop_neither_those_of_other_markets_nor_their_own_repair() {
+    let scene = Scene::new().await;
+    let mut dice = Dice(12);
+    // An hour for each of the three markets to be in.
+    let trades = (1..=600_u32).map(|ledger| any_trade(ledger, BEGIN + i64::from(ledger) * 30, &mut dice));
+    scene.database.write_trades(scene.epoch, &backfilled(trades.collect())).await.unwrap();
+    derive(&scene.database, scene.epoch, NOW).await;
+    let hour = |number: i64| UnixSeconds(BEGIN + number * HOUR);
+    for (number, change) in [(1, "high_n = NULL"), (2, "close_d = 0")] {
+        let spoil =
+            format!("UPDATE candles_1h SET {change} WHERE begins_at = to_timestamp({})", hour(number).0);
+        assert_eq!(scene.client.execute(&spoil, &[]).await.unwrap(), 3);
+    }
+    // Trades of the three markets, in an hour that is readable.
+    let late = (900..930).map(|ledger| any_trade(ledger, BEGIN + 4 * HOUR + i64::from(ledger), &mut dice));
+    scene.database.write_trades(scene.epoch, &backfilled(late.collect())).await.unwrap();
+    derive(&scene.database, scene.epoch, NOW).await;
+    for number in [1, 2] {
+        let audit =
+            async || scene.database.audit_candles(hour(number), at(NOW), || {}).await.unwrap().unwrap();
+        let found = audit().await.differences;
+        assert_eq!(
+            found.iter().filter(|of| (of.figure, of.start) == ("missing", hour(number))).count(),
+            3,
+            "{found:?}"
+        );
+        scene.database.mend_candles(scene.epoch, hour(number), at(NOW), || {}).await.unwrap();
+        assert!(audit().await.differences.is_empty());
+    }
+    assert_all_equal(&scene.database, &scene.client).await;
 }
 
 /// A subquery that depends on a row runs once for each candle, which takes quadratic time. Whether
