@@ -196,11 +196,12 @@ fn a_reader_of_a_market_that_never_traded_gets_its_first_trade() {
         assert_eq!(daemon.get(&format!("/api/v1/markets/{market}")).status, 404);
         let mut reader = Reader::open(&daemon, &format!("?markets={market}"), None);
         assert_eq!(reader.next().name, "hello");
-        let mut first = trade(LEDGER + 3, 0, Utc::now());
+        let closed_at = Utc::now();
+        let mut first = trade(LEDGER + 3, 0, closed_at);
         first["base_asset_type"] = "credit_alphanum4".into();
         first["base_asset_code"] = "MILK".into();
         first["base_asset_issuer"] = issuer.as_str().into();
-        source.push_trade(trade(LEDGER + 3, 1, Utc::now())).unwrap();
+        source.push_trade(trade(LEDGER + 3, 1, closed_at)).unwrap();
         source.push_trade(first).unwrap();
         let event = reader.next_of("trade");
         assert_eq!(
@@ -329,8 +330,9 @@ fn events_of_the_board_bring_figures_to_the_figures_of_a_later_moment() {
         let (mut as_of, mut rows) = figures(&daemon);
         let database = daemon.get("/api/v1/board/names").json()["database"].clone();
         assert!(database.is_string());
+        let closed_at = Utc::now();
         for order in 0..3 {
-            source.push_trade(trade(LEDGER + 2, order, Utc::now())).unwrap();
+            source.push_trade(trade(LEDGER + 2, order, closed_at)).unwrap();
         }
         let mut last;
         loop {

@@ -70,13 +70,15 @@ impl CloseTimes {
         times
     }
 
-    /// Returns true if `closed_at` is not plausible for a trade of this ledger. A ledger outside this page is unknown,
-    /// so this returns false.
+    /// Returns true if `closed_at` is not plausible for a trade of this ledger: all of its trades on the page have the
+    /// time of most of them. A ledger outside this page is unknown, so this returns false.
+    ///
+    /// A ledger that two pages share is judged on each page by its own trades there. The upper page may be wrong, so
+    /// it must not outvote the lower one.
     #[must_use]
     pub fn is_implausible(&self, ledger: u32, closed_at: UnixSeconds) -> bool {
-        let is_far =
-            |plausible: &UnixSeconds| closed_at.0.saturating_sub(plausible.0).saturating_abs() > SLACK_S;
-        self.outliers.contains(&ledger) || self.plausible.get(&ledger).is_some_and(is_far)
+        let differs = |plausible: &UnixSeconds| *plausible != closed_at;
+        self.outliers.contains(&ledger) || self.plausible.get(&ledger).is_some_and(differs)
     }
 
     /// Plausible close time of a ledger: its own, or that of the nearest plausible ledger. `None` if no ledger is
@@ -149,17 +151,23 @@ impl Bounds {
     }
 }
 
-/// Ledgers of the page, the newest first, each with the close time that most of its trades have. A tie goes to the
-/// latest time.
+/// Ledgers of the page, the newest first, each with the close time that most of its trades have.
 fn by_ledger(page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Vec<(u32, UnixSeconds)> {
+    majority_times(page).into_iter().rev().collect()
+}
+
+/// Close time that most trades of each ledger have. A tie goes to the latest time. `trades` holds the ledger and the
+/// close time of each trade. All trades of a ledger close in the same second.
+#[must_use]
+pub fn majority_times(trades: impl IntoIterator<Item = (u32, UnixSeconds)>) -> BTreeMap<u32, UnixSeconds> {
     let mut votes: BTreeMap<u32, BTreeMap<UnixSeconds, usize>> = BTreeMap::new();
-    for (ledger, closed_at) in page {
+    for (ledger, closed_at) in trades {
         *votes.entry(ledger).or_default().entry(closed_at).or_default() += 1;
     }
     let most = |votes: BTreeMap<UnixSeconds, usize>| {
         votes.into_iter().max_by_key(|(at, count)| (*count, *at)).map_or(UnixSeconds(0), |(at, _)| at)
     };
-    votes.into_iter().rev().map(|(ledger, votes)| (ledger, most(votes))).collect()
+    votes.into_iter().map(|(ledger, votes)| (ledger, most(votes))).collect()
 }
 
 /// Largest subset of the ledgers (given newest first) whose times never increase. Of several such subsets, the one that
@@ -255,10 +263,6 @@ mod tests {
         assert!(bounds.contains(UnixSeconds(low)) && bounds.contains(UnixSeconds(high)));
         assert!(!bounds.contains(UnixSeconds(low - 1)) && !bounds.contains(UnixSeconds(high + 1)));
         let times = CloseTimes::check(&CloseTimes::default(), [(80, UnixSeconds(NOW))]);
-        for slack in [SLACK_S, -SLACK_S] {
-            assert!(!times.is_implausible(80, UnixSeconds(NOW + slack)));
-            assert!(times.is_implausible(80, UnixSeconds(NOW + slack + slack.signum())));
-        }
         assert_eq!(times.ledgers_before(UnixSeconds(NOW)).count(), 0, "closed at that time, not before");
         assert_eq!(times.ledgers_before(UnixSeconds(NOW + 1)).count(), 1);
     }
@@ -271,6 +275,22 @@ mod tests {
         };
         assert_eq!(plausible_time(&[NOW, NOW + 9, NOW]), Some(UnixSeconds(NOW)));
         assert_eq!(plausible_time(&[NOW + 9, NOW]), Some(UnixSeconds(NOW + 9)));
+    }
+
+    #[test]
+    fn all_trades_of_a_ledger_on_a_page_have_one_close_time() {
+        let check = |above: &CloseTimes, times: &[i64]| {
+            let trades = times.iter().map(|at| (80, UnixSeconds(*at)));
+            CloseTimes::check(above, trades)
+        };
+        let refused = |times: &CloseTimes| {
+            [NOW - 1, NOW, NOW + 1, NOW + 300].map(|at| times.is_implausible(80, UnixSeconds(at)))
+        };
+        let upper = check(&CloseTimes::default(), &[NOW, NOW + 300, NOW]);
+        assert_eq!(refused(&upper), [true, false, true, true]);
+        let wrong = check(&CloseTimes::default(), &[NOW + 300]);
+        let lower = check(&wrong, &[NOW, NOW, NOW]);
+        assert_eq!(refused(&lower), [true, false, true, true], "the part of another page has no vote");
     }
 
     #[test]

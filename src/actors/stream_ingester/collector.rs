@@ -6,7 +6,7 @@ use crate::{
     actors::intake::{Intake, IntakeDecision},
     db::trades::{BatchKind, CursorMove, IncomingTrade, LIVE_CURSOR, QuarantineEntry, TradeBatch},
     domain::{
-        close_times::{RecentCloseTimes, SLACK_S},
+        close_times::{self, RecentCloseTimes, SLACK_S},
         cursor::PagingToken,
         instant::UnixSeconds,
     },
@@ -185,10 +185,11 @@ impl Collector {
     /// The last batch is that of the stream. A trade far below it, which no honest stream has, is in another batch.
     #[must_use]
     pub(super) fn batches(&self) -> Vec<TradeBatch> {
-        let mut trades = self.trades.clone();
+        let (mut trades, misfits) = self.agreed();
         trades.sort_by_key(|incoming| incoming.trade.token);
         let mut batches = Vec::new();
-        let (mut kind, mut quarantine) = (BatchKind::Live, self.quarantine.clone());
+        let mut kind = BatchKind::Live;
+        let mut quarantine: Vec<_> = self.quarantine.iter().cloned().chain(misfits).collect();
         let mut cursor =
             Some(CursorMove { name: LIVE_CURSOR.into(), expected: self.stored, to: self.reached });
         loop {
@@ -208,6 +209,19 @@ impl Collector {
                 return batches;
             }
         }
+    }
+
+    /// Returns the trades that have the close time of most trades of their ledger, and the quarantine entries of the
+    /// others. A ledger that two commits share is judged by its own trades in each: the first part may be wrong, so it
+    /// must not outvote the second.
+    fn agreed(&self) -> (Vec<IncomingTrade>, Vec<QuarantineEntry>) {
+        let place = |incoming: &IncomingTrade| (incoming.trade.token.ledger(), incoming.trade.closed_at);
+        let times = close_times::majority_times(self.trades.iter().map(place));
+        let has_its_time =
+            |incoming: &IncomingTrade| times.get(&place(incoming).0) == Some(&incoming.trade.closed_at);
+        let (agreed, others): (Vec<_>, Vec<_>) = self.trades.iter().cloned().partition(has_its_time);
+        let received = |IncomingTrade { trade, raw }| ReceivedTrade { trade, raw };
+        (agreed, others.into_iter().map(|other| self.intake.misfit(received(other))).collect())
     }
 
     /// Trades skipped since the last commit.
@@ -346,6 +360,26 @@ mod tests {
         collector.set_anchor(None);
         collector.trade(received(105, 0, NOW - 3 * DAY), now());
         assert_eq!(collector.batch().quarantine.len(), 2);
+    }
+
+    #[test]
+    fn trades_of_a_ledger_that_closed_at_another_time_than_most_of_a_batch_are_quarantined() {
+        let stored = |trades: &[(i64, i64)]| {
+            let mut collector = collector();
+            for (order, (ledger, after)) in (0..).zip(trades) {
+                collector.trade(received(*ledger, order, NOW + after), now());
+            }
+            let batch = collector.batch();
+            assert_eq!(batch.quarantine.len() + batch.trades.len(), trades.len());
+            batch.trades.iter().map(|incoming| incoming.trade.closed_at.0 - NOW).collect::<Vec<_>>()
+        };
+        assert_eq!(stored(&[(100, 0), (100, 300), (100, 0), (101, 301)]), [0, 0, 301]);
+        assert_eq!(stored(&[(100, 0), (100, 300)]), [300], "a tie goes to the latest");
+        let mut collector = collector();
+        collector.trade(received(100, 0, NOW + 300), now());
+        collector.committed();
+        collector.trade(received(100, 1, NOW), now());
+        assert_eq!(collector.batch().trades.len(), 1, "the part of an earlier batch has no vote");
     }
 
     #[test]

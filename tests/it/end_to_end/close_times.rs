@@ -8,6 +8,33 @@ use crate::support::scripted::{LEDGER, scripted_since, trade};
 /// Ledgers of history, one trade each, five seconds apart: three pages.
 const LEDGERS: u32 = 600;
 
+/// All trades of a ledger close in the same second. With other times, their numbers in listings would not be unique.
+#[test]
+fn a_trade_with_another_close_time_than_most_of_its_ledger_is_quarantined() {
+    let (sim, source) = scripted_since(LEDGER - 60, FaultPlan::none());
+    let begin = Utc::now() - TimeDelta::minutes(10);
+    let at = |step: u32| begin + TimeDelta::seconds(5 * i64::from(step));
+    let orders = |step: u32| (0..3).map(move |order| (step, order));
+    let records = (1..=60).flat_map(orders).map(|(step, order)| {
+        let is_wrong = (step, order) == (30, 1);
+        let closed_at = if is_wrong { at(step) + TimeDelta::seconds(300) } else { at(step) };
+        trade(LEDGER - 60 + step, order, closed_at)
+    });
+    source.push_trades(records).unwrap();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_for_trades(&client, 179).await;
+        wait_until_history_is_complete(&daemon);
+        assert_eq!(number(&client, "SELECT count(*) FROM trades").await, 179);
+        let refused = "SELECT count(*) FROM quarantine WHERE reason LIKE '%does not fit%'";
+        assert_eq!(number(&client, refused).await, 1);
+        let times = "SELECT count(DISTINCT ledger_close_time) - count(DISTINCT toid >> 32) FROM trades";
+        assert_eq!(number(&client, times).await, 0, "a time for each ledger");
+    });
+}
+
 #[test]
 fn wrong_close_times_in_the_middle_end_no_history_and_are_quarantined() {
     let (sim, source) = scripted_since(LEDGER - LEDGERS, FaultPlan::none());

@@ -204,8 +204,9 @@ fn a_trade_of_a_ledger_of_many_pages_is_read_again_also_after_horizon_refused() 
         let horizon = scripted_since(LEDGER - 100_000, faults.clone());
         let (_sim, source, database, daemon) = scene_on(horizon, &["--audit-interval", "100ms"]).await;
         let client = recomputation::connect(&database).await;
+        let closed_at = Utc::now();
         for order in 0..MANY {
-            source.push_trade(trade(LEDGER + TRADES + 1, order.into(), Utc::now())).unwrap();
+            source.push_trade(trade(LEDGER + TRADES + 1, order.into(), closed_at)).unwrap();
         }
         source.push_trade(trade(LEDGER + TRADES + 2, 0, Utc::now())).unwrap();
         let all = TRADES + MANY + 1;

@@ -87,7 +87,8 @@ fn readers_that_come_back_after_kill_9_get_what_was_committed_meanwhile() {
         daemon.kill();
 
         // While it is down: ordinary trades, and one of seven minutes ago.
-        let ordinary = (0..300).map(|order| trade(LEDGER + 3, order, Utc::now()));
+        let closed_at = Utc::now();
+        let ordinary = (0..300).map(|order| trade(LEDGER + 3, order, closed_at));
         source.push_trades(ordinary).unwrap();
         source.push_trade(trade(LEDGER + 4, 0, Utc::now() - chrono::TimeDelta::minutes(7))).unwrap();
         let mut daemon = Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &daemon.database, PASSPHRASE, &[]);
