@@ -25,8 +25,8 @@ pub struct QuotedStats {
     pub prices: Option<QuotedPrices>,
     /// Prices of all trades, dust included.
     pub raw_prices: Option<QuotedPrices>,
-    /// Volumes of the clean trades, quote and base: their quotient is the volume-weighted price. A set without clean
-    /// trades has the volumes of all. `None` without a base volume, and if no trade has a price.
+    /// Volumes of the clean trades, quote and base: their quotient is the volume-weighted price. `None` without a clean
+    /// trade: the amounts of dust are rounded, so their quotient may lie beyond every price.
     pub vwap: Option<(i128, i128)>,
     /// Sum of the base amounts.
     pub base_volume: i128,
@@ -110,14 +110,12 @@ impl QuotedStats {
         let (pool_volume, pool_quote_volume) = oriented(stats.pool.base, stats.pool.counter);
         let raw_prices = stats.prices.as_ref().map(|prices| QuotedPrices::of(prices, is_flipped));
         let clean_prices = stats.clean.prices.as_ref().map(|prices| QuotedPrices::of(prices, is_flipped));
-        let (weighed_base, weighed_quote) =
-            if stats.clean.trade_count > 0 { clean } else { (base_volume, quote_volume) };
         // In a flipped market, a trade that buys the market's base sells the base of the new outputs.
         let buy_volume = if is_flipped { base_volume.saturating_sub(bought) } else { bought };
         Self {
             prices: clean_prices.or(raw_prices),
             raw_prices,
-            vwap: (weighed_base > 0 && raw_prices.is_some()).then_some((weighed_quote, weighed_base)),
+            vwap: (stats.clean.trade_count > 0 && clean.0 > 0).then_some((clean.1, clean.0)),
             base_volume,
             quote_volume,
             trade_count: stats.trade_count,
@@ -164,7 +162,7 @@ mod tests {
         assert_eq!(stats.vwap, Some((20_000, 10_000)));
         let only_dust = QuotedStats::of(&[dust].iter().collect(), false);
         assert_eq!(only_dust.prices, only_dust.raw_prices);
-        assert_eq!(only_dust.vwap, Some((900, 1)));
+        assert_eq!(only_dust.vwap, None);
     }
 
     #[test]
@@ -173,6 +171,9 @@ mod tests {
         let unpriced = WindowTrade { price: None, ..trade(1, 0, 1, (10_000, 20_000), (2, 1)) };
         let stats = QuotedStats::of(&TradeStats::of(&unpriced), false);
         assert_eq!((stats.vwap, stats.base_volume, stats.trade_count), (None, 10_000, 1));
+        let dust = trade(2, 0, 2, (1, 900), (900, 1));
+        let stats = QuotedStats::of(&[unpriced, dust].iter().collect(), false);
+        assert!(stats.prices.is_some() && stats.vwap.is_none(), "2.09, far below the only price");
     }
 
     #[test]

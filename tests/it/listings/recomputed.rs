@@ -118,9 +118,8 @@ pub(super) fn compare(window: &Value, stats: &Stats, name: &str) {
             );
         }
     }
-    let vwap =
-        if stats.clean_count > 0 { (stats.clean_quote, stats.clean_base) } else { (stats.quote, stats.base) };
-    assert_quotient(&window["vwap"], (vwap.1 > 0).then_some(vwap), &format!("{name} vwap"));
+    let vwap = (stats.clean_count > 0).then_some((stats.clean_quote, stats.clean_base));
+    assert_quotient(&window["vwap"], vwap, &format!("{name} vwap"));
     let ends = stats.clean_or_raw().first().zip(stats.clean_or_raw().last());
     let percent = ends.map(|(first, last)| {
         let (before, after) = (first.0 * last.1, last.0 * first.1);

@@ -66,10 +66,30 @@ const fn field(name: &'static str, counted: Counted, decided_by: DecidedBy, rule
 
 /// All figures that can be explained.
 pub const FIELDS: [Field; 19] = [
-    field("open", Counted::Clean, DecidedBy::First, "Price of the first clean trade of the window."),
-    field("high", Counted::Clean, DecidedBy::Highest, "Highest price of the window's clean trades."),
-    field("low", Counted::Clean, DecidedBy::Lowest, "Lowest price of the window's clean trades."),
-    field("close", Counted::Clean, DecidedBy::Last, "Price of the last clean trade of the window."),
+    field(
+        "open",
+        Counted::Clean,
+        DecidedBy::First,
+        "First price of the window's clean trades; without a clean trade, of all trades.",
+    ),
+    field(
+        "high",
+        Counted::Clean,
+        DecidedBy::Highest,
+        "Highest price of the window's clean trades; without a clean trade, of all trades.",
+    ),
+    field(
+        "low",
+        Counted::Clean,
+        DecidedBy::Lowest,
+        "Lowest price of the window's clean trades; without a clean trade, of all trades.",
+    ),
+    field(
+        "close",
+        Counted::Clean,
+        DecidedBy::Last,
+        "Last price of the window's clean trades; without a clean trade, of all trades.",
+    ),
     field(
         "open_raw",
         Counted::Priced,
@@ -86,16 +106,22 @@ pub const FIELDS: [Field; 19] = [
     ),
     field(
         "vwap",
-        Counted::Clean,
+        Counted::OnlyClean,
         DecidedBy::LargestBase,
-        "Quote volume of the clean trades divided by their base volume.",
+        "Quote volume of the clean trades divided by their base volume; null without a clean trade.",
     ),
-    field("change", Counted::Clean, DecidedBy::FirstAndLast, "Last clean price minus first clean price."),
+    field(
+        "change",
+        Counted::Clean,
+        DecidedBy::FirstAndLast,
+        "Last minus first price of the window's clean trades; without a clean trade, of all trades.",
+    ),
     field(
         "change_percent",
         Counted::Clean,
         DecidedBy::FirstAndLast,
-        "Difference of last and first clean price, in per cent of the first.",
+        "Difference of last and first price of the window's clean trades, in per cent of the first; without a clean \
+         trade, of all trades.",
     ),
     field("base_volume", Counted::All, DecidedBy::LargestBase, "Sum of the base amounts of all trades."),
     field("quote_volume", Counted::All, DecidedBy::LargestQuote, "Sum of the quote amounts of all trades."),
@@ -261,9 +287,10 @@ impl Counted {
         let is_buy = trade.is_buy != is_flipped;
         let (is_counted, reason) = match self {
             Self::All => (true, ""),
+            Self::Clean | Self::OnlyClean | Self::Priced if trade.price.is_none() => (false, UNPRICED),
             Self::Clean if has_clean => (trade.is_clean(), UNCLEAN),
             Self::OnlyClean => (trade.is_clean(), UNCLEAN),
-            Self::Clean | Self::Priced => (trade.price.is_some(), UNPRICED),
+            Self::Clean | Self::Priced => (true, ""),
             Self::Bought => (is_buy, "its taker sold the base"),
             Self::Sold => (!is_buy, "its taker bought the base"),
             Self::Book => (!trade.is_pool, "a liquidity pool made its price"),
@@ -357,6 +384,34 @@ mod tests {
         let tokens = chosen(DecidedBy::LargestBase, &many, false);
         let ledgers: Vec<u32> = tokens.iter().map(|trade| trade.token.ledger()).collect();
         assert_eq!(ledgers, [0, 7, 14, 21, 28, 1, 8, 15, 22, 29]);
+    }
+
+    #[test]
+    fn a_trade_without_a_price_is_left_out_for_that_reason() {
+        let clean = trade(1, 0, 1, (10_000, 20_000), (2, 1));
+        let dust = trade(2, 0, 2, (1, 900), (900, 1));
+        let unpriced = WindowTrade { price: None, ..clean };
+        let reasons = |name: &str, has_clean: bool| {
+            let counted = Field::named(name).unwrap().counted;
+            let reason = |trade: &WindowTrade| counted.reason_against(trade, has_clean, false);
+            [clean, dust, unpriced]
+                .map(|trade| reason(&trade).map(|reason| reason.split_once([':', ' ']).unwrap().0))
+        };
+        for name in ["open", "high", "low", "close", "change", "change_percent"] {
+            assert_eq!(reasons(name, true), [None, Some("dust"), Some("it")], "{name}");
+            assert_eq!(
+                reasons(name, false),
+                [None, None, Some("it")],
+                "{name}: without a clean trade, all count"
+            );
+        }
+        for name in ["vwap", "clean_count"] {
+            for has_clean in [true, false] {
+                assert_eq!(reasons(name, has_clean), [None, Some("dust"), Some("it")], "{name}");
+            }
+        }
+        assert_eq!(reasons("high_raw", true), [None, None, Some("it")]);
+        assert_eq!(reasons("base_volume", true), [None; 3]);
     }
 
     #[test]
