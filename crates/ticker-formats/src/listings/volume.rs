@@ -35,6 +35,14 @@ pub struct Window {
     pub stored: Stored,
 }
 
+impl Window {
+    /// Returns true if the bucket of this start lies within the window. Trades of others are counted in part.
+    fn holds(&self, start: UnixSeconds) -> bool {
+        let end = self.interval.buckets().next_start(start.plus(1));
+        self.from <= start && end <= self.to
+    }
+}
+
 #[derive(Serialize)]
 struct Volume {
     as_of: String,
@@ -141,7 +149,7 @@ fn document(
         book_volume: decimal::amount(sums.volume.saturating_sub(sums.pool)),
         pool_volume: decimal::amount(sums.pool),
         trade_count: sums.trade_count,
-        complete: buckets.is_complete(*start, &complete),
+        complete: window.holds(*start) && buckets.is_complete(*start, &complete),
     };
     let buckets = sums.iter().map(bucket).collect();
     let interval = window.interval.name();
@@ -170,4 +178,53 @@ fn xlm_rates(view: &ListingView, window: Window, past: &Past) -> BTreeMap<UnixSe
     }
     let rate = |(start, (xlm, dollars))| Some((start, Rate::new(dollars, xlm)?));
     sums.into_iter().filter_map(rate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        coverage::LedgerRange, directory::Directory, instant::HOUR, market::QUOTE_ASSETS,
+        market_snapshot::MarketSnapshot, test_support::trade, windows::Windows,
+    };
+
+    use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+
+    #[test]
+    fn a_bucket_that_the_window_cuts_is_not_complete() {
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, Asset::Native), (2, usdc)]);
+        directory.add_markets([(1, 1, 2)]);
+        let hour = Interval::Hour.buckets().start_of(NOW);
+        for back in 0..100 {
+            windows.add(1, trade(1_000 - back, 0, hour.0 - 600 * back - 1, (10_000, 10_000), (1, 1)));
+        }
+        windows.advance(NOW);
+        let range = LedgerRange { from: 1, to: 1_000, from_time: NOW.minus(2 * 86_400), to_time: NOW };
+        let snapshot = MarketSnapshot::new(windows.view(), directory).with_coverage(Arc::new(vec![range]));
+        let view = ListingView::new(7, Arc::new(snapshot), "Test".into(), &[], &Arc::default());
+        let market = Market::of(Asset::Native, usdc).unwrap().0;
+        let complete = |from: UnixSeconds, to: UnixSeconds| {
+            let window = Window { from, to, interval: Interval::Hour, stored: Stored::Hour };
+            let [of_market, of_asset] = [
+                of_market(&view, market, window, &Past::default()),
+                of_asset(&view, &usdc, window, &Past::default()),
+            ];
+            let flags = |document: &[u8]| -> Vec<bool> {
+                let document: serde_json::Value = serde_json::from_slice(document).unwrap();
+                let buckets = document["buckets"].as_array().unwrap();
+                buckets.iter().map(|bucket| bucket["complete"].as_bool().unwrap()).collect()
+            };
+            assert_eq!(flags(&of_market), flags(&of_asset));
+            flags(&of_market)
+        };
+        let (from, to) = (hour.minus(4 * HOUR), hour.minus(HOUR));
+        assert_eq!(complete(from, to), [true, true, true]);
+        assert_eq!(complete(from.plus(1_800), to.plus(1_800)), [false, true, true, false]);
+        assert_eq!(complete(from.plus(1), to.minus(1)), [false, true, false]);
+    }
 }
