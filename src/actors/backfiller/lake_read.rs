@@ -241,7 +241,7 @@ impl LakeRead<'_> {
             }
         }
         if let Err(ahead) = self.reader.check_clock(&ledger) {
-            if self.deps.closed_before(sequence, ledger.closed_at).await? {
+            if self.closed_before(sequence, ledger.closed_at).await? {
                 return self.refuse(sequence, sequence, &ahead.to_string(), false, state).await;
             }
             return Err(ahead.into());
