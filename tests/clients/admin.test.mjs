@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { isSound, launch, open } from "./chromium.mjs";
+import { TICKER } from "./ticker.mjs";
 
 const ADMIN = process.env.TICKER_ADMIN_URL;
 
@@ -82,3 +83,17 @@ for (const path of ["/actors", "/trace?type=PublicationReady&limit=30"]) {
     await isSound(browser, ADMIN + path, { still });
   });
 }
+
+test("the way of a trade is split into what is not ours, queueing and handling, and is sound at all widths", async () => {
+  const { markets } = await (await fetch(`${TICKER}/api/v1/markets?sort=trades&limit=1`)).json();
+  const { trades } = await (await fetch(`${TICKER}/api/v1/markets/${markets[0].id}/trades`)).json();
+  const path = `${ADMIN}/trace?trade=${trades[0].paging_token}`;
+  const { page, faults, close } = await open(browser, path);
+  const said = await page.textContent('[aria-labelledby="way"] > p');
+  const [, ...parts] = said.match(/^Not ours \(outlined\): ([\d.]+) ms. Queueing \(hatched\): ([\d.]+) ms. Handling \(solid\): ([\d.]+) ms.$/);
+  const total = Number((await page.textContent("#way")).split(" ")[0]);
+  assert(Math.abs(parts.reduce((sum, part) => sum + Number(part), 0) - total) < 2, `${parts} of ${total}`);
+  assert.deepEqual(faults, []);
+  await close();
+  await isSound(browser, path, { ready: "#way" });
+});

@@ -103,6 +103,8 @@ struct TracePage {
     is_live: bool,
     inputs: Vec<Input>,
     total: Option<String>,
+    /// Total by the kinds of parts, which is the legend of their bars too.
+    split: String,
     parts: Vec<PartRow>,
     origin: Vec<String>,
     rows: Vec<RecordRow>,
@@ -204,6 +206,7 @@ pub(super) async fn trace(request: HttpRequest, state: web::Data<AdminState>) ->
         is_live: value("trade").is_none() && value("trace").is_none(),
         inputs: inputs.into(),
         total: total(&answer).map(short),
+        split: answer.trade.as_ref().map_or_else(String::new, |(journey, _)| split(&journey.parts)),
         parts: answer.trade.as_ref().map_or_else(Vec::new, |(journey, _)| part_rows(&journey.parts)),
         origin: origin(&answer),
         rows: nodes.iter().map(|node| record_row(node, &span)).collect(),
@@ -329,6 +332,26 @@ fn in_graph(actor: &ActorView) -> Actor<'_> {
     }
 }
 
+/// Class of a part's bar: time outside of the ticker, a wait, or work.
+fn kind(part: &Part) -> &'static str {
+    match part.name.as_str() {
+        "horizon" | "first_answer" => "foreign",
+        "queue" | "wait_for_publication" => "wait",
+        _ => "work",
+    }
+}
+
+/// Time of all parts by their kinds, in a line.
+fn split(parts: &[Part]) -> String {
+    let ms = |of: &str| short(parts.iter().filter(|part| kind(part) == of).map(|part| part.ms).sum());
+    format!(
+        "Not ours (outlined): {} ms. Queueing (hatched): {} ms. Handling (solid): {} ms.",
+        ms("foreign"),
+        ms("wait"),
+        ms("work")
+    )
+}
+
 fn part_rows(parts: &[Part]) -> Vec<PartRow> {
     let total: f64 = parts.iter().map(|part| part.ms).sum::<f64>().max(f64::MIN_POSITIVE);
     let mut start = 0.0;
@@ -337,11 +360,7 @@ fn part_rows(parts: &[Part]) -> Vec<PartRow> {
         let row = PartRow {
             name: part.name.replace('_', " "),
             ms: short(part.ms),
-            kind: match part.name.as_str() {
-                "horizon" | "first_answer" => "foreign",
-                "queue" | "wait_for_publication" => "wait",
-                _ => "work",
-            },
+            kind: kind(part),
             start: format!("{start:.2}"),
             width: format!("{width:.2}"),
         };
@@ -444,9 +463,28 @@ fn asset(content_type: &'static str, body: &'static str) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_trade_is_split_into_what_is_not_ours_queueing_and_handling() {
+        let part = |(name, ms): (&str, f64)| Part { name: name.to_owned(), ms };
+        let parts = [
+            ("horizon", 868.0),
+            ("collect", 5.5),
+            ("queue", 3.25),
+            ("transaction", 22.0),
+            ("wait_for_publication", 61.0),
+            ("first_answer", 113.0),
+        ];
+        assert_eq!(
+            split(&parts.map(part)),
+            "Not ours (outlined): 981 ms. Queueing (hatched): 64.25 ms. Handling (solid): 27.50 ms."
+        );
+    }
+
     #[test]
     fn the_policy_has_one_blank_between_its_words() {
-        let policy = super::CONTENT_SECURITY_POLICY;
+        let policy = CONTENT_SECURITY_POLICY;
         assert!(policy.ends_with("frame-ancestors 'none'") && !policy.contains("  "), "{policy}");
     }
 }
