@@ -85,7 +85,7 @@ export async function findings(page) {
 }
 
 // Widths of phones, tablets and screens, and those on either side of a change of layout.
-const WIDTHS = [320, 360, 390, 479, 480, 600, 767, 768, 834, 959, 960, 1023, 1024, 1119, 1120, 1280, 1319, 1320, 1440];
+const WIDTHS = [320, 359, 360, 390, 480, 559, 560, 767, 768, 834, 959, 960, 1023, 1024, 1119, 1120, 1280, 1351, 1352, 1440];
 const AXE_WIDTHS = [360, 390, 1440];
 
 // Asserts at all widths and in both schemes that axe finds nothing on a page, that nothing scrolls sideways, and that nothing
