@@ -47,8 +47,10 @@ export function scale(price) {
   };
 }
 
-// Text of a price that is `difference` units of the last decimal above the last price.
-export const price = ({ units, places, suffix }, difference = 0) => point(units + difference, places) + suffix;
+// Text of a price that is `difference` units of the last decimal above the last price. No price is 0: one that is less than
+// half a unit cannot be shown beside the last one.
+export const price = ({ units, places, suffix }, difference = 0) =>
+  (units + difference === 0 ? NONE : point(units + difference, places) + suffix);
 
 // Text of a change in hundredths of a percent.
 export const change = (hundredths) => (hundredths > 0 ? "+" : "") + point(hundredths, 2);

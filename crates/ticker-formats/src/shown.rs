@@ -62,10 +62,12 @@ impl PriceScale {
         i64::try_from(units).ok()
     }
 
-    /// Text of a price in units: `0.10630`, `3,204.0`, `1.584e-7`.
+    /// Text of a price in units: `0.10630`, `3,204.0`, `1.584e-7`. No price is 0, so one that rounds to 0 units is too
+    /// small to be shown beside the last one: [`NONE`].
     #[must_use]
     pub(crate) fn print(self, units: i64) -> String {
         match self.exponent {
+            _ if units == 0 => NONE.to_owned(),
             None => point(units, self.places, true),
             Some(exponent) => format!("{}e{exponent}", point(units, self.places + exponent, true)),
         }
