@@ -2,10 +2,13 @@
 import { CandlestickSeries, HistogramSeries, createChart } from "./vendor/lightweight-charts.js";
 import { NONE, amount, count, price, rounded, scale, units } from "./numbers.js";
 
-const VOLUME_SHARE = 0.2;
+// Shares of the height: the pane of prices, and that of volumes below it.
+const PANES = [0.8, 0.2];
 const HOUR_S = 3_600;
 // Widest step from one candle to the next: a few candles do not fill the chart.
 const STEP_MAX = 40;
+// Free room on either side of the candles, in pixels: half of the text of a time, which stands below its candle.
+const ROOM = 20;
 
 // Prices of a candle.
 const PRICES = ["open", "high", "low", "close"];
@@ -25,9 +28,10 @@ export class Chart {
   // null once there is none.
   constructor(box, lastPrice, onPoint) {
     this.setDecimals(lastPrice);
-    // Prices of the axis, which lie between those of the candles.
+    // Prices of the axis, which lie between those of the candles. The axis may begin at 0, which is no price.
     const print = (value) => {
-      const units = Math.round(value / this.unit);
+      const units = Math.round(value);
+      if (units === 0) return "0";
       return Number.isSafeInteger(units) ? this.print(units) : NONE;
     };
     this.isLocal = false;
@@ -39,25 +43,21 @@ export class Chart {
     this.chart = createChart(box, {
       autoSize: true,
       // The logo would add a style element, which the policy forbids. The foot of the page has the credit.
-      layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily, fontSize: 12 },
-      timeScale: { timeVisible: true, secondsVisible: false, maxBarSpacing: STEP_MAX },
-      localization: { priceFormatter: print },
-    });
-    this.series = this.chart.addSeries(CandlestickSeries, {});
-    this.formatPrices = () => this.series.applyOptions({
-      priceFormat: {
-        type: "custom", formatter: print, minMove: this.unit,
-        // Without it the library divides 1 by the unit, and throws if the quotient is not exact.
-        ...(this.places >= 0 && { base: Number(`1e${this.places}`) }),
+      layout: {
+        attributionLogo: false, background: { color: "transparent" }, fontFamily, fontSize: 12, panes: { enableResize: false },
       },
+      // A text that is cut at an edge reads as another number.
+      rightPriceScale: { entireTextOnly: true },
+      timeScale: { timeVisible: true, secondsVisible: false, maxBarSpacing: STEP_MAX },
     });
-    this.formatPrices();
+    // Prices are drawn in units of their last decimal: the library has no axis for steps as small as 1e-13.
+    this.series = this.chart.addSeries(CandlestickSeries, { priceFormat: { type: "custom", formatter: print, minMove: 1 } });
     this.volumes = this.chart.addSeries(HistogramSeries, {
-      priceScaleId: "volume", lastValueVisible: false, priceLineVisible: false,
-      priceFormat: { type: "custom", formatter: amount, minMove: 1e-7 },
-    });
-    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 1 - VOLUME_SHARE, bottom: 0 } });
-    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.05, bottom: VOLUME_SHARE + 0.05 } });
+      lastValueVisible: false, priceLineVisible: false, priceFormat: { type: "custom", formatter: amount, minMove: 1e-7 },
+    }, 1);
+    this.chart.panes().forEach((pane, place) => pane.setStretchFactor(PANES[place]));
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.05, bottom: 0.05 } });
+    this.chart.priceScale("right", 1).applyOptions({ scaleMargins: { top: 0.1, bottom: 0 } });
     this.chart.subscribeCrosshairMove(({ time, point, sourceEvent }) => {
       if (sourceEvent) this.isPointed = true;
       else if (!point) this.isPointed = false;
@@ -69,15 +69,12 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
   }
 
-  // Takes the decimals of a last price. Returns true if they are others than before.
+  // Takes the decimals of a last price.
   setDecimals(lastPrice) {
     const { places, suffix } = scale(lastPrice);
-    if (this.decimals?.places === places && this.decimals.suffix === suffix) return false;
     this.decimals = { places, suffix };
     // Decimal places of a unit. Negative for a unit of ten, a hundred and so on.
     this.places = places - Number(suffix.slice(1));
-    this.unit = Number(`1e${-this.places}`);
-    return true;
   }
 
   // Text of a price in units.
@@ -89,14 +86,14 @@ export class Chart {
   paint() {
     const [line, up, down] = [color("--line"), color("--up-fill"), color("--down-fill")];
     this.chart.applyOptions({
-      layout: { textColor: color("--soft") },
+      layout: { textColor: color("--soft"), panes: { separatorColor: line, separatorHoverColor: line } },
       grid: { vertLines: { color: line }, horzLines: { color: line } },
       rightPriceScale: { borderColor: line },
       timeScale: { borderColor: line },
     });
     this.series.applyOptions({
       upColor: up, wickUpColor: up, downColor: down, wickDownColor: down, borderVisible: false,
-      priceLineColor: color("--edge"),
+      priceLineColor: color("--soft"),
     });
     this.draw();
   }
@@ -108,12 +105,12 @@ export class Chart {
 
   // Shows candles of the API, with the decimals of this last price.
   show(candles, isRaw, lastPrice) {
-    if (lastPrice && this.setDecimals(lastPrice)) this.formatPrices();
+    if (lastPrice) this.setDecimals(lastPrice);
     const text = (candle, name) => candle[isRaw ? `${name}_raw` : name];
     const made = candles.filter((candle) => text(candle, "close") !== null).map((candle) => ({
       at: Date.parse(candle.time) / 1000,
       // Drawn by doubles, and printed by exact units.
-      ...Object.fromEntries(PRICES.map((name) => [name, Number(text(candle, name))])),
+      ...Object.fromEntries(PRICES.map((name) => [name, Number(`${text(candle, name)}e${this.places}`)])),
       units: PRICES.map((name) => units(text(candle, name), this.places)),
       volume: Number(candle.base_volume), printed: amount(rounded(candle.base_volume)), trades: candle.trade_count,
     }));
@@ -133,8 +130,14 @@ export class Chart {
     })));
   }
 
+  // Shows all candles, with room for the texts of the first and the last time.
   fit() {
-    this.chart.timeScale().fitContent();
+    const scale = this.chart.timeScale();
+    scale.fitContent();
+    const count = this.candles.length;
+    if (count === 0) return;
+    const room = (ROOM * count) / Math.max(1, scale.width() - 2 * ROOM);
+    scale.setVisibleLogicalRange({ from: -0.5 - room, to: count - 0.5 + room });
   }
 
   setLocal(isLocal) {

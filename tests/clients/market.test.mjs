@@ -376,6 +376,42 @@ for (const [name, change] of Object.entries(otherPages)) {
   });
 }
 
+test("volumes have a pane and an axis of their own, and the times of the first and the last candle have room", async () => {
+  const { page, faults, close } = await open(browser, path());
+  await page.waitForSelector(CHART);
+  const drawn = await page.evaluate(async () => {
+    const { Chart } = await import("/web/chart.js");
+    const box = document.body.appendChild(document.createElement("div"));
+    box.style.height = "400px";
+    const chart = new Chart(box, "1.000e-15", () => {});
+    const frame = () => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); });
+    await frame();
+    const result = [];
+    for (const count of [0, 1, 30, 600]) {
+      chart.show(Array.from({ length: count }, (_, place) => ({
+        time: new Date(Date.UTC(2026, 10, 30) + place * 900_000).toISOString(), base_volume: "2000000.0000000", trade_count: 1,
+        open: "0.000000000000001", high: "0.000000000000003", low: "0.000000000000001", close: "0.000000000000002",
+      })), false);
+      chart.fit();
+      await frame();
+      const scale = chart.chart.timeScale();
+      const [first, last] = count === 0 ? [] : [0, count - 1].map((place) => scale.timeToCoordinate(chart.times[place]));
+      result.push({ count, first, last, width: scale.width() });
+    }
+    const axes = [0, 1].map((pane) => chart.chart.priceScale("right", pane).width());
+    return { result, axes, panes: chart.chart.panes().map((pane) => pane.getHeight()), low: chart.texts(1)[0][3] };
+  });
+  assert.equal(drawn.panes.length, 2);
+  assert(drawn.panes[0] > 2 * drawn.panes[1] && drawn.panes[1] > 50, `${drawn.panes}`);
+  assert(drawn.axes.every((width) => width > 20), `${drawn.axes}`);
+  for (const { count, first, last, width } of drawn.result.filter(({ count }) => count > 0)) {
+    assert(first >= 15 && last <= width - 15, `${count}: ${first} and ${last} of ${width}`);
+  }
+  assert.equal(drawn.low, "1.000e-15");
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test("candles of every size of price are drawn, and printed as on the server", async () => {
   const { page, faults, close } = await open(browser, path());
   await page.waitForSelector(CHART);

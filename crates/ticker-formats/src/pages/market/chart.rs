@@ -40,6 +40,8 @@ pub(in crate::pages) struct Chart {
     pub(in crate::pages) down: Shapes,
     /// Prices at the axis, the highest first.
     pub(in crate::pages) labels: Vec<String>,
+    /// Largest volume of a candle.
+    pub(in crate::pages) most: String,
     /// The last candles, the newest first.
     pub(in crate::pages) rows: Vec<CandleRow>,
     pub(in crate::pages) first: String,
@@ -101,6 +103,7 @@ impl Chart {
             up,
             down,
             labels: (0..LABELS).map(|place| row.print(Some(label(place)))).collect(),
+            most: shown::amount(most),
             rows: candles.iter().rev().take(TABLE_ROWS).map(|candle| CandleRow::of(candle, row)).collect(),
             first: candles.first()?.time.clone(),
             last: candles.last()?.time.clone(),
