@@ -16,6 +16,8 @@ const PARTS = "[data-live]";
 
 const ageText = document.getElementById("age");
 let isRefreshing = false;
+// State of updates as a script has found it. Null on a page without updates.
+let updates = null;
 // The coming reload, or null. `isWrong` is true if the page shows something wrong until then.
 let renewal = null;
 
@@ -59,6 +61,13 @@ export function showLedger(text, closedAt) {
 
 // Shows the state of updates: "live", "wait" or "stop", and a text.
 export function showUpdates(state, text) {
+  updates = [state, text];
+  drawUpdates();
+}
+
+// A source of updates may be open while no figures arrive. Then the notice says so, and a green dot would deny it.
+function drawUpdates() {
+  const [state, text] = document.querySelector("#notice .banner") ? ["stop", "none arrive"] : updates;
   const dot = document.createElement("span");
   dot.className = state === "live" ? "dot" : `dot ${state}`;
   dot.setAttribute("aria-hidden", "true");
@@ -156,6 +165,14 @@ function exchangeNotice(root) {
   const [oldAge, freshAge] = [old, fresh].map((one) => one.querySelector("#stale-age"));
   if (oldAge && freshAge && !oldAge.isEqualNode(freshAge)) oldAge.textContent = freshAge.textContent;
   if (!old.isEqualNode(fresh)) old.replaceChildren(...document.importNode(fresh, true).childNodes);
+  if (updates) drawUpdates();
+  else exchangeUpdates(root);
+}
+
+// Exchanges the state of updates of a page without updates.
+function exchangeUpdates(root) {
+  const [old, fresh] = [document, root].map((one) => one.getElementById("updates"));
+  if (old && fresh && !old.isEqualNode(fresh)) old.replaceChildren(...document.importNode(fresh, true).childNodes);
 }
 
 // Audits, books, gaps and silence are no figures: the frame of the smallest page has them.

@@ -130,6 +130,7 @@ test("stale figures: a banner with age, last ledger and cause, and figures in fu
   assert.equal(await page.locator(".banner").count(), 0);
   // A reader of screens announces what appears in a place that it knows already.
   assert.equal(await page.locator("#notice[role=status]").count(), 1);
+  const other = await open(browser, `${running.url}/licences`);
   proxy.cut(() => true);
   await until("stale", async () => (await (await fetch(`${running.url}/api/v1/status`)).json()).stale);
   // The open page says so by itself.
@@ -138,6 +139,21 @@ test("stale figures: a banner with age, last ledger and cause, and figures in fu
   assert.match(await page.getAttribute("#age", "class"), /warns/);
   const color = (selector) => page.$eval(selector, (one) => getComputedStyle(one).color);
   assert.equal(await color("#rows .price > span"), await color("body"));
-  await close();
   await isSound(browser, `${running.url}/`);
+  // The stream of updates is open, but no figures come through it.
+  const updates = (one) => one.$eval("#updates", (said) => `${said.querySelector("span").className}: ${said.textContent.trim()}`);
+  assert.equal(await updates(page), "dot stop: none arrive");
+  await other.page.waitForSelector("#notice .banner");
+  assert.equal(await updates(other.page), "dot stop: none arrive");
+  proxy.refuses = () => false;
+  for (const [one, said] of [[page, "dot: live"], [other.page, "dot wait: on reload"]]) {
+    // A reader who comes back to the page has it look at once.
+    await until(said, () => one.evaluate(() => {
+      document.dispatchEvent(new Event("visibilitychange"));
+      return document.querySelector("#notice .banner") === null;
+    }));
+    await until(said, async () => (await updates(one)) === said);
+  }
+  await other.close();
+  await close();
 });
