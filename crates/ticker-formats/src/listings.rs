@@ -29,7 +29,7 @@ mod view;
 pub mod volume;
 
 pub use asset::AssetView;
-pub(crate) use flags::{Warning, warnings};
+pub(crate) use flags::{Finding, Warning, findings};
 pub use market::MarketView;
 pub use view::{IdStyle, ListingView};
 

@@ -6,6 +6,7 @@ use ticker_domain::{
     asset::Asset,
     directory::Directory,
     instant::UnixSeconds,
+    market::QUOTE_ASSETS,
     market_snapshot::MarketSnapshot,
     test_support::{address, trade},
     trade_stats::WindowTrade,
@@ -15,6 +16,8 @@ use ticker_domain::{
 use crate::listings::ListingView;
 
 const NOW: i64 = 1_000_000_000;
+/// Id of the first quote asset, whose code others may have.
+const QUOTE: i32 = 1_000_000;
 /// Ten units of an asset, in stroops.
 const TEN: i64 = 100_000_000;
 
@@ -40,11 +43,11 @@ pub(crate) fn view_of_market(
 }
 
 /// XLM at half a dollar, with a market of the anchor USD and 15,000 dollars in three trades, and with a market of each
-/// asset `(code, trades of ten XLM)`.
+/// asset `(code, trades of ten XLM)`. The first quote asset has no market.
 pub(crate) fn view(others: &[(String, i32)]) -> ListingView {
     let usd = Asset::issued("USD", &address(1)).unwrap();
     let mut directory = Directory::default();
-    directory.add_names([(1, Asset::Native), (2, usd)]);
+    directory.add_names([(1, Asset::Native), (2, usd), (QUOTE, QUOTE_ASSETS[0].parse().unwrap())]);
     directory.add_names((3..).zip(others.iter().map(|(code, _)| Asset::issued(code, &address(2)).unwrap())));
     directory.add_markets([(1, 1, 2)]);
     let mut windows = Windows::default();

@@ -3,7 +3,7 @@
 use ticker_domain::{price::Price, span::Span, windows::MarketId};
 
 use crate::{
-    listings::{MarketView, Warning, warnings},
+    listings::{MarketView, Warning, findings},
     shown::{self, PriceScale},
 };
 
@@ -93,8 +93,8 @@ impl Flag {
 impl Flags {
     fn of(market: &MarketView<'_>) -> Self {
         let mut flags = Self::default();
-        for (warning, _) in warnings(market) {
-            flags.set(warning.into());
+        for finding in findings(market) {
+            flags.set(finding.warning.into());
         }
         if market.base().is_verified() {
             flags.set(Flag::BaseVerified);

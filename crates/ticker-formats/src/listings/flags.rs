@@ -1,7 +1,7 @@
 //! Warnings about a market, each with its reason. Nothing is left out silently: a doubtful market is shown and flagged.
 
 use serde::{Serialize, Serializer};
-use ticker_domain::{instant::DAY, market::QUOTE_ASSETS, span::Span};
+use ticker_domain::{asset::Asset, instant::DAY, market::QUOTE_ASSETS, span::Span};
 
 use super::{asset::AssetView, market::MarketView};
 
@@ -45,79 +45,113 @@ impl Serialize for Warning {
     }
 }
 
-/// Warning about a market.
+/// Warning about a market, in parts: each output names assets in its own way.
+pub(crate) struct Finding<'a> {
+    pub(crate) warning: Warning,
+    /// Asset that it is about, or `None` if it is about the market.
+    pub(crate) asset: Option<AssetView<'a>>,
+    /// Reason. The name of the asset comes before it, and that of the original after it.
+    pub(crate) reason: String,
+    /// Asset that this one resembles.
+    pub(crate) original: Option<Asset>,
+}
+
+/// Warning about a market, in the market API.
 #[derive(Debug, Serialize)]
 pub(super) struct Flag {
     pub(super) flag: Warning,
     pub(super) reason: String,
 }
 
-/// Warnings about a market, with their reasons.
-#[must_use]
-pub(crate) fn warnings(market: &MarketView<'_>) -> Vec<(Warning, String)> {
-    of(market).into_iter().map(|flag| (flag.flag, flag.reason)).collect()
+impl<'a> Finding<'a> {
+    fn of_market(warning: Warning, reason: impl Into<String>) -> Self {
+        Self { warning, asset: None, reason: reason.into(), original: None }
+    }
+
+    fn of_asset(warning: Warning, asset: AssetView<'a>, reason: &str) -> Self {
+        Self { warning, asset: Some(asset), reason: reason.to_owned(), original: None }
+    }
+
+    /// Reason with the full names of the assets.
+    pub(crate) fn text(&self) -> String {
+        let names = [self.asset.map(|asset| asset.name()), self.original.map(|asset| asset.name())];
+        let [before, after] = names;
+        let parts = [before.as_deref(), Some(&self.reason), after.as_deref()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Warnings about a market, as the market API has them.
+pub(super) fn of(market: &MarketView<'_>) -> Vec<Flag> {
+    let flag = |finding: &Finding<'_>| Flag { flag: finding.warning, reason: finding.text() };
+    findings(market).iter().map(flag).collect()
 }
 
 /// Warnings about a market.
-pub(super) fn of(market: &MarketView<'_>) -> Vec<Flag> {
-    let mut flags = Vec::new();
+#[must_use]
+pub(crate) fn findings<'a>(market: &MarketView<'a>) -> Vec<Finding<'a>> {
+    let mut findings = Vec::new();
     let day = market.stats(Span::Day);
     let age_s = market.last_trade_at().map(|at| market.view().as_of().0.saturating_sub(at.0));
     if age_s.is_none_or(|age_s| age_s >= DAY) {
-        flags.push(Flag { flag: Warning::Stale, reason: "no trade in the last 24 hours".to_owned() });
+        findings.push(Finding::of_market(Warning::Stale, "no trade in the last 24 hours"));
     } else if day.clean_count < THIN_TRADES {
         let reason = format!("{} trades above dust in 24 hours, fewer than {THIN_TRADES}", day.clean_count);
-        flags.push(Flag { flag: Warning::Thin, reason });
+        findings.push(Finding::of_market(Warning::Thin, reason));
     } else if market.usd_volume(day.quote_volume).is_some_and(|volume| volume < THIN_VOLUME) {
-        flags.push(Flag {
-            flag: Warning::Thin,
-            reason: "less than 100 dollars of volume in 24 hours".to_owned(),
-        });
+        findings.push(Finding::of_market(Warning::Thin, "less than 100 dollars of volume in 24 hours"));
     }
     let accounts = market.view().accounts(market.id());
     if let Some((_, accounts)) = accounts.filter(|(_, accounts)| accounts.largest_pair >= CONCENTRATED) {
         let share = accounts.largest_pair_percent();
         let reason = format!("two accounts made {share} % of the volume of 24 hours with each other");
-        flags.push(Flag { flag: Warning::Concentrated, reason });
+        findings.push(Finding::of_market(Warning::Concentrated, reason));
     }
     for asset in [market.base(), market.quote()] {
-        flags.extend(of_asset(asset, market));
+        findings.extend(of_asset(*asset, market));
     }
-    flags
+    findings
 }
 
-fn of_asset(asset: &AssetView<'_>, market: &MarketView<'_>) -> Vec<Flag> {
-    let mut flags = Vec::new();
-    let code = asset.asset().code();
+fn of_asset<'a>(asset: AssetView<'a>, market: &MarketView<'a>) -> Vec<Finding<'a>> {
+    let finding = |warning, reason| Finding::of_asset(warning, asset, reason);
+    let mut findings = Vec::new();
     if !asset.is_valid() {
-        let reason = format!("{} is not valid: Horizon or its issuer's file does not list it", asset.name());
-        flags.push(Flag { flag: Warning::InvalidAsset, reason });
+        let reason = "is not valid: Horizon or its issuer's file does not list it";
+        findings.push(finding(Warning::InvalidAsset, reason));
     }
-    // A reader takes `usdc` for USDC.
-    let has_code = |listed: &&str| listed.split(':').next().is_some_and(|of| of.eq_ignore_ascii_case(code));
-    if let Some(original) = QUOTE_ASSETS.into_iter().chain(["XLM"]).find(has_code) {
-        let original = original.replace(':', "-");
-        if original != asset.name() {
-            let reason = format!("{} has the code of {original}", asset.name());
-            flags.push(Flag { flag: Warning::LookalikeOf, reason });
-        }
-    } else if let Some(symbol) =
-        market.view().symbols().of_code(code).filter(|symbol| symbol.asset != asset.id())
-    {
-        let original = market.view().asset(symbol.asset).map(|asset| asset.name()).unwrap_or_default();
-        let reason = format!("{} has the code of {original}", asset.name());
-        flags.push(Flag { flag: Warning::LookalikeOf, reason });
+    if let Some(Original(original)) = original_of(&asset, market) {
+        findings.push(Finding { original, ..finding(Warning::LookalikeOf, "has the code of") });
     }
     let anchor = asset.listed().map(|listed| listed.currency.anchor_asset.as_str()).unwrap_or_default();
     if !anchor.is_empty() && !asset.is_verified() {
-        let reason = format!("{} claims an anchor that its home domain does not confirm", asset.name());
-        flags.push(Flag { flag: Warning::UnverifiedAnchor, reason });
+        let reason = "claims an anchor that its home domain does not confirm";
+        findings.push(finding(Warning::UnverifiedAnchor, reason));
     }
     if asset.is_depegged() {
-        let reason = format!("{} is more than 2 % away from the dollar of the other anchors", asset.name());
-        flags.push(Flag { flag: Warning::Depeg, reason });
+        findings.push(finding(Warning::Depeg, "is more than 2 % away from the dollar of the other anchors"));
     }
-    flags
+    findings
+}
+
+/// Asset that another may be taken for. `None` inside if it has no market any more.
+struct Original(Option<Asset>);
+
+/// A listed asset of the same code in any case, or the one that stands for the code. `None` if it is the asset itself.
+fn original_of(asset: &AssetView<'_>, market: &MarketView<'_>) -> Option<Original> {
+    let code = asset.asset().code();
+    // A reader takes `usdc` for USDC.
+    let has_code = |listed: &&str| listed.split(':').next().is_some_and(|of| of.eq_ignore_ascii_case(code));
+    let listed = if code.eq_ignore_ascii_case("XLM") {
+        Some(Asset::Native)
+    } else {
+        QUOTE_ASSETS.into_iter().find(has_code).and_then(|listed| listed.parse().ok())
+    };
+    if let Some(listed) = listed {
+        return (listed != *asset.asset()).then_some(Original(Some(listed)));
+    }
+    let symbol = market.view().symbols().of_code(code).filter(|symbol| symbol.asset != asset.id())?;
+    Some(Original(market.view().asset(symbol.asset).map(|asset| *asset.asset())))
 }
 
 #[cfg(test)]

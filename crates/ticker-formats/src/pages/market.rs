@@ -1,13 +1,14 @@
 //! `/m/{market}`: price, figures, candles, order book, trades, and how to read the same by the API.
 
 mod book;
+mod caution;
 mod chart;
 
 use askama::Template;
 use serde_json::json;
 use ticker_domain::{
-    candles::Interval, coverage::is_whole_since, decimal, instant::UnixSeconds, plain_text::stripped,
-    span::Span, trade_stats::WindowTrade, windows::MarketId,
+    candles::Interval, coverage::is_whole_since, decimal, instant::UnixSeconds, span::Span,
+    trade_stats::WindowTrade, windows::MarketId,
 };
 
 use super::{
@@ -18,10 +19,11 @@ use super::{
 };
 use crate::{
     board::{BoardRow, ratio},
-    listings::{AssetView, ListingView, MarketView, orderbook::QuotedLevels, warnings},
+    listings::{AssetView, ListingView, MarketView, orderbook::QuotedLevels},
     shown::{self, PriceScale},
 };
 use book::Book;
+use caution::Caution;
 use chart::Chart;
 
 /// Trades that are shown.
@@ -52,11 +54,6 @@ pub(super) struct Named {
     /// Ends of the issuer's key, or `None` for XLM.
     pub(super) key: Option<String>,
     pub(super) is_verified: bool,
-}
-
-struct Warning {
-    flag: &'static str,
-    reason: String,
 }
 
 /// One figure of the row below the price.
@@ -115,7 +112,7 @@ struct MarketPage {
     /// Time of the last trade in seconds since 1970, from which the script counts its age on.
     last_trade_at: Option<i64>,
     usd: Option<String>,
-    flags: Vec<Warning>,
+    cautions: Vec<Caution>,
     /// True if every ledger of the last 24 hours is held.
     is_day_held: bool,
     figures: Vec<Figure>,
@@ -132,10 +129,7 @@ struct MarketPage {
 #[must_use]
 pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerState) -> Vec<u8> {
     let row = BoardRow::of(market);
-    let book = request.levels.as_ref().and_then(|levels| Book::of(market, &row, levels, state.now));
-    let flags = warnings(market)
-        .into_iter()
-        .map(|(warning, reason)| Warning { flag: warning.name(), reason: stripped(&reason).into_owned() });
+    let book = request.levels.as_ref().map(|levels| Book::of(market, &row, levels, state.now));
     let age = market.last_trade_at().map(|at| state.now.0.saturating_sub(at.0));
     let usd = market.last_usd().and_then(|rate| dollars((rate.n, rate.d)));
     rendered(&MarketPage {
@@ -151,7 +145,7 @@ pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerSt
         last_trade: shown::or_none(age, shown::age),
         last_trade_at: market.last_trade_at().map(|at| at.0),
         usd,
-        flags: flags.collect(),
+        cautions: Caution::all(market),
         is_day_held: is_whole_since(market.view().coverage(), Span::Day.edge(market.view().as_of())),
         figures: figures(market, &row, book.as_ref(), state.now),
         intervals: intervals(request.interval),
