@@ -3,7 +3,8 @@
 use askama::Template;
 use serde_json::json;
 use ticker_domain::{
-    conversions::SaturatingFrom, decimal, instant::UnixSeconds, plain_text::stripped, span::Span,
+    asset::Asset, conversions::SaturatingFrom, decimal, instant::UnixSeconds, plain_text::stripped,
+    span::Span,
 };
 
 use super::{
@@ -107,7 +108,7 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &Ti
         checks: checks(asset),
         looked_up: asset
             .listed()
-            .filter(|_| asset.asset().issuer() != "native")
+            .filter(|_| !is_native(asset))
             .map(|listed| date_time(listed.last_valid))
             .filter(|_| asset.listed().is_some_and(|listed| listed.last_valid != UnixSeconds(0))),
         flags: flags(asset),
@@ -126,6 +127,10 @@ fn traded<'a>(asset: &AssetView<'_>, view: &'a ListingView) -> Vec<Traded<'a>> {
     let mut markets: Vec<Traded<'_>> = view.markets_of(asset).into_iter().map(traded).collect();
     markets.sort_by_key(|traded| std::cmp::Reverse(traded.volume_usd));
     markets
+}
+
+fn is_native(asset: &AssetView<'_>) -> bool {
+    matches!(asset.asset(), Asset::Native)
 }
 
 fn figures(asset: &AssetView<'_>, view: &ListingView, markets: &[Traded<'_>]) -> Vec<Figure> {
@@ -173,15 +178,15 @@ fn figures(asset: &AssetView<'_>, view: &ListingView, markets: &[Traded<'_>]) ->
 }
 
 fn checks(asset: &AssetView<'_>) -> Vec<Check> {
+    if is_native(asset) {
+        let detail = "no issuer, no file".to_owned();
+        return vec![Check { is_ok: Some(true), text: "The native asset", detail }];
+    }
     let Some(listed) = asset.listed() else {
         let detail =
             "Horizon does not list it with ten holders, or its stellar.toml could not be read".to_owned();
         return vec![Check { is_ok: Some(false), text: "The asset and its file could be checked", detail }];
     };
-    if asset.asset().issuer() == "native" {
-        let detail = "no issuer, no file".to_owned();
-        return vec![Check { is_ok: Some(true), text: "The native asset", detail }];
-    }
     let domain = asset.home_domain();
     let url = shortened(&listed.toml_url);
     let listed_by_file = !listed.currency.name.is_empty() || listed.is_controlled_by_domain;
@@ -219,9 +224,7 @@ fn checks(asset: &AssetView<'_>) -> Vec<Check> {
 }
 
 fn flags(asset: &AssetView<'_>) -> Vec<Fact> {
-    let Some(listed) = asset.listed().filter(|_| asset.asset().issuer() != "native") else {
-        return Vec::new();
-    };
+    let Some(listed) = asset.listed().filter(|_| !is_native(asset)) else { return Vec::new() };
     let yes = |is_set: bool| if is_set { "yes" } else { "no" }.to_owned();
     vec![
         Fact { name: "Issuer may freeze holders", value: yes(listed.auth_revocable) },
@@ -229,9 +232,9 @@ fn flags(asset: &AssetView<'_>) -> Vec<Fact> {
     ]
 }
 
-/// Texts of the issuer's file, without hidden characters.
+/// Texts of the issuer's file, without hidden characters. XLM has no issuer: the texts about it are the ticker's own.
 fn says(asset: &AssetView<'_>) -> Vec<Fact> {
-    let Some(listed) = asset.listed() else { return Vec::new() };
+    let Some(listed) = asset.listed().filter(|_| !is_native(asset)) else { return Vec::new() };
     let currency = &listed.currency;
     let anchor = [currency.anchor_asset_type.as_str(), currency.anchor_asset.as_str()];
     let anchor: Vec<&str> = anchor.into_iter().filter(|text| !text.is_empty()).collect();
@@ -273,12 +276,37 @@ fn described(asset: &AssetView<'_>, origin: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        directory::Directory, issuer_file::Currency, listed_asset::ListedAsset,
+        market_snapshot::MarketSnapshot, test_support::listed, windows::Windows,
+    };
+
     use super::*;
     use crate::test_view::view;
 
     fn page(view: &ListingView) -> String {
         let xlm = view.find(&"XLM".parse().unwrap()).unwrap();
         String::from_utf8(asset(&xlm, view, "http://localhost", &TickerState::default())).unwrap()
+    }
+
+    #[test]
+    fn the_networks_own_asset_has_no_issuer_that_says_or_confirms_anything() {
+        let native = listed("XLM", "native", "");
+        let texts =
+            Currency { name: "Lumens".to_owned(), desc: "money".to_owned(), ..native.currency.clone() };
+        for listed in [None, Some(ListedAsset { currency: texts, ..native })] {
+            let mut directory = Directory::default();
+            directory.add_names([(1, Asset::Native)]);
+            directory.update_assets([(1, listed)]);
+            let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
+            let html = page(&ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default()));
+            assert!(html.contains("The network’s own asset: it has no issuer and no file."), "{html}");
+            for wrong in ["Not verified", "id=\"says\"", "could be checked", "Horizon does not list"] {
+                assert!(!html.contains(wrong), "{wrong}: {html}");
+            }
+        }
     }
 
     #[test]
