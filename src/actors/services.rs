@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use ticker_formats::pages::LiveSource;
 use tracing::error;
 
 use super::{
@@ -73,11 +74,13 @@ impl Services {
         clock: SharedClock,
         (lease_terms, lake_patience): (LeaseTerms, LakePatience),
     ) -> Self {
+        let published = Arc::<Published>::default();
+        published.vitals.live_source.store(Arc::new(live_source(config)));
         Self {
             config: Arc::new(config.clone()),
             database: database.clone(),
             database_id: Arc::default(),
-            published: Arc::default(),
+            published,
             leadership: Leadership::new(Arc::clone(&clock)),
             lease_terms,
             lake_patience,
@@ -163,6 +166,15 @@ impl Services {
         ListingSource::new(&self.config.network_passphrase, self.usd_anchors())
             .with_facts(facts)
             .of_database(Arc::clone(&self.database_id))
+    }
+}
+
+/// Returns the source of new trades, as pages name it.
+const fn live_source(config: &Config) -> LiveSource {
+    match config.sources.live {
+        LedgerSource::Horizon => LiveSource::Horizon,
+        LedgerSource::Lake => LiveSource::Lake,
+        LedgerSource::Rpc => LiveSource::Rpc,
     }
 }
 

@@ -26,10 +26,9 @@ pub(super) fn not_yet(vitals: &Vitals) -> HttpResponse {
     problem(StatusCode::SERVICE_UNAVAILABLE, &no_publication(vitals))
 }
 
-/// Returns the reason why there is no publication yet. Names the fault of Horizon if there is one.
+/// Returns the reason why there is no publication yet. Names the fault of Horizon or of the lake if there is one.
 pub(super) fn no_publication(vitals: &Vitals) -> String {
-    let fault = vitals.horizon.load().as_ref().and_then(|state| state.fault());
-    let reason = fault.unwrap_or_else(|| "the ticker has just started".to_owned());
+    let reason = vitals.source_fault().unwrap_or_else(|| "the ticker has just started".to_owned());
     format!("no publication yet: {reason}")
 }
 

@@ -11,6 +11,8 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use ticker_formats::pages::LiveSource;
+
 use super::LakeCell;
 use crate::domain::{conversions::SaturatingFrom, coverage::LedgerRange, instant::UnixSeconds};
 
@@ -236,6 +238,8 @@ pub struct Vitals {
     pub reread: ArcSwapOption<Reread>,
     /// State of the data lake. None without a lake.
     pub lake: LakeCell,
+    /// Source of new trades. The daemon sets it at its start.
+    pub live_source: ArcSwap<LiveSource>,
     /// Time of the last batch of trades that this replica committed. Written by the writers of trades.
     pub committed_at: ArcSwapOption<DateTime<Utc>>,
     /// Time at which the legacy files last followed a publication while no other file failed. Written by the JSON
@@ -251,6 +255,18 @@ impl Vitals {
         // A new fault, or no fault, is dated now. A continuing one keeps its date.
         let since = cell.load().as_ref().filter(|last| !ok && !last.ok).map_or(now, |last| last.at);
         cell.store(Some(Arc::new(Check { ok, detail: detail.into(), at: since })));
+    }
+
+    /// Text about a fault of Horizon or of the lake for readers, or `None` if both answer. If both fail, the fault is
+    /// that of the source of new trades.
+    #[must_use]
+    pub fn source_fault(&self) -> Option<String> {
+        let horizon = self.horizon.load().as_ref().and_then(|horizon| horizon.fault());
+        let lake = self.lake.load().and_then(|lake| lake.fault());
+        match **self.live_source.load() {
+            LiveSource::Horizon => horizon.or(lake),
+            LiveSource::Lake | LiveSource::Rpc => lake.or(horizon),
+        }
     }
 
     /// Forgets failed writes of trades, if it is unknown whether the next one succeeds.
@@ -274,6 +290,36 @@ impl Vitals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::published::LakeUse;
+
+    #[test]
+    fn the_fault_is_that_of_the_source_of_new_trades_if_both_fail() {
+        let vitals = Vitals::default();
+        assert_eq!(vitals.source_fault(), None);
+        let at = DateTime::from_timestamp(9, 0).unwrap();
+        let fail_lake = |error: &str| {
+            vitals
+                .lake
+                .update(|lake| lake.outages.note(LakeUse::Recent, at, "file:///lake", error.to_owned()));
+        };
+        fail_lake("gone");
+        let lake = Some("file:///lake cannot be read since 1970-01-01T00:00:09Z: gone".to_owned());
+        assert_eq!(vitals.source_fault(), lake, "Horizon answers");
+        let outage = Some((at, "refused".to_owned()));
+        vitals.horizon.store(Some(Arc::new(HorizonState {
+            url: "http://h".into(),
+            outage,
+            was_answered: false,
+        })));
+        let horizon = Some("http://h cannot be reached since 1970-01-01T00:00:09Z: refused".to_owned());
+        assert_eq!(vitals.source_fault(), horizon);
+        for source in [LiveSource::Lake, LiveSource::Rpc] {
+            vitals.live_source.store(Arc::new(source));
+            assert_eq!(vitals.source_fault(), lake);
+        }
+        vitals.lake.update(|lake| lake.outages.end(LakeUse::Recent));
+        assert_eq!(vitals.source_fault(), horizon, "the lake answers");
+    }
 
     #[test]
     fn a_fault_keeps_the_time_when_it_began() {

@@ -3,6 +3,7 @@
 mod faults;
 mod holes;
 mod late;
+mod pages;
 mod refusals;
 mod rpc;
 mod servers;

@@ -12,6 +12,29 @@ use ticker_domain::{
 
 use crate::shown;
 
+/// Source of new trades.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LiveSource {
+    /// Horizon's stream.
+    #[default]
+    Horizon,
+    /// A data lake of ledger metadata.
+    Lake,
+    /// Stellar RPC.
+    Rpc,
+}
+
+impl LiveSource {
+    /// Name in a sentence.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Horizon => "Horizon",
+            Self::Lake => "the lake",
+            Self::Rpc => "Stellar RPC",
+        }
+    }
+}
+
 /// State of the ticker at the moment of an answer. The HTTP server fills it in from the vitals.
 #[derive(Clone, Debug, Default)]
 pub struct TickerState {
@@ -27,11 +50,13 @@ pub struct TickerState {
     pub is_published: bool,
     /// Last ledger with a trade, and its close time.
     pub latest: Option<(u32, UnixSeconds)>,
-    /// Time of the last data from Horizon.
+    /// Source of new trades.
+    pub source: LiveSource,
+    /// Time of the last data from it.
     pub received_at: Option<UnixSeconds>,
     /// True if that is too long ago.
     pub is_stale: bool,
-    /// Fault of Horizon, if there is one.
+    /// Fault of Horizon or of the lake, if there is one.
     pub fault: Option<String>,
     /// Complete ledgers, merged and in order.
     pub coverage: Arc<Vec<LedgerRange>>,
@@ -41,6 +66,8 @@ pub struct TickerState {
     pub audit: Option<AuditState>,
     /// Request budget at Horizon.
     pub budget: Option<BudgetState>,
+    /// State of the lake. `None` without one.
+    pub lake: Option<LakeReport>,
     /// Time when the oldest order book was polled.
     pub oldest_book: Option<UnixSeconds>,
     /// Id of this replica.
@@ -90,6 +117,27 @@ pub struct BudgetState {
     pub requests: Vec<(&'static str, u64)>,
 }
 
+/// State of a lake of ledger metadata, or of the RPC in its place.
+#[derive(Clone, Debug, Default)]
+pub struct LakeReport {
+    /// URL without secrets.
+    pub url: String,
+    /// Newest ledger that was read, and its close time.
+    pub newest: Option<(u32, UnixSeconds)>,
+    /// Ledgers that were read and believed.
+    pub ledgers: u64,
+    /// Ledgers that were refused.
+    pub refused: u64,
+    /// Refused ledgers that do not fit their neighbours.
+    pub chain_breaks: u64,
+    /// Last refused ledger, and the reason.
+    pub last_refused: Option<(u32, String)>,
+    /// Ledger whose hash was compared with Horizon's last, and true if the hashes agree.
+    pub anchor: Option<(u32, bool)>,
+    /// Start of the outage that lasts, and its last error.
+    pub outage: Option<(UnixSeconds, String)>,
+}
+
 /// Parts of all pages around their content.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
@@ -111,6 +159,8 @@ pub(super) struct Frame {
     pub(super) replica: String,
     pub(super) stale: Option<Stale>,
     pub(super) starting: Option<Starting>,
+    /// Name of the source of new trades, in a sentence.
+    pub(super) source: &'static str,
 }
 
 /// Progress before the first publication.
@@ -173,6 +223,7 @@ impl Frame {
             replica: replica(state),
             stale,
             starting: (!state.is_published).then(|| starting(state)),
+            source: state.source.words(),
         }
     }
 }
@@ -326,6 +377,15 @@ mod tests {
     }
 
     #[test]
+    fn before_the_first_publication_a_fault_is_said_to_come_first() {
+        let fault = Some("http://h cannot be reached".to_owned());
+        let page = crate::pages::starting(&TickerState { fault, ..state(Vec::new()) });
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("Figures appear within a minute after Horizon answers."), "{page}");
+        assert!(page.contains("http://h cannot be reached"), "{page}");
+    }
+
+    #[test]
     fn a_stale_state_has_a_banner() {
         let latest = Some((58_214_761, UnixSeconds(10 * DAY - 862)));
         let fresh = Frame::of(&TickerState { is_published: true, latest, ..state(Vec::new()) }, "/");
@@ -338,6 +398,37 @@ mod tests {
             let state =
                 TickerState { latest, received_at, is_stale: true, is_published: true, ..state(Vec::new()) };
             assert_eq!(Frame::of(&state, "/").stale.unwrap().since.as_deref(), Some(since));
+        }
+    }
+
+    #[test]
+    fn the_sentences_name_the_source_of_new_trades() {
+        let latest = Some((58_214_761, UnixSeconds(10 * DAY - 862)));
+        for (source, name) in [
+            (LiveSource::Horizon, "Horizon"),
+            (LiveSource::Lake, "the lake"),
+            (LiveSource::Rpc, "Stellar RPC"),
+        ] {
+            let state = TickerState {
+                source,
+                latest,
+                received_at: Some(UnixSeconds(10 * DAY)),
+                is_stale: true,
+                is_published: true,
+                fault: Some("it cannot be read".to_owned()),
+                ..state(Vec::new())
+            };
+            let stale = String::from_utf8(crate::pages::licences(&state)).unwrap();
+            let starting = crate::pages::starting(&TickerState { is_published: false, ..state.clone() });
+            let (starting, status) = (
+                String::from_utf8(starting).unwrap(),
+                String::from_utf8(crate::pages::status(&state)).unwrap(),
+            );
+            assert!(stale.contains(&format!("Nothing has arrived from {name} since 00:00 UTC.")), "{stale}");
+            assert!(stale.contains(&format!("will be added when {name} answers again.")), "{stale}");
+            assert!(starting.contains(&format!("within a minute after {name} answers.")), "{starting}");
+            assert!(status.contains(&format!("<dt>Last data from {name}</dt>")), "{status}");
+            assert_eq!(stale.contains("Horizon"), source == LiveSource::Horizon, "{stale}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! `/status`: the ticker's own state. `/licences`: parts by others.
 
 use askama::Template;
-use ticker_domain::{conversions::SaturatingFrom, coverage::gaps};
+use ticker_domain::{
+    conversions::SaturatingFrom, coverage::gaps, instant::UnixSeconds, plain_text::stripped,
+};
 
 use super::{
-    Frame, TickerState,
+    Frame, LakeReport, TickerState,
     frame::{Coverage, date_time, long_age},
     rendered,
 };
@@ -37,6 +39,8 @@ struct StatusPage {
     budget: Vec<Fact>,
     audit: Vec<Fact>,
     replica: Vec<Fact>,
+    /// Empty without a lake.
+    lake: Vec<Fact>,
 }
 
 #[derive(Template)]
@@ -67,6 +71,7 @@ pub fn status(state: &TickerState) -> Vec<u8> {
         budget: budget(state),
         audit: audit(state),
         replica: replica(state, &frame),
+        lake: state.lake.as_ref().map_or_else(Vec::new, |lake| lake_facts(lake, state.now)),
         frame,
     })
 }
@@ -87,8 +92,13 @@ fn backfill(state: &TickerState) -> Vec<Fact> {
     };
     // Hundredths of a percent, rounded down to tenths.
     let percent = i64::saturating_from(backfill.done_ratio * 1_000.0).clamp(0, 1_000) * 10;
+    let read = fact("History read", format!("{} %", shown::percent(percent)));
+    // A complete history has no progress.
+    if backfill.done_ratio >= 1.0 {
+        return vec![read];
+    }
     vec![
-        fact("History read", format!("{} %", shown::percent(percent))),
+        read,
         fact("Complete in", shown::or_none(backfill.eta_s.filter(|eta_s| *eta_s > 0), long_age)),
         fact("Trades read", shown::count(backfill.trades)),
         fact("Trades a second", shown::count(backfill.trades_per_second)),
@@ -132,14 +142,92 @@ fn audit(state: &TickerState) -> Vec<Fact> {
     ]
 }
 
+fn lake_facts(lake: &LakeReport, now: UnixSeconds) -> Vec<Fact> {
+    let ledger = |ledger: u32| shown::count(ledger.into());
+    let mut facts = vec![
+        fact("Address", stripped(&lake.url)),
+        fact(
+            "Newest ledger",
+            shown::or_none(lake.newest, |(newest, at)| {
+                format!("{}, {} old", ledger(newest), shown::age(now.0.saturating_sub(at.0)))
+            }),
+        ),
+        fact("Ledgers read", shown::count(lake.ledgers)),
+        fact("Refused", shown::count(lake.refused)),
+        fact("Not fitting their neighbours", shown::count(lake.chain_breaks)),
+        fact(
+            "Hash of Horizon",
+            shown::or_none(lake.anchor, |(at, agrees)| {
+                format!("{} at ledger {}", if agrees { "the same" } else { "another" }, ledger(at))
+            }),
+        ),
+    ];
+    if let Some((last, reason)) = &lake.last_refused {
+        facts.push(fact("Refused last", format!("{}: {}", ledger(*last), stripped(reason))));
+    }
+    if let Some((since, error)) = &lake.outage {
+        facts.push(fact("Cannot be read since", format!("{} UTC", date_time(*since))));
+        facts.push(fact("Error", stripped(error)));
+    }
+    facts
+}
+
 fn replica(state: &TickerState, frame: &Frame) -> Vec<Fact> {
     let last = state.received_at.map(|at| format!("{} ago", shown::age(state.now.0.saturating_sub(at.0))));
     vec![
         fact("This replica", frame.replica.clone()),
-        fact("Last data from Horizon", last.unwrap_or_else(|| shown::NONE.to_owned())),
+        fact(&format!("Last data from {}", frame.source), last.unwrap_or_else(|| shown::NONE.to_owned())),
         fact("Stale", if state.is_stale { "yes" } else { "no" }),
         fact("Order books", frame.books.clone()),
         fact("Network", frame.network.clone()),
         fact("Version", state.version),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::BackfillState;
+
+    fn page(state: &TickerState) -> String {
+        String::from_utf8(status(state)).unwrap()
+    }
+
+    #[test]
+    fn a_lake_has_a_tile() {
+        let tile = |lake: Option<LakeReport>| {
+            let html = page(&TickerState { lake, now: UnixSeconds(86_500), ..TickerState::default() });
+            html.split_once("<h2 id=\"lake\">")
+                .map(|(_, tile)| tile.split_once("</section>").unwrap().0.to_owned())
+        };
+        assert_eq!(tile(None), None);
+        let lake = LakeReport {
+            url: "file:///lake".to_owned(),
+            newest: Some((58_214_907, UnixSeconds(86_440))),
+            ledgers: 1_234,
+            anchor: Some((58_214_900, true)),
+            ..LakeReport::default()
+        };
+        let answers = tile(Some(lake.clone())).unwrap();
+        for text in ["file:///lake", "58,214,907, 1 min old", "1,234", "the same at ledger 58,214,900"] {
+            assert!(answers.contains(&format!("<dd>{text}</dd>")), "{text}: {answers}");
+        }
+        assert!(!answers.contains("Cannot be read"), "{answers}");
+        let outage = Some((UnixSeconds(60), "no such \u{202e}directory".to_owned()));
+        let failing = tile(Some(LakeReport { outage, ..lake })).unwrap();
+        assert!(failing.contains("<dt>Cannot be read since</dt><dd>1970-01-01 00:01 UTC</dd>"), "{failing}");
+        assert!(failing.contains("<dd>no such directory</dd>"), "{failing}");
+    }
+
+    #[test]
+    fn a_complete_history_has_no_progress() {
+        let progress = ["Complete in", "Trades read", "Trades a second"];
+        for (done_ratio, is_shown) in [(0.5, true), (1.0, false)] {
+            let backfill = Some(BackfillState { done_ratio, eta_s: None, trades: 0, trades_per_second: 0 });
+            let html = page(&TickerState { backfill, ..TickerState::default() });
+            for name in progress {
+                assert_eq!(html.contains(name), is_shown, "{done_ratio}: {name}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! State of the ticker as pages show it, from the vitals.
 
-use ticker_formats::pages::{AuditState, BackfillState, BudgetState, TickerState};
+use ticker_formats::pages::{AuditState, BackfillState, BudgetState, LakeReport, TickerState};
 
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
@@ -8,6 +8,7 @@ use crate::{
         state::PublicState,
         status::{complete_ledgers, received_at},
     },
+    published::{Anchor, LakeState},
 };
 
 /// State at this moment.
@@ -28,7 +29,8 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
         latest: newest.and_then(|newest| newest.latest),
         received_at: received_at.map(UnixSeconds::from),
         is_stale: received_at.is_none_or(|at| now.signed_duration_since(at).num_seconds() > stale_s),
-        fault: vitals.horizon.load().as_ref().and_then(|horizon| horizon.fault()),
+        source: **vitals.live_source.load(),
+        fault: vitals.source_fault(),
         coverage: complete_ledgers(vitals, newest),
         backfill: vitals.backfill.load().as_ref().map(|backfill| BackfillState {
             done_ratio: backfill.done_ratio,
@@ -49,9 +51,28 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
             blocked_s: seconds(budget.blocked_s),
             requests: budget.requests.clone(),
         }),
+        lake: vitals.lake.load().map(lake),
         oldest_book: newest.and_then(|newest| newest.snapshot.oldest_book()),
         replica: vitals.replica_id.load().as_ref().map(|id| id.to_string()),
         is_leader: vitals.leader.load().as_ref().map(|leader| leader.ok),
+    }
+}
+
+fn lake(lake: LakeState) -> LakeReport {
+    let outage = lake.outages.first();
+    LakeReport {
+        url: outage.map_or(&lake.url, |outage| &outage.url).clone(),
+        newest: lake.newest,
+        ledgers: lake.ledgers,
+        refused: lake.refused,
+        chain_breaks: lake.chain_breaks,
+        anchor: match lake.anchor {
+            Anchor::Unchecked => None,
+            Anchor::Agrees { ledger, .. } => Some((ledger, true)),
+            Anchor::Differs { ledger, .. } => Some((ledger, false)),
+        },
+        outage: outage.map(|outage| (UnixSeconds::from(outage.since), outage.error.clone())),
+        last_refused: lake.last_refused,
     }
 }
 
