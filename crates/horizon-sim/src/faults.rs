@@ -20,8 +20,10 @@ pub enum Endpoint {
     Trades,
     /// The stream of `/trades`.
     Stream,
-    /// `/assets`
+    /// `/assets`, lists and look-ups of single assets.
     Assets,
+    /// Lists of `/assets` only, so that look-ups of single assets still work.
+    AssetLists,
     /// `/order_book`
     OrderBook,
     /// `/ledgers/{sequence}`
@@ -49,6 +51,13 @@ pub enum Fault {
     },
     /// Status with problem+json instead of a reply.
     Status(u16),
+    /// Status with problem+json instead of a reply, and a `Retry-After` header.
+    RetryLater {
+        /// The status.
+        status: u16,
+        /// Value of the header, which a client must not trust.
+        retry_after: &'static str,
+    },
     /// Problem of a server that loads its history again.
     StillIngesting,
     /// HTML page with status 200.
@@ -133,6 +142,18 @@ struct Plan {
     hole: Mutex<Option<RangeInclusive<u32>>>,
     /// Ledgers whose trades no descending page can hold.
     broken: Mutex<Option<RangeInclusive<u32>>>,
+    assets: Mutex<AssetFaults>,
+}
+
+/// Lasting faults of `/assets`.
+#[derive(Debug, Default)]
+struct AssetFaults {
+    /// End of the time in which the server has no asset.
+    hidden_until: Option<Instant>,
+    /// Longest list that the server can make in its time.
+    longest: Option<usize>,
+    /// True if the first list follows after the last one.
+    is_circle: bool,
 }
 
 /// Trades that the server hides. Pages without them are well formed and may be empty.
@@ -187,6 +208,37 @@ impl FaultPlan {
     /// Makes each descending page fail that would hold a trade of these ledgers.
     pub fn break_pages(&self, ledgers: RangeInclusive<u32>) {
         *lock(&self.0.broken) = Some(ledgers);
+    }
+
+    /// Makes `/assets` empty for `time`, lists and look-ups of single assets, like a server that builds its table of
+    /// assets again. Zero ends that.
+    pub fn hide_assets_for(&self, time: Duration) {
+        lock(&self.0.assets).hidden_until = Instant::now().checked_add(time);
+    }
+
+    /// Makes lists of more than `records` assets fail with 504, like a database that is slow.
+    pub fn time_out_long_asset_lists(&self, records: usize) {
+        lock(&self.0.assets).longest = Some(records);
+    }
+
+    /// Makes the list of all assets begin again at its end, so that no page is empty.
+    pub fn list_assets_in_a_circle(&self) {
+        lock(&self.0.assets).is_circle = true;
+    }
+
+    /// Returns true if the server has no asset now.
+    pub(crate) fn hides_assets(&self) -> bool {
+        lock(&self.0.assets).hidden_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Returns true if the server is too slow for a list of this many assets.
+    pub(crate) fn is_long_asset_list(&self, records: usize) -> bool {
+        lock(&self.0.assets).longest.is_some_and(|longest| records > longest)
+    }
+
+    /// Returns true if the list of all assets begins again at its end.
+    pub(crate) fn lists_in_a_circle(&self) -> bool {
+        lock(&self.0.assets).is_circle
     }
 
     /// Ends the hiding of trades.

@@ -56,10 +56,20 @@ pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> Htt
 }
 
 pub(super) async fn assets(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
-    answer(&shared, Endpoint::Assets, || {
-        let params = Params::of(&request);
+    let params = Params::of(&request);
+    let (faults, is_list) = (&shared.faults, params.get("asset_code").is_none());
+    let has_own_fault = is_list && faults.pending(Endpoint::AssetLists) > 0;
+    let endpoint = if has_own_fault { Endpoint::AssetLists } else { Endpoint::Assets };
+    answer(&shared, endpoint, || {
         let query = asset_query(&params)?;
-        Ok(page(&params, shared.sim.assets(&query), query.limit, query.descending))
+        if is_list && faults.is_long_asset_list(query.limit) {
+            return Err(of_status(504));
+        }
+        let mut records = if faults.hides_assets() { Vec::new() } else { shared.sim.assets(&query) };
+        if is_list && records.is_empty() && faults.lists_in_a_circle() {
+            records = shared.sim.assets(&AssetQuery { after: None, ..query.clone() });
+        }
+        Ok(page(&params, records, query.limit, query.descending))
     })
 }
 

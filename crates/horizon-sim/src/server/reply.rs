@@ -33,6 +33,12 @@ impl Admission {
         match &admission.fault {
             Some(Fault::Status(429)) => Err(Box::new(admission.rate_limited(streaming))),
             Some(Fault::Status(status)) => Err(Box::new(admission.finish(of_status(*status)))),
+            Some(Fault::RetryLater { status, retry_after }) => {
+                let mut reply = admission.finish(of_status(*status));
+                let value = actix_web::http::header::HeaderValue::from_static(retry_after);
+                reply.headers_mut().insert(actix_web::http::header::RETRY_AFTER, value);
+                Err(Box::new(reply))
+            }
             Some(Fault::StillIngesting) => Err(Box::new(admission.finish(STILL_INGESTING))),
             Some(Fault::HtmlWith200) => Err(Box::new(admission.html(200))),
             Some(Fault::ProxyPage(status)) => Err(Box::new(admission.html(*status))),
