@@ -25,10 +25,10 @@ pub struct Root {
     /// Newest ledger whose trades it has.
     pub history_latest_ledger: u32,
     /// Oldest ledger that it still has, or 0 if it does not say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number_or_zero")]
     pub history_elder_ledger: u32,
     /// Newest ledger known to its Stellar Core, or 0 if it does not say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number_or_zero")]
     pub core_latest_ledger: u32,
     /// Close time of its newest ledger, or `None` if it is missing or does not parse.
     #[serde(default, deserialize_with = "time_or_none")]
@@ -62,6 +62,13 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::
         TextOrNumber::Number(number) => Ok(number),
         TextOrNumber::Text(text) => text.parse().map_err(serde::de::Error::custom),
     }
+}
+
+/// Deserialises a ledger that may be a string, or 0 for anything else, so that the rest of the document stays usable.
+fn number_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    Ok(number.and_then(|number| number.try_into().ok()).unwrap_or_default())
 }
 
 /// Deserialises a time, or `None` for anything else, so that the rest of the document stays usable.

@@ -145,8 +145,12 @@ impl Trade {
 }
 
 impl PoolId {
-    /// Parses 64 lower-case hex digits.
+    /// Parses 64 lower-case hex digits, or the same id as `L…` with its checksum (SEP-23), as newer servers write it.
     pub fn parse(text: &str) -> Result<Self, TradeError> {
+        if text.starts_with('L') {
+            let pool = stellar_strkey::LiquidityPool::from_string(text).map_err(|_| TradeError::Pool)?;
+            return Ok(Self::of_hash(pool.0));
+        }
         let bytes: [u8; POOL_ID_LEN] = text.as_bytes().try_into().map_err(|_| TradeError::Pool)?;
         let hex = bytes.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
         if hex { Ok(Self(bytes)) } else { Err(TradeError::Pool) }
@@ -246,5 +250,16 @@ mod tests {
         same.counter.asset = same.base.asset;
         assert_eq!(same.normalise(), Err(TradeError::SameAsset));
         assert_eq!(PoolId::parse("xyz"), Err(TradeError::Pool));
+    }
+
+    #[test]
+    fn a_pool_has_the_same_id_in_both_forms() {
+        let key = stellar_strkey::LiquidityPool([0x0a; 32]).to_string();
+        assert_eq!(PoolId::parse(key.as_str()).unwrap().as_str(), "0a".repeat(32));
+        let account = address(7);
+        let spoiled = key.as_str().replace('L', "M");
+        for other in [&key.as_str()[1..], &account, "L", &spoiled] {
+            assert_eq!(PoolId::parse(other), Err(TradeError::Pool), "{other}");
+        }
     }
 }

@@ -191,6 +191,23 @@ fn an_asset_record_with_a_field_of_another_form_is_unreadable_and_not_unknown() 
 }
 
 #[test]
+fn only_the_network_and_the_newest_ledger_of_a_root_are_needed() {
+    let parsed = |elder: Value, core: Value| {
+        let document = json!({"network_passphrase": "Test", "history_latest_ledger": 9,
+            "history_elder_ledger": elder, "core_latest_ledger": core});
+        let root = root(&bytes(&document)).unwrap();
+        (root.history_latest_ledger, root.history_elder_ledger, root.core_latest_ledger)
+    };
+    assert_eq!(parsed(json!(2), json!(10)), (9, 2, 10));
+    assert_eq!(parsed(json!("2"), Value::Null), (9, 2, 0));
+    for odd in [json!(-1), json!(1.5), json!("x"), json!([2]), json!(1_u64 << 40)] {
+        assert_eq!(parsed(odd.clone(), odd.clone()), (9, 0, 0), "{odd}");
+    }
+    let needed = root(&bytes(&json!({"network_passphrase": "Test", "history_latest_ledger": null})));
+    assert!(needed.is_err());
+}
+
+#[test]
 fn the_next_page_begins_after_the_last_record_even_if_invalid() {
     let token = |code: &str| format!("{code}_{}_credit_alphanum4", address(1));
     let next = |records: &[Value]| page_of(records).next;
