@@ -36,6 +36,10 @@ use crate::{
 use lake_session::{Following, LakeSession};
 use session::Session;
 
+/// Longest wait before the next stream that a server may ask for. The budget applies the waits of a rate limit by
+/// itself, however long they are.
+const ASKED_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Dependencies of the stream ingester.
 #[derive(Clone)]
 pub struct StreamIngest {
@@ -239,7 +243,7 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
             Some(retry.next_wait(None))
         }
         SessionEnd::Horizon(error) => {
-            let wait = retry.next_wait(error.retry_after());
+            let wait = retry.next_wait(asked_wait(error));
             outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
             Vitals::report(&vitals.stream, false, reason, now);
             Some(wait)
@@ -266,9 +270,24 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
     }
 }
 
+/// Wait before the next stream that the server asks for, within the limit for live trades.
+fn asked_wait(error: &HorizonError) -> Option<Duration> {
+    error.retry_after().map(|asked| asked.min(ASKED_WAIT_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_asks_for_an_hour_stops_live_trades_for_a_minute_at_most() {
+        let status =
+            |seconds| HorizonError::Status { status: 503, retry_after: Some(Duration::from_secs(seconds)) };
+        let mut retry = Retry::default();
+        assert_eq!(retry.next_wait(asked_wait(&status(17))), Duration::from_secs(17));
+        assert_eq!(asked_wait(&status(3_600)), Some(ASKED_WAIT_MAX));
+        assert_eq!(asked_wait(&HorizonError::RateLimited { retry_after: None }), None);
+    }
 
     #[test]
     fn only_a_session_that_advanced_or_lasted_is_followed_by_the_next_at_once() {

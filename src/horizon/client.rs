@@ -417,10 +417,9 @@ where
         return Ok(response);
     }
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let retry_after = text(header::RETRY_AFTER).and_then(|text| parse_retry_after(&text));
     if status == 429 {
-        return Err(HorizonError::RateLimited {
-            retry_after: text(header::RETRY_AFTER).and_then(|text| parse_retry_after(&text)),
-        });
+        return Err(HorizonError::RateLimited { retry_after });
     }
     if let (301 | 302 | 303 | 307 | 308, Some(location)) = (status, text(header::LOCATION)) {
         return Err(HorizonError::Redirect { status, location: shortened(&shown_url(&location)) });
@@ -429,8 +428,10 @@ where
     let content_type = text(header::CONTENT_TYPE);
     let body = body(response, silence_max, problem::BYTES_MAX).await.unwrap_or_default();
     Err(match problem(content_type.as_deref(), status, &body) {
-        Some(problem) => HorizonError::Problem { status, kind: problem.kind, title: problem.title },
-        None => HorizonError::Status { status },
+        Some(problem) => {
+            HorizonError::Problem { status, kind: problem.kind, title: problem.title, retry_after }
+        }
+        None => HorizonError::Status { status, retry_after },
     })
 }
 

@@ -26,6 +26,8 @@ pub enum HorizonError {
         kind: String,
         /// Title of the problem, fit for a log line.
         title: String,
+        /// Wait that `Retry-After` asks for, if present and valid.
+        retry_after: Option<Duration>,
     },
     /// Other status than 2xx or 429 without a problem document of Horizon, e.g. a proxy's error page. It says nothing
     /// about data.
@@ -35,6 +37,8 @@ pub enum HorizonError {
     Status {
         /// HTTP status.
         status: u16,
+        /// Wait that `Retry-After` asks for, if present and valid.
+        retry_after: Option<Duration>,
     },
     /// Redirect. It is not followed, since it might lead to another network.
     #[error("Horizon's address redirects to {location} ({status}): set --horizon-url to that")]
@@ -63,7 +67,9 @@ impl HorizonError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } => *retry_after,
+            Self::RateLimited { retry_after }
+            | Self::Problem { retry_after, .. }
+            | Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

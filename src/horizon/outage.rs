@@ -86,8 +86,12 @@ mod tests {
 
     #[test]
     fn failures_of_single_requests_are_no_outage() {
-        let problem =
-            HorizonError::Problem { status: 500, kind: "server_error".into(), title: String::new() };
+        let problem = HorizonError::Problem {
+            status: 500,
+            kind: "server_error".into(),
+            title: String::new(),
+            retry_after: None,
+        };
         for error in [problem, HorizonError::Connect("no answer within 5 s".into())] {
             let (mut reachability, now) = (Reachability::default(), Instant::now());
             for _ in 0..10 {

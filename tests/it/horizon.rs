@@ -135,6 +135,25 @@ fn each_kind_of_refusal_is_distinguished() {
 }
 
 #[test]
+fn a_failing_server_says_when_to_try_again_and_an_absurd_time_is_ignored() {
+    let faults = FaultPlan::none();
+    for endpoint in [Endpoint::Trades, Endpoint::Stream] {
+        for retry_after in ["17", "99999"] {
+            faults.push(endpoint, Fault::RetryLater { status: 503, retry_after });
+        }
+    }
+    let sim = network(faults);
+    System::new().block_on(async {
+        let client = client(&sim);
+        for expected in [Some(Duration::from_secs(17)), None] {
+            let page = client.trades_page(None, PageOrder::Ascending, 10).await.unwrap_err();
+            let stream = client.stream_trades(PagingToken::before_ledger(1)).await.err().unwrap();
+            assert_eq!([page.retry_after(), stream.retry_after()], [expected; 2], "{page:?}");
+        }
+    });
+}
+
+#[test]
 fn a_proxys_error_pages_are_failed_requests_and_say_nothing_about_what_was_asked_for() {
     let faults = FaultPlan::none();
     let statuses = [301, 400, 401, 403, 404, 410, 418, 500, 502];
@@ -156,7 +175,7 @@ fn a_proxys_error_pages_are_failed_requests_and_say_nothing_about_what_was_asked
                 client.stream_trades(token).await.err().unwrap(),
             ] {
                 assert!(
-                    matches!(error, HorizonError::Status { status: event } if event == status),
+                    matches!(error, HorizonError::Status { status: event, .. } if event == status),
                     "{error:?}"
                 );
                 assert!(error.is_transient(), "{error}");
@@ -287,7 +306,7 @@ fn a_page_of_some_kilobytes_that_decodes_to_hundreds_of_megabytes_is_not_decoded
             let page = client.root().await.unwrap_err();
             assert!(matches!(page, HorizonError::TooLarge(_)), "{page:?}");
             let problem = client.root().await.unwrap_err();
-            assert!(matches!(problem, HorizonError::Status { status: 404 }), "{problem:?}");
+            assert!(matches!(problem, HorizonError::Status { status: 404, .. }), "{problem:?}");
         }
         let more = resident_mib().saturating_sub(before);
         // All of it would be 256 MiB.

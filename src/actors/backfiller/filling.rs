@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_gap_is_stuck_after_two_failures_at_its_top_and_no_longer_once_it_is_read() {
         let mut newest_gap = NewestGap::default();
-        let failed = |status| HistoryError::Horizon(HorizonError::Status { status });
+        let failed = |status| HistoryError::Horizon(HorizonError::Status { status, retry_after: None });
         let mut after = |to, error: Option<HistoryError>| {
             newest_gap.note(&gap(to), error.as_ref());
             (newest_gap.is_stuck_at(&gap(90)), newest_gap.is_stuck_at(&gap(80)))

@@ -71,7 +71,7 @@ impl HistoryError {
             Self::Horizon(error) => matches!(
                 error,
                 HorizonError::Problem { status: 500.., .. }
-                    | HorizonError::Status { status: 500.. }
+                    | HorizonError::Status { status: 500.., .. }
                     | HorizonError::Silent(_)
                     | HorizonError::TooLarge(_)
                     | HorizonError::Unreadable(_)
