@@ -4,6 +4,7 @@
 //! the receiving actor handles it. Actors know each other only by ports.
 
 pub mod aggregator;
+pub mod asset_patience;
 pub mod asset_poller;
 pub mod auditor;
 pub mod backfiller;

@@ -1,12 +1,14 @@
 //! The asset poller: looks assets up at Horizon. First those of the busiest markets, one by one; then all assets in
 //! sweeps by schedule, and new ones one by one. It works while this replica leads.
 
+mod listing;
 mod singles;
 mod standing;
 mod sweep;
 mod unknown_once;
+mod witnesses;
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Context, Handler};
 use tracing::debug;
@@ -31,6 +33,8 @@ use crate::{
     clock::SharedClock, db::Database, horizon::HorizonClient, outbound::retry::Retry, published::Part,
     shutdown,
 };
+
+use listing::Listing;
 
 /// Parts of the work, for its health: look-ups of single assets, the sweep, and the form of Horizon's records.
 mod part {
@@ -65,6 +69,8 @@ pub struct AssetPoll {
     pub requires_toml: bool,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
+    /// Evidence that Horizon lists assets.
+    listing: Rc<Listing>,
 }
 
 /// The actor.
@@ -123,6 +129,7 @@ impl AssetPoll {
             schedule: services::schedule(&services.config.assets_schedule),
             requires_toml: services.requires_toml(),
             status,
+            listing: Rc::new(Listing::new(services.asset_patience.empty)),
         }
     }
 

@@ -7,6 +7,7 @@ use ticker_formats::pages::LiveSource;
 use tracing::error;
 
 use super::{
+    asset_patience::AssetPatience,
     lake_patience::LakePatience,
     lake_reader::LakeReader,
     leadership::{Leadership, LeaseTerms},
@@ -51,6 +52,8 @@ pub struct Services {
     pub lease_terms: LeaseTerms,
     /// Times to wait for a lake.
     pub lake_patience: LakePatience,
+    /// Times to wait for Horizon's list of assets.
+    pub asset_patience: AssetPatience,
     /// Time after which the first publication no longer waits for look-ups of assets, if a test sets one.
     pub first_publication_patience: Option<Duration>,
     /// Budget of requests to Horizon, shared by all clients.
@@ -84,6 +87,7 @@ impl Services {
             leadership: Leadership::new(Arc::clone(&clock)),
             lease_terms,
             lake_patience,
+            asset_patience: AssetPatience::default(),
             first_publication_patience: None,
             began: clock.now(),
             recorder: if config.trace_messages {

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     actors::{
-        lake_patience::LakePatience, leadership::LeaseTerms, services::Services,
-        supervision::tree_status::TreeStatus,
+        asset_patience::AssetPatience, lake_patience::LakePatience, leadership::LeaseTerms,
+        services::Services, supervision::tree_status::TreeStatus,
     },
     config::{
-        CHAOS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS, CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS,
+        CHAOS, CHAOS_ASSETS_MS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS, CHAOS_LAKE_LATE_MS,
+        CHAOS_LEASE_MS, CHAOS_STALE_MS,
     },
     http::admin,
     published::Grace,
@@ -37,10 +38,14 @@ pub(super) fn patience() -> (LeaseTerms, LakePatience) {
     (lease, time(CHAOS_LAKE_LATE_MS).map_or_else(LakePatience::default, LakePatience::of))
 }
 
-/// Sets the times of `TICKER_CHAOS_GRACE_MS` and `TICKER_CHAOS_FIRST_PUBLICATION_MS`, for tests that wait for them.
+/// Sets the times of `TICKER_CHAOS_ASSETS_MS`, `TICKER_CHAOS_GRACE_MS` and `TICKER_CHAOS_FIRST_PUBLICATION_MS`, for
+/// tests that wait for them.
 pub(super) fn shorten(services: &mut Services) {
     if let Some(grace) = time(CHAOS_GRACE_MS) {
         services.published.vitals.grace.store(Arc::new(Grace::of(grace)));
+    }
+    if let Some(stalled) = time(CHAOS_ASSETS_MS) {
+        services.asset_patience = AssetPatience::of(stalled);
     }
     services.first_publication_patience = time(CHAOS_FIRST_PUBLICATION_MS);
 }

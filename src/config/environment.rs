@@ -15,6 +15,8 @@ pub type Environment = BTreeMap<String, String>;
 pub const PG_BIN_DIR: &str = "TICKER_PG_BIN_DIR";
 /// `1` lets tests of the whole program provoke panics.
 pub const CHAOS: &str = "TICKER_CHAOS";
+/// Time for which the sweep of all assets may stall in such tests, in milliseconds.
+pub const CHAOS_ASSETS_MS: &str = "TICKER_CHAOS_ASSETS_MS";
 /// Time after which the first publication waits no longer for assets in such tests, in milliseconds.
 pub const CHAOS_FIRST_PUBLICATION_MS: &str = "TICKER_CHAOS_FIRST_PUBLICATION_MS";
 /// Time for which a part may fail before its check does in such tests, in milliseconds.
@@ -29,9 +31,10 @@ pub const CHAOS_STALE_MS: &str = "TICKER_CHAOS_STALE_MS";
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 18] = [
     PG_BIN_DIR,
     CHAOS,
+    CHAOS_ASSETS_MS,
     CHAOS_FIRST_PUBLICATION_MS,
     CHAOS_GRACE_MS,
     CHAOS_LAKE_LATE_MS,

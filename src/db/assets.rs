@@ -93,6 +93,34 @@ impl Database {
         .await
     }
 
+    /// Returns assets that Horizon had a record of when they were last looked up.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection, or [`DbError::Corrupt`].
+    pub async fn listed_assets(&self, limit: i64) -> Result<Vec<Asset>, DbError> {
+        self.bounded(async {
+            let client = self.client().await?;
+            let params: [(&(dyn ToSql + Sync), Type); 1] = [(&limit, Type::INT8)];
+            let rows = client.query_typed(include_str!("sql/assets/listed.sql"), &params).await?;
+            rows.iter().map(|row| ids::asset(row.try_get(0)?, row.try_get(1)?)).collect()
+        })
+        .await
+    }
+
+    /// Returns true if any issued asset is known, from a look-up or from a trade.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn any_issued_asset(&self) -> Result<bool, DbError> {
+        self.bounded(async {
+            let client = self.client().await?;
+            Ok(client.query_typed_one(include_str!("sql/assets/any_issued.sql"), &[]).await?.try_get(0)?)
+        })
+        .await
+    }
+
     /// Returns true if any issued asset was ever looked up.
     ///
     /// # Errors

@@ -235,9 +235,10 @@ impl HorizonClient {
     }
 
     /// Requests a page of all assets after `cursor`, in the server's order.
-    pub async fn assets_page(&self, cursor: Option<&str>) -> Result<AssetsPage, HorizonError> {
+    pub async fn assets_page(&self, cursor: Option<&str>, limit: u32) -> Result<AssetsPage, HorizonError> {
         let cursor = cursor.map(|token| format!("&cursor={token}")).unwrap_or_default();
-        wire::assets_page(&self.page("assets", &format!("/assets?limit={LIMIT_MAX}{cursor}")).await?)
+        let limit = limit.clamp(1, LIMIT_MAX);
+        wire::assets_page(&self.page("assets", &format!("/assets?limit={limit}{cursor}")).await?)
     }
 
     /// Requests the order book of a market that sells `base` and buys `counter`.

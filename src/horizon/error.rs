@@ -57,6 +57,9 @@ pub enum HorizonError {
     /// Body that is not of the expected form, e.g. a proxy's HTML page with status 200.
     #[error("Horizon's answer is not valid: {0}")]
     Unreadable(String),
+    /// Empty `/assets`, although assets are known.
+    #[error("Horizon lists no asset, although assets are known: all of them stay as they are")]
+    NoAssets,
     /// Unusable base URL or certificates.
     #[error("Horizon's URL or certificates are not usable: {0}")]
     Setup(String),
@@ -101,7 +104,7 @@ impl HorizonError {
             Self::Status { .. } | Self::Redirect { .. } => "status",
             Self::Stream(_) => "stream_error",
             Self::TooLarge(_) => "too_large",
-            Self::Unreadable(_) => "unreadable",
+            Self::Unreadable(_) | Self::NoAssets => "unreadable",
             Self::Setup(_) => "setup",
         }
     }

@@ -1,5 +1,6 @@
 //! The real binary on a simulated Horizon and a real PostgreSQL, from the stream to the reader.
 
+mod asset_lists;
 mod assets;
 mod audit;
 mod beyond_retention;

@@ -338,7 +338,7 @@ fn a_silent_live_request_is_given_up_after_ten_seconds_and_a_slow_one_is_read() 
             let patient = live.trades_page(None, PageOrder::Descending, 200).await;
             (given_up, patient)
         };
-        let ((given_up, patient), assets) = tokio::join!(trades, assets.assets_page(None));
+        let ((given_up, patient), assets) = tokio::join!(trades, assets.assets_page(None, 200));
         let HorizonError::Silent(after) = given_up else { panic!("{given_up}") };
         assert_eq!(after, Duration::from_secs(10));
         assert!(patient.is_ok(), "who was given up once is waited for longer: {patient:?}");

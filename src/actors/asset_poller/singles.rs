@@ -20,7 +20,7 @@ use crate::{
     },
     db::assets::AssetStanding,
     domain::{asset::Asset, conversions::SaturatingFrom, plain_text::listed, ranking::assets_of},
-    horizon::{budget::Class, wire::AssetAnswer},
+    horizon::{HorizonClient, budget::Class, wire::AssetAnswer},
     outbound::retry::Retry,
     steps,
 };
@@ -132,7 +132,7 @@ impl AssetPoll {
             wanted.truncate(usize::saturating_from(due.ranked));
         }
         let is_any_due = !wanted.is_empty();
-        let wanted = unknown.ready(wanted, SINGLES, self.clock.monotonic());
+        let mut wanted = unknown.ready(wanted, SINGLES, self.clock.monotonic());
         if is_any_due && wanted.is_empty() {
             return Ok(Round::AwaitsSecondLookUp);
         }
@@ -142,8 +142,17 @@ impl AssetPoll {
             return Ok(Round::NothingDue { all_upto: if ranked.is_empty() { 0 } else { all_upto } });
         }
         self.status.set_state("looking up");
-        self.look_up(epoch, &wanted, unknown, class, cause, context).await?;
-        Ok(Round::LookedUp)
+        let horizon = self.horizon.of_class(class).caused_by(cause);
+        let listing = match wanted.iter().any(|asset| unknown.contains(asset)) {
+            true => self.require_listing(&horizon).await,
+            false => Ok(()),
+        };
+        if listing.is_err() {
+            // A second look-up would prove nothing. First ones are made all the same.
+            wanted.retain(|asset| !unknown.contains(asset));
+        }
+        self.look_up(epoch, &wanted, unknown, &horizon, context).await?;
+        listing.map(|()| Round::LookedUp)
     }
 
     /// Returns true if only assets of the busiest markets are looked up singly now. The others wait for a sweep, or
@@ -163,18 +172,13 @@ impl AssetPoll {
         epoch: i64,
         assets: &[Asset],
         unknown: &mut UnknownOnce,
-        class: Class,
-        cause: &TraceContext,
+        horizon: &HorizonClient,
         context: &WorkContext,
     ) -> Result<(), PollError> {
-        let horizon = self.horizon.of_class(class).caused_by(cause);
         let mut failed = None;
         let (mut standings, mut unreadable) = (Vec::<AssetStanding>::new(), Vec::new());
         let mut answers = stream::iter(assets.iter().copied())
-            .map(|asset| {
-                let horizon = &horizon;
-                async move { (asset, horizon.asset(&asset).await) }
-            })
+            .map(|asset| async move { (asset, horizon.asset(&asset).await) })
             .buffer_unordered(AT_ONCE);
         while let Some((asset, answer)) = answers.next().await {
             context.advance();
@@ -193,6 +197,7 @@ impl AssetPoll {
                 }
             }
             unknown.remove(&asset);
+            self.listing.note_record();
         }
         if !standings.is_empty() {
             let now = self.clock.now();

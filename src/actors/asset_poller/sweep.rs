@@ -16,7 +16,7 @@ use crate::{
         worker::{TICK, WorkContext},
     },
     db::assets::{AssetStanding, AssetSweep},
-    horizon::{HorizonError, budget::Class},
+    horizon::{HorizonError, budget::Class, client::LIMIT_MAX},
     outbound::retry::Retry,
     steps,
 };
@@ -149,9 +149,16 @@ impl AssetPoll {
         cause: &TraceContext,
     ) -> Result<SweptPage, PollError> {
         let horizon = self.horizon.of_class(Class::Assets).caused_by(cause);
-        let mut page = horizon.assets_page(sweep.token.as_deref()).await?;
+        let mut page = horizon.assets_page(sweep.token.as_deref(), LIMIT_MAX).await?;
         if page.next.is_none() {
-            page = horizon.assets_page(sweep.token.as_deref()).await?; // one empty answer is not trusted as the end
+            // One empty answer is not trusted as the end, nor two of a server that lists nothing at all.
+            self.require_listing(&horizon).await?;
+            page = horizon.assets_page(sweep.token.as_deref(), LIMIT_MAX).await?;
+        }
+        if page.count > 0 {
+            self.listing.note_record();
+        } else if sweep.token.is_none() {
+            self.require_emptiness().await?;
         }
         let now = self.clock.now();
         let is_last = page.next.is_none() || page.next == sweep.token;

@@ -26,6 +26,11 @@ impl UnknownOnce {
         self.0.len()
     }
 
+    /// Returns true if the next look-up of this asset is its second.
+    pub(super) fn contains(&self, asset: &Asset) -> bool {
+        self.0.contains_key(asset)
+    }
+
     /// Returns the first `limit` of these assets that may be looked up now. Forgets old first look-ups.
     pub(super) fn ready(&mut self, due: Vec<Asset>, limit: usize, now: Instant) -> Vec<Asset> {
         self.0.retain(|_, asked| now.saturating_duration_since(*asked) < FORGET);
@@ -66,6 +71,7 @@ mod tests {
         let due = || vec![asset(1), asset(2), asset(3)];
         assert_eq!(unknown.ready(due(), 2, now), [asset(1), asset(2)]);
         assert!(!unknown.confirm(asset(1), now));
+        assert_eq!([1, 2].map(|number| unknown.contains(&asset(number))), [true, false]);
         assert_eq!(unknown.ready(due(), 9, now), [asset(2), asset(3)], "others do not wait for it");
         assert_eq!(unknown.ready(due(), 9, now + ASK_AGAIN), due());
         assert!(unknown.confirm(asset(1), now + ASK_AGAIN));
