@@ -2,6 +2,7 @@
 //! sweeps by schedule, and new ones one by one. It works while this replica leads.
 
 mod listing;
+mod progress;
 mod singles;
 mod standing;
 mod sweep;
@@ -35,6 +36,7 @@ use crate::{
 };
 
 use listing::Listing;
+use progress::SweepProgress;
 
 /// Parts of the work, for its health: look-ups of single assets, the sweep, and the form of Horizon's records.
 mod part {
@@ -71,6 +73,8 @@ pub struct AssetPoll {
     pub status: Arc<ChildStatus>,
     /// Evidence that Horizon lists assets.
     listing: Rc<Listing>,
+    /// Progress of the sweep.
+    progress: Rc<SweepProgress>,
 }
 
 /// The actor.
@@ -130,6 +134,7 @@ impl AssetPoll {
             requires_toml: services.requires_toml(),
             status,
             listing: Rc::new(Listing::new(services.asset_patience.empty)),
+            progress: Rc::new(SweepProgress::new(services.asset_patience.stalled)),
         }
     }
 

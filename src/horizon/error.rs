@@ -60,6 +60,11 @@ pub enum HorizonError {
     /// Empty `/assets`, although assets are known.
     #[error("Horizon lists no asset, although assets are known: all of them stay as they are")]
     NoAssets,
+    /// List of all assets without an end.
+    #[error(
+        "Horizon's list of all assets does not end: its tokens go in a circle, or it has far too many pages"
+    )]
+    EndlessAssets,
     /// Unusable base URL or certificates.
     #[error("Horizon's URL or certificates are not usable: {0}")]
     Setup(String),
@@ -87,6 +92,19 @@ impl HorizonError {
         }
     }
 
+    /// Returns true if the failure may concern one answer, so that another or a smaller one may succeed.
+    #[must_use]
+    pub const fn is_of_an_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Problem { status: 500.., .. }
+                | Self::Status { status: 500.., .. }
+                | Self::Silent(_)
+                | Self::TooLarge(_)
+                | Self::Unreadable(_)
+        )
+    }
+
     /// Returns true if the page would lie below Horizon's oldest ledger.
     #[must_use]
     pub const fn is_before_history(&self) -> bool {
@@ -104,7 +122,7 @@ impl HorizonError {
             Self::Status { .. } | Self::Redirect { .. } => "status",
             Self::Stream(_) => "stream_error",
             Self::TooLarge(_) => "too_large",
-            Self::Unreadable(_) | Self::NoAssets => "unreadable",
+            Self::Unreadable(_) | Self::NoAssets | Self::EndlessAssets => "unreadable",
             Self::Setup(_) => "setup",
         }
     }

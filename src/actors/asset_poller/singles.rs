@@ -156,10 +156,11 @@ impl AssetPoll {
     }
 
     /// Returns true if only assets of the busiest markets are looked up singly now. The others wait for a sweep, or
-    /// until those are known. After a sweep all are looked up, however many: it has not contained them.
+    /// until those are known. After a sweep all are looked up, however many: it has not contained them. So are they if
+    /// the sweep always fails.
     async fn others_wait(&self, first: &First, due: i64) -> Result<bool, PollError> {
         let is_first = matches!(first, First::Running(_));
-        if !is_first && due <= SINGLES_MAX {
+        if !is_first && due <= SINGLES_MAX || self.progress.is_stalled(self.clock.monotonic()) {
             return Ok(false);
         }
         let sweep = self.database.asset_sweep().await?;

@@ -16,7 +16,7 @@ use crate::{
         worker::{TICK, WorkContext},
     },
     db::assets::{AssetStanding, AssetSweep},
-    horizon::{HorizonError, budget::Class, client::LIMIT_MAX},
+    horizon::{HorizonClient, HorizonError, budget::Class, wire::AssetsPage},
     outbound::retry::Retry,
     steps,
 };
@@ -54,15 +54,21 @@ impl AssetPoll {
                     }
                     // A sweep that began again has come nowhere yet.
                     if !refusals.are_there {
+                        self.progress.note_success();
                         health.succeeds(part::SWEEP, WORKS);
                     }
                 }
                 Ok(None) => {
-                    health.rests(part::SWEEP, WORKS);
+                    // A sweep that was given up fails until another is complete.
+                    if !refusals.are_there {
+                        health.rests(part::SWEEP, WORKS);
+                    }
                     context.pause(REST).await;
                 }
                 Err(error) => {
-                    let retry = if is_refusal(&error) { refusals.add() } else { &mut retry };
+                    self.progress.note_failure(self.clock.monotonic());
+                    let leads_nowhere = is_refusal(&error) || is_endless(&error);
+                    let retry = if leads_nowhere { refusals.add() } else { &mut retry };
                     self.wait_after(&error, part::SWEEP, health, retry, context).await;
                 }
             }
@@ -129,6 +135,7 @@ impl AssetPoll {
                     step.done();
                     (sweep, retry, failures) = (page.next, Retry::default(), 0);
                 }
+                Err(error) if is_endless(&error) => return Err(error.to_string()),
                 Err(PollError::Horizon(error)) if failures < FAILURES_MAX => {
                     failures += 1;
                     let wait = retry.next_wait(error.retry_after());
@@ -141,6 +148,21 @@ impl AssetPoll {
         Ok(())
     }
 
+    /// Reads the page after a token. After a failure the next attempt is for a smaller one.
+    async fn page_after(
+        &self,
+        token: Option<&str>,
+        horizon: &HorizonClient,
+    ) -> Result<AssetsPage, HorizonError> {
+        let page = horizon.assets_page(token, self.progress.limit()).await;
+        match &page {
+            Ok(_) => self.progress.grow_page(),
+            Err(error) if error.is_of_an_answer() => self.progress.shrink_page(),
+            Err(_) => {}
+        }
+        page
+    }
+
     /// Reads and stores the next page of the sweep.
     pub(super) async fn sweep_step(
         &self,
@@ -149,11 +171,14 @@ impl AssetPoll {
         cause: &TraceContext,
     ) -> Result<SweptPage, PollError> {
         let horizon = self.horizon.of_class(Class::Assets).caused_by(cause);
-        let mut page = horizon.assets_page(sweep.token.as_deref(), LIMIT_MAX).await?;
+        if sweep.token.is_none() {
+            self.progress.note_start();
+        }
+        let mut page = self.page_after(sweep.token.as_deref(), &horizon).await?;
         if page.next.is_none() {
             // One empty answer is not trusted as the end, nor two of a server that lists nothing at all.
             self.require_listing(&horizon).await?;
-            page = horizon.assets_page(sweep.token.as_deref(), LIMIT_MAX).await?;
+            page = self.page_after(sweep.token.as_deref(), &horizon).await?;
         }
         if page.count > 0 {
             self.listing.note_record();
@@ -162,14 +187,25 @@ impl AssetPoll {
         }
         let now = self.clock.now();
         let is_last = page.next.is_none() || page.next == sweep.token;
+        let is_endless =
+            !is_last && page.next.as_deref().is_some_and(|token| self.progress.is_endless_at(token));
         let next = if is_last {
             AssetSweep { token: None, began_at: None, swept_from: sweep.began_at, finished_at: Some(now) }
+        } else if is_endless {
+            // Given up. Nothing is known of assets that it has not contained.
+            AssetSweep { token: None, began_at: None, swept_from: sweep.swept_from, finished_at: Some(now) }
         } else {
             AssetSweep { token: page.next, ..sweep.clone() }
         };
         let standings: Vec<AssetStanding> =
             page.records.iter().map(|record| standing(record, self.requires_toml)).collect();
         self.database.record_standings(epoch, &standings, self.requires_toml, Some(&next), now).await?;
+        if let Some(token) = &next.token {
+            self.progress.note_token(token);
+        }
+        if is_endless {
+            return Err(HorizonError::EndlessAssets.into());
+        }
         if is_last {
             info!(began_at = sweep.began_at.map(|at| at.to_rfc3339()), "sweep of all assets complete");
         }
@@ -229,6 +265,11 @@ impl Refusals {
 /// Returns true if Horizon refuses the request itself.
 const fn is_refusal(error: &PollError) -> bool {
     matches!(error, PollError::Horizon(HorizonError::Problem { status: 400, .. }))
+}
+
+/// Returns true if the sweep was given up.
+const fn is_endless(error: &PollError) -> bool {
+    matches!(error, PollError::Horizon(HorizonError::EndlessAssets))
 }
 
 #[cfg(test)]

@@ -68,14 +68,7 @@ impl HistoryError {
     pub(super) const fn is_of_a_place(&self) -> bool {
         match self {
             Self::Hole(_) | Self::Unreached | Self::SlowClock(_) => true,
-            Self::Horizon(error) => matches!(
-                error,
-                HorizonError::Problem { status: 500.., .. }
-                    | HorizonError::Status { status: 500.., .. }
-                    | HorizonError::Silent(_)
-                    | HorizonError::TooLarge(_)
-                    | HorizonError::Unreadable(_)
-            ),
+            Self::Horizon(error) => error.is_of_an_answer(),
             _ => false,
         }
     }
