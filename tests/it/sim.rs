@@ -402,6 +402,31 @@ fn faults_of_a_stream_do_what_they_say() {
 }
 
 #[test]
+fn faults_that_lie_do_what_they_say() {
+    let faults = FaultPlan::none();
+    let server = serve(SimConfig { faults: faults.clone(), ..config() });
+    let latest = || get(&server, "/").json()["history_latest_ledger"].as_u64().unwrap();
+    let real = latest();
+    faults.always(Endpoint::Root, Fault::Ahead { ledgers: 1_000 });
+    assert_eq!((latest(), latest()), (real + 1_000, real + 1_000), "every time");
+    faults.push(Endpoint::Root, Fault::FalseAllowance { remaining: 0, reset_s: 3_600 });
+    let reported = |name: &str| get(&server, "/").header(&format!("x-ratelimit-{name}"));
+    assert_eq!((reported("remaining").as_deref(), reported("reset")), (Some("0"), None));
+    faults.clear(Endpoint::Root);
+    assert_eq!(latest(), real);
+    faults.push(Endpoint::Trades, Fault::FalsePosition { ledgers: 500 });
+    let records = get(&server, "/trades?order=desc").records();
+    let ledger = |record: &Value| TradeId::parse(record["paging_token"].as_str().unwrap()).unwrap().ledger();
+    assert_eq!((records.len(), ledger(&records[0]) - ledger(&records[1])), (2, 500));
+    assert_eq!(records[1]["price"], "cheap");
+    faults.push(Endpoint::Stream, Fault::Heartbeat { event: "event: x", every: Duration::from_millis(10) });
+    let beats = stream(&server, "/trades", "").body;
+    assert!(beats.contains("event: x\n\nevent: x\n\n") && stream_ids(&beats).is_empty(), "{beats}");
+    faults.push(Endpoint::Stream, Fault::CutLater { after: Duration::from_millis(50) });
+    assert!(!stream(&server, "/trades?cursor=now", "").whole);
+}
+
+#[test]
 fn scripted_trades_are_served_as_pushed_while_the_server_runs() {
     let fixed = FixedSource::new(100, 200, noon());
     let server = serve(SimConfig { fixed: Some(fixed.clone()), stream_duration: LONG, ..config() });

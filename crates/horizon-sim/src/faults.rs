@@ -1,7 +1,8 @@
 //! Fault injection, scripted or pseudorandom.
 //!
-//! A fault applies to one request. Each request of an endpoint takes the next fault of its queue, if there is one. A
-//! fault replaces the reply, changes its list of records, or changes its bytes.
+//! A fault applies to one request. Each request of an endpoint takes the next fault of its queue, or else the one that
+//! applies to all its requests ([`FaultPlan::always`]). A fault replaces the reply, changes its list of records, or
+//! changes its bytes or headers.
 
 use super::model::TradeId;
 use super::num::{below, hash3, unit};
@@ -43,6 +44,11 @@ pub enum Fault {
     Cut {
         /// Number of bytes sent before.
         after_bytes: usize,
+    },
+    /// Connection that breaks after this time, whatever was sent.
+    CutLater {
+        /// Time from the first byte.
+        after: Duration,
     },
     /// Connection that stays open but sends nothing after this many bytes.
     Stall {
@@ -91,6 +97,30 @@ pub enum Fault {
         /// Number of ledgers that it lacks.
         ledgers: u32,
     },
+    /// Root that names a newest ledger far above the real one, with the close time of the real one.
+    Ahead {
+        /// Number of ledgers that do not exist.
+        ledgers: u32,
+    },
+    /// Page that holds its first record, and then one that is no trade, whose position lies far below.
+    FalsePosition {
+        /// Number of ledgers below the first record.
+        ledgers: u32,
+    },
+    /// Reply whose headers report this allowance of 3,600 requests an hour, whatever the real one is.
+    FalseAllowance {
+        /// `X-RateLimit-Remaining`
+        remaining: u32,
+        /// `X-RateLimit-Reset`
+        reset_s: u64,
+    },
+    /// Stream that sends an event of this text again and again, and no record.
+    Heartbeat {
+        /// Lines of the event, without the blank line that ends it.
+        event: &'static str,
+        /// Interval.
+        every: Duration,
+    },
     /// Stream that closes normally after this many records.
     ByeByeEarly {
         /// Number of records sent before.
@@ -136,6 +166,8 @@ pub struct FaultPlan(Arc<Plan>);
 #[derive(Debug, Default)]
 struct Plan {
     queues: Mutex<HashMap<Endpoint, VecDeque<Fault>>>,
+    /// Faults of all requests that find no other in their queue.
+    always: Mutex<HashMap<Endpoint, Fault>>,
     random: Option<Random>,
     hidden: Mutex<Option<Hidden>>,
     /// Ledgers that the server lacks, though it has older ones.
@@ -280,9 +312,15 @@ impl FaultPlan {
         self.queues().entry(endpoint).or_default().push_back(fault);
     }
 
-    /// Removes all queued faults of this endpoint.
+    /// Applies a fault to every request of this endpoint that finds no other in its queue, until [`Self::clear`].
+    pub fn always(&self, endpoint: Endpoint, fault: Fault) {
+        lock(&self.0.always).insert(endpoint, fault);
+    }
+
+    /// Removes all faults of this endpoint that were queued or apply to all its requests.
     pub fn clear(&self, endpoint: Endpoint) {
         self.queues().remove(&endpoint);
+        lock(&self.0.always).remove(&endpoint);
     }
 
     /// Number of queued faults of this endpoint.
@@ -292,6 +330,7 @@ impl FaultPlan {
 
     pub(crate) fn take(&self, endpoint: Endpoint) -> Option<Fault> {
         let scripted = self.queues().get_mut(&endpoint).and_then(VecDeque::pop_front);
+        let scripted = scripted.or_else(|| lock(&self.0.always).get(&endpoint).cloned());
         scripted.or_else(|| self.0.random.as_ref().and_then(|random| random.draw(endpoint)))
     }
 
@@ -357,6 +396,14 @@ impl Random {
 pub(crate) const fn lacked_ledgers(fault: Option<&Fault>) -> u32 {
     match fault {
         Some(Fault::Behind { ledgers }) => *ledgers,
+        _ => 0,
+    }
+}
+
+/// Number of ledgers above the newest one that the root of this request names.
+pub(crate) const fn invented_ledgers(fault: Option<&Fault>) -> u32 {
+    match fault {
+        Some(Fault::Ahead { ledgers }) => *ledgers,
         _ => 0,
     }
 }

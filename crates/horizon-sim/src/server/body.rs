@@ -13,6 +13,7 @@ const BEFORE_CUT: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ByteFault {
     Cut(usize),
+    CutLater(Duration),
     Stall(usize),
     Truncate(usize),
     Drip(usize, Duration),
@@ -22,6 +23,7 @@ impl ByteFault {
     pub(super) fn of(fault: Option<&Fault>) -> Option<Self> {
         match fault? {
             Fault::Cut { after_bytes } => Some(Self::Cut(*after_bytes)),
+            Fault::CutLater { after } => Some(Self::CutLater(*after)),
             Fault::Stall { after_bytes } => Some(Self::Stall(*after_bytes)),
             Fault::TruncatedJson { after_bytes } => Some(Self::Truncate(*after_bytes)),
             Fault::Drip { bytes } => Some(Self::Drip((*bytes).max(1), Duration::ZERO)),
@@ -47,16 +49,22 @@ pub(super) fn faulty(
             };
             pieces.then(paced).boxed_local()
         }
-        ByteFault::Cut(limit) => {
-            let error = stream::once(async {
-                tokio::time::sleep(BEFORE_CUT).await;
-                Err(io::Error::from(io::ErrorKind::ConnectionReset))
-            });
-            head(inner, limit).chain(error).boxed_local()
+        ByteFault::Cut(limit) => head(inner, limit).chain(reset()).boxed_local(),
+        ByteFault::CutLater(after) => {
+            let sent = inner.map(Ok).take_until(Box::pin(tokio::time::sleep(after)));
+            sent.chain(reset()).boxed_local()
         }
         ByteFault::Stall(limit) => head(inner, limit).chain(stream::pending()).boxed_local(),
         ByteFault::Truncate(limit) => head(inner, limit).boxed_local(),
     }
+}
+
+/// Break of the connection.
+fn reset() -> impl Stream<Item = io::Result<Bytes>> + 'static {
+    stream::once(async {
+        tokio::time::sleep(BEFORE_CUT).await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    })
 }
 
 /// Gzip of a body.

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::query::Params;
 use super::reply::{Admission, Problem, bad_request, of_status};
-use crate::faults::{Endpoint, lacked_ledgers};
+use crate::faults::{Endpoint, invented_ledgers, lacked_ledgers};
 use crate::simulation::{AssetQuery, Book, Head};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -37,6 +37,7 @@ pub(super) async fn root(request: HttpRequest, shared: web::Data<Shared>) -> Htt
     let newest = shared.sim.head();
     let Head { elder, latest, .. } = newest.less(lacked_ledgers(admission.fault.as_ref()));
     let closed_at = if latest == newest.latest { newest.closed_at } else { shared.sim.closed_at(latest) };
+    let latest = latest.saturating_add(invented_ledgers(admission.fault.as_ref()));
     let body = json!({
         "_links": {"self": {"href": format!("{}/", Params::of(&request).origin)}},
         "horizon_version": "23.0.0-simulated",

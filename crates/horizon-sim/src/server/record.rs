@@ -5,7 +5,7 @@ use crate::simulation::Batch;
 
 /// Record that is JSON with fields of the wrong types. It keeps its own token, so that the reader can continue after
 /// it.
-fn malformed(token: &str) -> String {
+pub(super) fn malformed(token: &str) -> String {
     format!(
         r#"{{"id":"{token}","paging_token":"{token}","ledger_close_time":"yesterday","base_amount":-1,"price":"cheap"}}"#
     )

@@ -49,10 +49,14 @@ impl Admission {
     /// Builder of a reply with the headers of this request.
     pub(super) fn reply(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut builder = HttpResponse::build(status);
-        if let Some(allowance) = self.allowance {
-            builder.insert_header(("X-RateLimit-Limit", allowance.limit.to_string()));
-            builder.insert_header(("X-RateLimit-Remaining", allowance.remaining.to_string()));
-            builder.insert_header(("X-RateLimit-Reset", allowance.reset_s.to_string()));
+        let reported = match self.fault {
+            Some(Fault::FalseAllowance { remaining, reset_s }) => Some((3_600, remaining, reset_s)),
+            _ => self.allowance.map(|real| (real.limit, real.remaining, real.reset_s)),
+        };
+        if let Some((limit, remaining, reset_s)) = reported {
+            builder.insert_header(("X-RateLimit-Limit", limit.to_string()));
+            builder.insert_header(("X-RateLimit-Remaining", remaining.to_string()));
+            builder.insert_header(("X-RateLimit-Reset", reset_s.to_string()));
         }
         builder
     }

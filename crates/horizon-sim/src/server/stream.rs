@@ -7,6 +7,7 @@ use crate::simulation::TradeQuery;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 const HELLO: &[u8] = b"retry: 1000\nevent: open\ndata: \"hello\"\n\n";
@@ -97,6 +98,9 @@ impl EventStream {
 
     /// Waits for the next records. `None` if the phase changed instead.
     async fn records(&mut self) -> Option<Bytes> {
+        if let Some(Fault::Heartbeat { event, every }) = self.fault {
+            return self.heartbeat(event, every).await;
+        }
         loop {
             if let Some((0, phase)) = self.ends_early {
                 self.phase = phase;
@@ -115,6 +119,16 @@ impl EventStream {
                 return None;
             }
         }
+    }
+
+    /// Waits for the next heartbeat. `None` if the stream's time is over.
+    async fn heartbeat(&mut self, event: &str, every: Duration) -> Option<Bytes> {
+        sleep_until((Instant::now() + every).min(self.deadline)).await;
+        if Instant::now() >= self.deadline {
+            self.phase = Phase::Byebye;
+            return None;
+        }
+        Some(Bytes::from(format!("{event}\n\n")))
     }
 
     fn poll_records(&mut self) -> Option<Bytes> {

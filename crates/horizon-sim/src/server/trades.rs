@@ -3,10 +3,10 @@
 use super::Shared;
 use super::body::{ByteFault, faulty};
 use super::query::Params;
-use super::record::push_record;
+use super::record::{malformed, push_record};
 use super::reply::{Admission, of_status};
 use super::stream::EventStream;
-use crate::faults::{Endpoint, arrange, lacked_ledgers};
+use crate::faults::{Endpoint, Fault, arrange, lacked_ledgers};
 use crate::model::TradeId;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -51,11 +51,21 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
     let ends = ends.map(|(first, last)| (first.to_string(), last.to_string()));
     let links = params.links(ends, query.limit, query.descending);
     let mut body = format!(r#"{{"_links":{links},"_embedded":{{"records":["#).into_bytes();
+    let false_position = match admission.fault {
+        Some(Fault::FalsePosition { ledgers }) => batch.id(0).map(|id| id.ledger().saturating_sub(ledgers)),
+        _ => None,
+    };
+    let shown = if false_position.is_some() { shown.min(1) } else { shown };
     for (place, item) in arrange(admission.fault.as_ref(), shown).into_iter().enumerate() {
         if place > 0 {
             body.push(b',');
         }
         push_record(&mut body, &batch, item);
+    }
+    if let Some(ledger) = false_position.filter(|_| shown > 0) {
+        body.push(b',');
+        let position = TradeId { order: 0, ..TradeId::before_ledger(ledger) };
+        body.extend_from_slice(malformed(&position.to_string()).as_bytes());
     }
     body.extend_from_slice(b"]}}");
     admission.hal(body)
