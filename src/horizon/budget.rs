@@ -43,6 +43,9 @@ const MINOR_PART: f64 = 0.1;
 const AUDIT_MAX: f64 = 5.0;
 /// Requests that books for readers may save up. Readers come in bursts, and fall back to stored books.
 const ASKED_MAX: f64 = 10.0;
+/// Interval at which the live stream may send a request that Horizon's reported allowance does not permit. If the
+/// report is right, the answer is a refusal, which says how long to wait. If it was wrong, the answer corrects it.
+const PROBED_EVERY: Duration = Duration::from_secs(60);
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 /// Token buckets of the request classes, and the state of Horizon's own limit.
@@ -66,6 +69,8 @@ pub struct Budget {
     pace: Option<(f64, Instant)>,
     /// Requests left according to Horizon's last reply.
     reported_remaining: Option<u32>,
+    /// Time of the last request of the live stream that was granted, or of the start.
+    live_at: Instant,
     /// End of the current pause after a refusal.
     blocked_until: Option<Instant>,
     /// Refusals in a row.
@@ -93,6 +98,7 @@ impl Budget {
             refilled_at: now,
             pace: None,
             reported_remaining: None,
+            live_at: now,
             blocked_until: None,
             refusals: 0,
             first_waiting: 0,
@@ -120,11 +126,14 @@ impl Budget {
         // Without a limit no tokens are counted.
         if self.per_hour > 0 {
             let missing = self.missing_tokens(class);
-            if missing > 0.0 {
+            if missing > 0.0 && !(class == Class::Live && self.may_probe(now)) {
                 let wait = Duration::try_from_secs_f64(missing / self.rate(now).max(f64::MIN_POSITIVE));
                 return Err(wait.unwrap_or(WAIT_MAX).clamp(WAIT_MIN, WAIT_MAX));
             }
             self.withdraw(class);
+        }
+        if class == Class::Live {
+            self.live_at = now;
         }
         self.in_flight = self.in_flight.saturating_add(1);
         if let Some(granted) = self.granted.get_mut(class.index()) {
@@ -245,6 +254,16 @@ impl Budget {
         }
     }
 
+    /// Returns true if the live stream may send a request without a token: by Horizon's report alone it would wait for
+    /// more than a minute, and it has waited for one.
+    fn may_probe(&self, now: Instant) -> bool {
+        let own = f64::from(self.per_hour) / SECONDS_PER_HOUR;
+        let probes = PROBED_EVERY.as_secs_f64().recip();
+        self.rate(now) < probes
+            && own >= probes
+            && now.saturating_duration_since(self.live_at) >= PROBED_EVERY
+    }
+
     fn tokens(&self) -> f64 {
         self.live + self.shares.iter().sum::<f64>()
     }
@@ -300,9 +319,12 @@ impl Budget {
     }
 
     fn withdraw(&mut self, class: Class) {
+        let tokens = self.tokens();
         let [history, assets, books] = &mut self.shares;
         match class {
             Class::Live if self.live >= 1.0 => self.live -= 1.0,
+            // A probe leaves a debt, and takes nothing from the shares.
+            Class::Live if tokens < 1.0 => self.live -= 1.0,
             Class::Live => {
                 // The stream borrows from the shares.
                 let lent = 1.0 - self.live;

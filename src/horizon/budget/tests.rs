@@ -200,6 +200,47 @@ fn a_nearly_empty_burst_slows_the_stream_and_does_not_stop_it() {
 }
 
 #[test]
+fn a_reported_end_of_the_allowance_lets_the_stream_ask_once_a_minute() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    let nothing_left = Allowance { limit: 3_600, remaining: 0, reset_s: 3_600 };
+    budget.try_take(Class::Live, clock.now()).unwrap();
+    budget.record_allowance(nothing_left, clock.now());
+    budget.record_end();
+    let mut probes = [0, 0];
+    for _ in 0..590 {
+        let now = clock.pass(1.0);
+        probes[0] += take_all(&mut budget, Class::Live, now);
+        probes[1] +=
+            take_all(&mut budget, Class::History, now) + take_all(&mut budget, Class::FirstAssets, now);
+    }
+    assert_eq!(probes, [9, 0], "in ten minutes");
+    // The report was wrong: the next answer says so, and everything goes on.
+    budget.try_take(Class::Live, clock.pass(20.0)).unwrap();
+    budget.record_allowance(Allowance { limit: 3_600, remaining: 3_000, reset_s: 3_000 }, clock.now());
+    clock.pass(30.0);
+    assert!(take_all(&mut budget, Class::Live, clock.now()) > 0, "the probes are paid back");
+    assert!(take_all(&mut budget, Class::History, clock.pass(30.0)) > 0);
+}
+
+#[test]
+fn a_refusal_and_a_small_budget_of_the_operator_permit_no_probe() {
+    let mut clock = Clock::new();
+    let nothing_left = Allowance { limit: 3_600, remaining: 0, reset_s: 3_600 };
+    for (per_hour, is_refused) in [(3_600, true), (59, false)] {
+        let mut budget = Budget::new(per_hour, clock.now());
+        budget.try_take(Class::Live, clock.now()).unwrap();
+        budget.record_allowance(nothing_left, clock.now());
+        if is_refused {
+            budget.record_refusal(Some(Duration::from_secs(3_000)), clock.now());
+        }
+        for _ in 0..2_900 {
+            assert!(budget.try_take(Class::Live, clock.pass(1.0)).is_err());
+        }
+    }
+}
+
+#[test]
 fn ignores_an_absurd_retry_after() {
     let mut clock = Clock::new();
     let mut budget = Budget::new(3_600, clock.now());
