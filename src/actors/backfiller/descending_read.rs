@@ -278,6 +278,13 @@ impl DescendingRead<'_> {
                 state.note_trade(ledger.min(self.top_max), closed_at);
             }
         }
+        // The database puts a trade into quarantine whose position another one of its batch or of a row has.
+        for double in page.doubles {
+            let ledger = double.trade.token.ledger();
+            if ledger >= from && state.stretch.to.is_none_or(|to| ledger <= to) {
+                Self::take(double, intake, now, state);
+            }
+        }
         for refused in page.refused {
             state.quarantine.push(intake.refuse(refused));
         }

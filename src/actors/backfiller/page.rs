@@ -1,7 +1,8 @@
 //! Pages of trades from new to old, read until they can be trusted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
+use super::holes::HOLE_LEDGERS_MIN;
 use crate::{
     domain::{conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds},
     horizon::{
@@ -26,6 +27,8 @@ type Records = Vec<Result<ReceivedTrade, RecordError>>;
 pub(super) struct Page {
     /// Trades by position.
     pub(super) trades: BTreeMap<PagingToken, ReceivedTrade>,
+    /// Other trades with the position of one of those. At most one of them can be right.
+    pub(super) doubles: Vec<ReceivedTrade>,
     /// Records that are no trades.
     pub(super) refused: Vec<RecordError>,
     /// True if nothing lies below.
@@ -95,7 +98,7 @@ impl Page {
         for record in records {
             match record {
                 Ok(received) if is_below(received.trade.token, cursor) => {
-                    page.trades.insert(received.trade.token, received);
+                    page.add(received);
                 }
                 Ok(_) => {}
                 Err(refused) => page.refused.push(refused),
@@ -104,9 +107,33 @@ impl Page {
         page
     }
 
-    /// Adds what another answer to the same request held.
+    /// Adds a trade. If another one has its position, that one counts, and this is kept as its double.
+    fn add(&mut self, received: ReceivedTrade) {
+        match self.trades.entry(received.trade.token) {
+            Entry::Vacant(place) => {
+                place.insert(received);
+            }
+            Entry::Occupied(first) => {
+                let is_known = |known: &ReceivedTrade| known.trade == received.trade;
+                if !is_known(first.get()) && !self.doubles.iter().any(is_known) {
+                    self.doubles.push(received);
+                }
+            }
+        }
+    }
+
+    /// Adds the versions of this page's trades that other answers held. What only they held is dropped.
+    fn add_doubles(&mut self, others: Self) {
+        for received in others.trades.into_values().chain(others.doubles) {
+            if self.trades.contains_key(&received.trade.token) {
+                self.add(received);
+            }
+        }
+    }
+
+    /// Adds what another answer to the same request held. This page's version of a trade counts.
     fn absorb(&mut self, other: Self) {
-        self.trades.extend(other.trades);
+        other.trades.into_values().chain(other.doubles).for_each(|received| self.add(received));
         self.refused.extend(other.refused);
         // A record that one answer spoiled and another did not is a good trade.
         let trades = &self.trades;
@@ -115,7 +142,7 @@ impl Page {
 
     /// Adds the page directly below.
     pub(super) fn join(&mut self, below: Self) {
-        self.trades.extend(below.trades);
+        below.trades.into_values().chain(below.doubles).for_each(|received| self.add(received));
         self.refused.extend(below.refused);
         self.is_last = below.is_last;
     }
@@ -123,12 +150,14 @@ impl Page {
     /// Removes what lies at or above a position.
     pub(super) fn keep_below(&mut self, end: PagingToken) {
         self.trades.retain(|token, _| *token < end);
+        self.doubles.retain(|double| double.trade.token < end);
         self.refused.retain(|refused| refused.token.is_none_or(|token| token < end));
     }
 
     /// Removes what lies below a trade. The page is then no longer the last.
     pub(super) fn keep_from(&mut self, lowest: PagingToken) {
         self.trades.retain(|token, _| *token >= lowest);
+        self.doubles.retain(|double| double.trade.token >= lowest);
         self.refused.retain(|refused| refused.token.is_none_or(|token| token >= lowest));
         self.is_last = false;
     }
@@ -151,6 +180,31 @@ impl Page {
         trade.or_else(|| self.refused.iter().filter_map(|refused| refused.token).min())
     }
 
+    /// Returns the lowest position, and the cursor, if only records that are no trades show that position, and it lies
+    /// so far below that a false one would leave out much.
+    fn far_below(&self, cursor: Option<PagingToken>) -> Option<(PagingToken, PagingToken)> {
+        let (lowest, cursor) = self.lowest().filter(|_| self.trades.is_empty()).zip(cursor)?;
+        let ledgers = cursor.ledger().saturating_sub(lowest.ledger());
+        (ledgers > HOLE_LEDGERS_MIN).then_some((lowest, cursor))
+    }
+
+    /// Returns true if the records directly above the lowest position are those of this page, up to the cursor.
+    fn is_confirmed_by(&self, above: &Records, cursor: PagingToken) -> bool {
+        for record in above {
+            let token = match record {
+                Ok(received) => Some(received.trade.token),
+                Err(refused) => refused.token,
+            };
+            if token.is_some_and(|token| token >= cursor) {
+                return true;
+            }
+            if record.is_ok() || !self.refused.iter().any(|refused| refused.token == token) {
+                return false;
+            }
+        }
+        false
+    }
+
     /// Place below which the next page begins, or `None` if this one is empty.
     pub(super) fn next_place(&self) -> Option<Place> {
         let trade = self.trades.first_key_value().map(|(token, _)| Place::Trade(*token));
@@ -162,7 +216,8 @@ impl Page {
 ///
 /// Horizon's pages go strictly down and are short only at the end of history. A page that does not, or that holds a
 /// record that is no trade, was spoiled on its way and is requested again. If no attempt returns a sound page, the
-/// union of all attempts counts.
+/// union of all attempts counts. If that has no trade, and a record that is no trade lies far below, the records
+/// upwards from there must confirm that nothing lies between.
 ///
 /// A page below a trade is asked for with that trade. Behind a proxy, a server that is some ledgers behind the others
 /// would leave out all that lies between: a page without the trade says nothing. `None` if none had it.
@@ -182,6 +237,7 @@ pub(super) async fn read(
         let is_sound = is_sound(&records, cursor);
         let mut page = Page::of(records, cursor);
         if is_sound && is_full {
+            page.add_doubles(union);
             return Ok(Some(page));
         }
         // A short page claims that nothing lies below. Ask for that, to be sure.
@@ -193,8 +249,10 @@ pub(super) async fn read(
             }
             if confirmed == END_CONFIRMED {
                 page.is_last = true;
+                page.add_doubles(union);
                 return Ok(Some(page));
             }
+            std::mem::swap(&mut union, &mut page); // a sound answer's version of a trade counts
         }
         union.absorb(page);
         asked += 1;
@@ -202,10 +260,15 @@ pub(super) async fn read(
             break;
         }
     }
+    let doubt = || HorizonError::Unreadable("no page that can be believed".into());
+    if let Some((lowest, cursor)) = union.far_below(cursor) {
+        let above = horizon.trades_page(Some(lowest), PageOrder::Ascending, LIMIT_MAX).await?;
+        return if union.is_confirmed_by(&above, cursor) { Ok(Some(union)) } else { Err(doubt()) };
+    }
     match union.lowest() {
         Some(_) => Ok(Some(union)),
         None if asked == 0 => Ok(None),
-        None => Err(HorizonError::Unreadable("no page that can be believed".into())),
+        None => Err(doubt()),
     }
 }
 
@@ -313,6 +376,57 @@ pub(super) mod tests {
         assert_eq!(ledgers(&union), [8, 9]);
         let refused: Vec<_> = union.refused.iter().filter_map(|refused| refused.token).collect();
         assert_eq!(refused, [token(6), token(7)]);
+    }
+
+    /// The same position with another amount.
+    fn other(ledger: u32) -> ReceivedTrade {
+        let mut other = received(ledger, 0);
+        other.trade.price_n = 3;
+        other
+    }
+
+    #[test]
+    fn of_two_trades_with_one_position_the_first_counts_and_the_other_is_kept_as_its_double() {
+        let price =
+            |page: &Page| page.trades.values().map(|received| received.trade.price_n).collect::<Vec<_>>();
+        let doubles =
+            |page: &Page| page.doubles.iter().map(|double| double.trade.price_n).collect::<Vec<_>>();
+        let twice =
+            || Page::of(vec![Ok(received(9, 0)), Ok(other(9)), Ok(received(9, 0)), Ok(other(9))], None);
+        assert_eq!((price(&twice()), doubles(&twice())), (vec![2], vec![3]), "a repeat is no double");
+        let mut union = Page::of(vec![Ok(other(9)), Ok(other(8))], None);
+        union.absorb(twice());
+        assert_eq!((price(&union), doubles(&union)), (vec![3, 3], vec![2]));
+        let mut sound = Page::of(records(&[9]), None);
+        sound.add_doubles(union);
+        assert_eq!((price(&sound), doubles(&sound)), (vec![2], vec![3]), "and no trade of another answer");
+        let mut joined = Page::of(records(&[10]), None);
+        joined.join(sound);
+        assert_eq!(joined.doubles.len(), 1);
+        joined.keep_from(token(9));
+        joined.keep_below(token(10));
+        assert_eq!((ledgers(&joined), joined.doubles.len()), (vec![9], 1));
+        joined.keep_below(token(9));
+        assert!(joined.doubles.is_empty());
+    }
+
+    #[test]
+    fn a_record_that_is_no_trade_leads_far_down_only_if_nothing_lies_between() {
+        let cursor = Some(token(1_000));
+        let far = |ledgers: &[u32]| {
+            Page::of(ledgers.iter().map(|ledger| Err(refused(*ledger))).collect(), cursor).far_below(cursor)
+        };
+        assert_eq!(far(&[1_000 - HOLE_LEDGERS_MIN]), None);
+        assert_eq!(far(&[900, 799]), Some((token(799), token(1_000))));
+        let with_a_trade = Page::of(vec![Ok(received(990, 0)), Err(refused(7))], cursor);
+        assert_eq!(with_a_trade.far_below(cursor), None, "its lowest trade counts");
+        let page = Page::of(vec![Err(refused(900)), Err(refused(700))], cursor);
+        let confirmed = |above: Records| page.is_confirmed_by(&above, token(1_000));
+        assert!(confirmed(vec![Err(refused(900)), Ok(received(1_000, 0))]));
+        assert!(confirmed(records(&[1_001])) && confirmed(vec![Err(refused(900)), Err(refused(1_000))]));
+        assert!(!confirmed(records(&[999, 1_000])), "a trade between");
+        assert!(!confirmed(vec![Err(refused(800)), Ok(received(1_000, 0))]), "a record that the page lacks");
+        assert!(!confirmed(vec![Err(refused(900))]) && !confirmed(Vec::new()), "the page does not go so far");
     }
 
     #[test]

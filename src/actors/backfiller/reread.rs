@@ -278,9 +278,11 @@ impl Backfill {
         let is_bare = page.is_last && page.trades.is_empty() && !rows.is_empty();
         let is_doubted = is_bare || matches!(end, Some(Err(_)));
         let is_unreadable = is_doubted || !page.refused.is_empty();
+        let doubled: BTreeSet<_> = page.doubles.iter().map(|double| double.trade.token).collect();
         let trades = page.trades.into_iter().filter(|(token, _)| *token >= below).map(|(token, received)| {
-            // A doubtful close time is not believed, or this page alone cannot judge it.
-            if is_doubtful(token.ledger(), received.trade.closed_at) {
+            // A doubtful close time is not believed, or this page alone cannot judge it. Nor can it choose between two
+            // trades with one position.
+            if doubled.contains(&token) || is_doubtful(token.ledger(), received.trade.closed_at) {
                 return SourceTrade::Unjudged(token);
             }
             match intake.decide(received, now) {

@@ -1,13 +1,13 @@
 //! Ledgers that a single answer of Horizon claims wrongly: a trade far above the newest ledger, and the root of a
-//! server that is far behind.
+//! server that is far behind, and a record that is no trade far below a page.
 
 use chrono::{TimeDelta, Utc};
 use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
-use super::*;
+use super::{forgetting::metric, *};
 use crate::support::{
     reached,
-    scripted::{LEDGER, scripted, trade},
+    scripted::{LEDGER, scripted, scripted_since, trade},
 };
 
 /// Emits a trade in each of the next ledgers, and waits for each of them.
@@ -88,5 +88,31 @@ fn a_root_of_a_server_that_is_far_behind_makes_no_trade_impossible_and_no_cursor
         let opened: u64 = opened.unwrap().parse().unwrap();
         assert!(opened < 60, "{opened} streams were opened");
         compare_at_least(301, &client, sim.oracle()).await;
+    });
+}
+
+#[test]
+fn a_false_position_of_a_record_that_is_no_trade_completes_no_ledger_above_it() {
+    const TRADES: u32 = 600;
+    let plan = FaultPlan::none();
+    let (sim, source) = scripted_since(LEDGER - 2_500, plan.clone());
+    let now = Utc::now();
+    let records =
+        (0..TRADES).map(|step| trade(LEDGER - 4 * step, 0, now - TimeDelta::seconds(23 * i64::from(step))));
+    source.push_trades(records).unwrap();
+    plan.always(Endpoint::Trades, Fault::FalsePosition { ledgers: 1_500 });
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        let pages = r#"ticker_horizon_requests_total{kind="trades",outcome="ok"}"#;
+        wait_until("such pages were read", || metric(&daemon, pages) >= Some(20.0));
+        let complete = "SELECT coalesce(sum(to_ledger - from_ledger + 1), 0)::bigint FROM coverage";
+        let complete = number(&client, complete).await;
+        assert!(complete < 200, "{complete} ledgers count as complete without their trades");
+        plan.clear(Endpoint::Trades);
+        wait_for_trades(&client, i64::from(TRADES)).await;
+        wait_until_history_is_complete(&daemon);
+        assert_eq!(complete_range(&client).await.0, i64::from(LEDGER - 2_500));
     });
 }
