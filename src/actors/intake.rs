@@ -102,6 +102,14 @@ impl Intake {
         self.entry(Some(token), reason, received.raw)
     }
 
+    /// Makes the quarantine entry of a trade far below the position that was asked for.
+    #[must_use]
+    pub fn unasked(&self, received: ReceivedTrade) -> QuarantineEntry {
+        let token = received.trade.token;
+        let reason = format!("ledger {} is far below those that were asked for", token.ledger());
+        self.entry(Some(token), reason, received.raw)
+    }
+
     /// Makes the quarantine entry of a record that is no trade. A position that cannot exist is dropped.
     #[must_use]
     pub fn refuse(&self, refused: RecordError) -> QuarantineEntry {

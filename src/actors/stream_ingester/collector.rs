@@ -38,6 +38,8 @@ pub(super) struct Collector {
     anchor: Option<(u32, UnixSeconds)>,
     /// Close times of the last ledgers received.
     recent: RecentCloseTimes,
+    /// Position behind which the stream was asked for.
+    start: PagingToken,
     /// Position up to which everything is collected or committed, as far as the stream can be trusted.
     reached: PagingToken,
     /// Trades of this batch.
@@ -63,6 +65,7 @@ impl Collector {
             intake,
             anchor: None,
             recent: RecentCloseTimes::default(),
+            start,
             reached: start,
             trades: Vec::new(),
             quarantine: Vec::new(),
@@ -114,6 +117,11 @@ impl Collector {
         self.intake = intake;
     }
 
+    /// Sets the position behind which further records were asked for.
+    pub(super) const fn set_start(&mut self, start: PagingToken) {
+        self.start = start;
+    }
+
     /// Sets a ledger and its close time. Ledgers above it closed later.
     pub(super) const fn set_anchor(&mut self, anchor: Option<(u32, UnixSeconds)>) {
         self.anchor = anchor;
@@ -129,6 +137,9 @@ impl Collector {
     /// Adds a trade, or its quarantine entry.
     pub(super) fn trade(&mut self, received: ReceivedTrade, now: UnixSeconds) {
         let token = received.trade.token;
+        if token <= self.start {
+            return self.unasked(received);
+        }
         self.bytes = self.bytes.saturating_add(received.raw.len());
         let (ledger, closed_at) = (token.ledger(), received.trade.closed_at);
         if self.intake.is_possible(ledger, closed_at, now) {
@@ -146,6 +157,15 @@ impl Collector {
             IntakeDecision::Quarantine(entry) => return self.quarantined(entry),
         }
         self.advance(token);
+    }
+
+    /// Drops a trade that was not asked for: pages read those ledgers, and its close time cannot be checked here. A
+    /// server that ignores the cursor repeats recent trades. One far below is false, so it goes to quarantine.
+    fn unasked(&mut self, received: ReceivedTrade) {
+        if received.trade.token.ledger() < self.start.ledger().saturating_sub(BATCH_LEDGERS_MAX) {
+            self.bytes = self.bytes.saturating_add(received.raw.len());
+            self.quarantined(self.intake.unasked(received));
+        }
     }
 
     /// Adds a record that is no trade.
@@ -232,8 +252,8 @@ impl Collector {
 
     /// Starts the next batch, after a commit.
     pub(super) fn committed(&mut self) {
-        let (anchor, recent) = (self.anchor, self.recent);
-        *self = Self { anchor, recent, ..Self::new(Some(self.reached), self.reached, self.intake) };
+        let (anchor, recent, start) = (self.anchor, self.recent, self.start);
+        *self = Self { anchor, recent, start, ..Self::new(Some(self.reached), self.reached, self.intake) };
     }
 }
 
@@ -287,6 +307,7 @@ mod tests {
         let mut collector = collector();
         let intake = Intake { ceiling: 200_000, ..collector.intake };
         collector.set_intake(intake);
+        collector.set_start(PagingToken::FIRST);
         assert_eq!(collector.batches().len(), 1, "a batch without trades moves the cursor");
         let ledgers = [100_000, 100_000 - i64::from(BATCH_LEDGERS_MAX), 7, 100_001, 350, 99_801, 9, 8];
         for ledger in ledgers {
@@ -410,6 +431,23 @@ mod tests {
         collector.trade(received(102, 1, NOW), now());
         collector.trade(received(101, 0, NOW), now());
         assert_eq!((collector.reached.ledger(), collector.batch().trades.len()), (102, 2));
+    }
+
+    #[test]
+    fn a_trade_that_was_not_asked_for_is_never_stored_and_quarantined_if_it_is_far_below() {
+        let mut collector = collector();
+        collector.set_start(PagingToken::before_ledger(500));
+        for ledger in [499, 500 - i64::from(BATCH_LEDGERS_MAX)] {
+            collector.trade(received(ledger, 0, NOW), now());
+        }
+        assert!(collector.is_empty(), "recent trades, once more");
+        for count in 1..3 {
+            collector.trade(received(299, count, NOW), now()); // an old ledger with a recent time
+            collector.trade(received(500, count, NOW), now());
+            let batch = collector.batch();
+            assert_eq!((collector.batches().len(), batch.trades.len(), batch.quarantine.len()), (1, 1, 1));
+            collector.committed();
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl<'a> Session<'a> {
             }
         };
         self.note_received();
+        collector.set_start(start);
         collector.set_intake(self.intake(&history));
         collector.set_anchor(history.anchor(self.now()));
         Ok(Some(stream))
