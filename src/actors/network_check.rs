@@ -30,6 +30,8 @@ const LEDGERS_A_SECOND_MAX: u64 = 1;
 const COMPLETE_AHEAD_MAX: u32 = 2;
 /// Seconds per ledger that may count as complete after a check.
 const SECONDS_PER_COMPLETE_LEDGER: u64 = 2;
+/// Roots in a row that must name an older ledger before one that an earlier root named is given up.
+const CONTRADICTED_MAX: u32 = 3;
 /// Time for which a trade above the ceiling causes no further request of the root, after one that did not raise it.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,8 @@ pub struct History {
     known: u32,
     /// Time when `known` was determined (monotonic).
     known_at: Instant,
+    /// Roots in a row that named an older ledger than `known`.
+    contradicted: u32,
     /// Time when the root was last asked because of a trade above the ceiling and did not raise it; none if never.
     refused_at: Option<Instant>,
     /// Latest close time of the newest held trades.
@@ -121,6 +125,23 @@ impl History {
         let reached = reached_by_most(newest_first);
         if reached > self.known {
             (self.known, self.known_at) = (reached, Instant::now());
+        }
+    }
+
+    /// Keeps the newest ledger that was known before this root, if it is a later one: another server behind the same
+    /// address may be behind, and what one of them had still exists.
+    ///
+    /// It is given up if several roots in a row contradict it, and it is far above them or was named long ago. Then the
+    /// root that named it was wrong. What held trades prove is known again with each root.
+    fn keep_known(&mut self, before: &Self) {
+        let ahead = before.known.saturating_sub(self.known);
+        if ahead == 0 {
+            return;
+        }
+        let contradicted = before.contradicted.saturating_add(1);
+        let is_doubtful = ahead > LEADING_LEDGERS_MAX || before.known_at.elapsed() >= USABLE_FOR;
+        if contradicted < CONTRADICTED_MAX || !is_doubtful {
+            (self.known, self.known_at, self.contradicted) = (before.known, before.known_at, contradicted);
         }
     }
 
@@ -202,10 +223,9 @@ async fn renewed(
         Err(NetworkError::Horizon(error)) => {
             known.filter(|history| history.allows_requests(horizon)).ok_or(NetworkError::Horizon(error))
         }
-        // Another server behind the same address may be behind. What one of them had still exists.
         asked => asked.map(|mut history| {
-            if let Some(known) = known.filter(|known| known.known > history.known) {
-                (history.known, history.known_at) = (known.known, known.known_at);
+            if let Some(known) = known {
+                history.keep_known(&known);
             }
             history
         }),
@@ -272,13 +292,14 @@ async fn ask(
         return Err(problem);
     }
     let held_at = newest.iter().map(|(_, at)| *at).max();
-    let (known, known_at, refused_at) = (latest, asked_at, None);
+    let (known, known_at, contradicted, refused_at) = (latest, asked_at, 0, None);
     let mut history = History {
         elder,
         latest,
         latest_at,
         known,
         known_at,
+        contradicted,
         refused_at,
         held_at,
         asked_at,
@@ -334,6 +355,7 @@ mod tests {
             latest_at: None,
             known: latest,
             known_at: now,
+            contradicted: 0,
             refused_at: None,
             held_at: None,
             asked_at: now,
@@ -355,6 +377,35 @@ mod tests {
         assert_eq!(known(100, &[900, 899, 103, 102]), 103);
         assert_eq!(known(100, &[900, 899, 899, 103]), 899);
         assert_eq!(known(100, &[90, 90, 90]), 100, "the root is newer");
+    }
+
+    /// Newest known ledger after roots that name these newest ledgers, one after the other.
+    fn known_after(first: History, roots: &[u32]) -> u32 {
+        let next = |before: History, latest: &u32| {
+            let mut renewed = history(*latest);
+            renewed.keep_known(&before);
+            renewed
+        };
+        roots.iter().fold(first, next).known()
+    }
+
+    #[test]
+    fn a_ledger_that_one_root_named_wrongly_is_given_up_after_some_others() {
+        let after = |roots: &[u32]| known_after(history(100_000), roots);
+        assert_eq!(after(&[500, 501]), 100_000, "these servers may be behind");
+        assert_eq!(after(&[500, 501, 502]), 502);
+        assert_eq!(after(&[500, 501, 502, 400]), 502, "from now on as before");
+        assert_eq!(after(&[500, 501, 100_001, 502, 503]), 100_001, "another root agrees with the first");
+    }
+
+    #[test]
+    fn a_ledger_is_given_up_later_if_it_is_not_far_ahead_of_the_others() {
+        let near = [99_000, 99_000, 99_001, 99_002];
+        assert_eq!(known_after(history(100_000), &near), 100_000, "a server that is behind");
+        let known_at = Instant::now().checked_sub(USABLE_FOR).unwrap();
+        let old = History { known_at, ..history(100_000) };
+        assert_eq!(known_after(old, &near), 99_002, "none has named it for ten minutes");
+        assert_eq!(known_after(old, &[99_000, 100_000, 99_000, 99_000, 99_000]), 100_000);
     }
 
     #[test]

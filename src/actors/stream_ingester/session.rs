@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
                 }
                 // Renew the check of the network now, while nothing waits: the next batch then need not wait for it.
                 Err(_) if collector.is_empty() => {
-                    if let Err(ended) = self.confirm().await {
+                    if let Err(ended) = self.idle(collector).await {
                         return ended;
                     }
                 }
@@ -203,6 +203,20 @@ impl<'a> Session<'a> {
                 return SessionEnd::Draining;
             }
         }
+    }
+
+    /// Renews the check of the network while nothing waits, so that the next batch need not wait for it.
+    ///
+    /// Ends the session if it began above all ledgers that can exist: then an earlier root named one that does not.
+    /// Such a stream would be silent until the network has closed that ledger.
+    async fn idle(&self, collector: &Collector) -> Result<(), SessionEnd> {
+        let history = self.confirm().await?;
+        let (reached, newest) = (collector.reached().ledger(), history.known());
+        if reached <= history.ceiling() {
+            return Ok(());
+        }
+        warn!(reached, newest, "stream began above the newest ledger, starting again");
+        Err(SessionEnd::Empty)
     }
 
     /// Returns true if pages have had newer trades than the stream for too long. The stream then skips trades or hangs.
