@@ -3,7 +3,9 @@
 
 mod collector;
 mod lake_session;
+mod pace;
 mod session;
+mod silence;
 
 use std::{
     cell::Cell,
@@ -34,6 +36,7 @@ use crate::{
 };
 
 use lake_session::{Following, LakeSession};
+use pace::Pace;
 use session::Session;
 
 /// Longest wait before the next stream that a server may ask for. The budget applies the waits of a rate limit by
@@ -146,6 +149,7 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
     let mut retry = Retry::default();
     let history = Cell::new(None);
     let mut following = Following::default();
+    let pace = Pace::new(deps.horizon.limiter().requests_per_hour() > 0);
     while !context.is_draining() {
         context.advance();
         let Some(_) = deps.writer.leadership.epoch_within(TICK).await else {
@@ -160,7 +164,7 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
                 (session.run().await, session.has_advanced())
             }
             None => {
-                let mut session = Session::new(&deps, &context, &history);
+                let mut session = Session::new(&deps, &context, &history, &pace);
                 (session.run().await, session.has_advanced())
             }
         };
@@ -172,9 +176,8 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
         if !matches!(ended, SessionEnd::Normally) {
             history.set(None);
         }
-        if let Some(wait) = after(&deps, &ended, &mut retry) {
-            context.pause(wait).await;
-        }
+        let paced = pace.next_wait(Instant::now());
+        context.pause(after(&deps, &ended, &mut retry, paced)).await;
     }
 }
 
@@ -207,8 +210,8 @@ const fn detail(error: &NetworkError) -> &'static str {
     }
 }
 
-/// Records how a session ended. Returns the wait before the next one; none to continue at once.
-fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<Duration> {
+/// Records how a session ended. Returns the wait before the next one: at least `paced` if it was with Horizon.
+fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry, paced: Duration) -> Duration {
     let reason = match ended {
         SessionEnd::Normally => "end",
         SessionEnd::Empty => "empty",
@@ -226,46 +229,47 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry) -> Option<D
     }
     let (now, vitals) = (deps.writer.clock.now(), &deps.writer.published.vitals);
     match ended {
-        SessionEnd::Normally | SessionEnd::Draining => None,
-        SessionEnd::Empty => Some(retry.next_wait(None)),
+        SessionEnd::Draining => Duration::ZERO,
+        SessionEnd::Normally => paced,
+        SessionEnd::Empty => retry.next_wait(None).max(paced),
         SessionEnd::NotLeading => {
             info!("stream stopped, this replica does not lead any more");
-            None
+            Duration::ZERO
         }
         // Another writer was here. The next session reads the cursor that it left.
         SessionEnd::Database(DbError::CursorMoved { .. } | DbError::LeaseLost) => {
             let wait = retry.next_wait(None);
             warn!(%ended, wait_ms = wait.as_millis(), "batch refused, reading the cursor again");
-            Some(wait)
+            wait
         }
         SessionEnd::Database(error) => {
             outage::database_failed(&deps.writer.database, error, "storing trades of the stream");
-            Some(retry.next_wait(None))
+            retry.next_wait(None)
         }
         SessionEnd::Horizon(error) => {
-            let wait = retry.next_wait(asked_wait(error));
+            let wait = retry.next_wait(asked_wait(error)).max(paced);
             outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
             Vitals::report(&vitals.stream, false, reason, now);
-            Some(wait)
+            wait
         }
         SessionEnd::Lake(error) => {
             let wait = retry.next_wait(error.retry_after());
             warn!(%error, wait_ms = wait.as_millis(), "lake could not be read, retrying");
             Vitals::report(&vitals.stream, false, error.to_string(), now);
-            Some(wait)
+            wait
         }
         SessionEnd::Ahead(ahead) => {
             let wait = retry.next_wait(None);
             warn!(error = %ahead, wait_ms = wait.as_millis(), "nothing of the lake is stored, retrying");
             Vitals::report(&vitals.stream, false, ahead.to_string(), now);
-            Some(wait)
+            wait
         }
         SessionEnd::WrongNetwork(error) => {
             if deps.horizon.limiter().allow_line(Instant::now()).is_some() {
                 tracing::error!(%error, "wrong network, nothing is stored");
             }
             Vitals::report(&vitals.stream, false, detail(error), now);
-            Some(retry.next_wait(None))
+            retry.next_wait(None)
         }
     }
 }

@@ -5,6 +5,7 @@ mod assets;
 mod audit;
 mod beyond_retention;
 mod books;
+mod broken_streams;
 mod budget;
 mod close_times;
 mod commands;

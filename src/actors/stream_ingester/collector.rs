@@ -82,12 +82,6 @@ impl Collector {
         self.opened.is_none()
     }
 
-    /// Ledger up to which everything is collected, as far as the stream can be trusted.
-    #[must_use]
-    pub(super) fn ledger(&self) -> u32 {
-        self.reached.ledger()
-    }
-
     /// Position from which a stream would continue.
     #[must_use]
     pub(super) const fn reached(&self) -> PagingToken {

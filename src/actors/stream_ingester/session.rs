@@ -1,9 +1,6 @@
 //! A session: one or more connections to the stream, from the stored cursor, with commits on the way.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, time::Instant};
 
 use metrics::counter;
 use tracing::{debug, info, warn};
@@ -11,6 +8,8 @@ use tracing::{debug, info, warn};
 use super::{
     SessionEnd, StreamIngest,
     collector::{Collector, QUIET},
+    pace::Pace,
+    silence::{SILENT_BEHIND_PAGES_MAX, Silence},
 };
 use crate::{
     actors::{
@@ -33,9 +32,6 @@ use crate::{
 /// Ledgers that a stream may be behind. If it is more, the stream begins at the newest ledger, and history fills the
 /// gap from its newest end. That costs as many requests and is fresh at once.
 const REPLAYED_LEDGERS_MAX: u32 = 100;
-/// Longest silence of the stream while pages have newer trades. Horizon's stream looks for a new ledger every 5 s, so a
-/// longer silence means that the other end of the connection is gone.
-const SILENT_BEHIND_PAGES_MAX: Duration = Duration::from_secs(10);
 
 /// A session of one or more connections to the stream.
 pub(super) struct Session<'a> {
@@ -43,6 +39,8 @@ pub(super) struct Session<'a> {
     context: &'a WorkContext,
     /// Last check of the network; it outlives the session.
     history: &'a Cell<Option<History>>,
+    /// Pace of the connections; it outlives the session as well.
+    pace: &'a Pace,
     /// Cursor with which the current connection was opened.
     start: Cell<Option<PagingToken>>,
     /// True if a commit of this session moved the cursor.
@@ -54,8 +52,9 @@ impl<'a> Session<'a> {
         deps: &'a StreamIngest,
         context: &'a WorkContext,
         history: &'a Cell<Option<History>>,
+        pace: &'a Pace,
     ) -> Self {
-        Self { deps, context, history, start: Cell::new(None), has_advanced: Cell::new(false) }
+        Self { deps, context, history, pace, start: Cell::new(None), has_advanced: Cell::new(false) }
     }
 
     /// Returns true if the session moved the cursor.
@@ -96,7 +95,7 @@ impl<'a> Session<'a> {
         let Some(history) = self.history.get().filter(|history| history.allows_requests(horizon)) else {
             return Ok(None);
         };
-        if collector.is_empty() || self.context.is_draining() {
+        if collector.is_empty() || self.context.is_draining() || !self.pace.allows_next(Instant::now()) {
             return Ok(None);
         }
         counter!("ticker_stream_sessions_total", "end" => "end").increment(1);
@@ -114,6 +113,7 @@ impl<'a> Session<'a> {
                 connected?
             }
         };
+        self.pace.note_opened(Instant::now());
         self.note_received();
         collector.set_start(start);
         collector.set_intake(self.intake(&history));
@@ -152,6 +152,7 @@ impl<'a> Session<'a> {
         self.start.set(Some(start));
         debug!(%start, "connecting to the stream of trades");
         let stream = self.deps.horizon.stream_trades(start).await?;
+        self.pace.note_opened(Instant::now());
         self.note_received();
         self.deps.status.set_state("streaming");
         let mut collector = Collector::new(stored, start, self.intake(&history));
@@ -162,22 +163,13 @@ impl<'a> Session<'a> {
     /// Collects records until the stream ends. Commits batches on the way.
     async fn receive(&mut self, stream: &mut TradeStream, collector: &mut Collector) -> SessionEnd {
         let connected = Instant::now();
-        let (mut missing_since, mut received_records) = (None, false);
+        let (mut silence, mut received_records, mut was_idle_at) = (Silence::default(), false, connected);
         loop {
             let patience = if collector.is_empty() { TICK } else { QUIET };
             let next = tokio::time::timeout(patience, stream.next()).await;
             self.context.advance();
             match next {
                 // No record for a while: what was collected is all there is for now.
-                Err(_) if self.is_silent_behind_pages(collector, &mut missing_since) => {
-                    return HorizonError::Silent(SILENT_BEHIND_PAGES_MAX).into();
-                }
-                // Renew the check of the network now, while nothing waits: the next batch then need not wait for it.
-                Err(_) if collector.is_empty() => {
-                    if let Err(ended) = self.idle(collector).await {
-                        return ended;
-                    }
-                }
                 Err(_) => {}
                 Ok(Err(error)) => return error.into(),
                 // A quiet network ends its stream after 55 s without a record. Only a sick server ends it at once.
@@ -186,14 +178,24 @@ impl<'a> Session<'a> {
                 }
                 Ok(Ok(StreamItem::End)) => return SessionEnd::Empty,
                 Ok(Ok(event)) => {
-                    missing_since = None;
                     if let Err(ended) = self.look_again(&event, collector).await {
                         return ended;
                     }
                     received_records |= self.collect(event, collector);
-                    if !collector.is_due() {
+                    // Greetings without end must not keep this loop from what it does when nothing is received.
+                    let is_idle = collector.is_empty() && was_idle_at.elapsed() >= TICK;
+                    if !collector.is_due() && !is_idle {
                         continue;
                     }
+                }
+            }
+            if silence.is_too_long(self.deps.newest_page.ledger(), collector.reached(), Instant::now()) {
+                return HorizonError::Silent(SILENT_BEHIND_PAGES_MAX).into();
+            }
+            if collector.is_empty() {
+                was_idle_at = Instant::now();
+                if let Err(ended) = self.idle(collector).await {
+                    return ended;
                 }
             }
             if let Err(ended) = self.commit(collector).await {
@@ -219,15 +221,6 @@ impl<'a> Session<'a> {
         Err(SessionEnd::Empty)
     }
 
-    /// Returns true if pages have had newer trades than the stream for too long. The stream then skips trades or hangs.
-    fn is_silent_behind_pages(&self, collector: &Collector, missing_since: &mut Option<Instant>) -> bool {
-        let newest = self.deps.newest_page.ledger();
-        if newest <= collector.ledger() {
-            return false;
-        }
-        missing_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_BEHIND_PAGES_MAX
-    }
-
     /// Renews the rules for records if one is of a later ledger than they allow, since that ledger may have closed.
     async fn look_again(&self, event: &StreamItem, collector: &mut Collector) -> Result<(), SessionEnd> {
         let token = match event {
@@ -248,6 +241,9 @@ impl<'a> Session<'a> {
     /// Collects an event. Returns true if it was a record.
     fn collect(&self, event: StreamItem, collector: &mut Collector) -> bool {
         self.note_received();
+        if matches!(event, StreamItem::Trade(_) | StreamItem::Invalid(_)) {
+            self.pace.note_record();
+        }
         match event {
             StreamItem::Open | StreamItem::End => return false,
             StreamItem::Trade(received) => {

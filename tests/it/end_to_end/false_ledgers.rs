@@ -1,10 +1,10 @@
 //! Ledgers that a single answer of Horizon claims wrongly: a trade far above the newest ledger, and the root of a
-//! server that is far behind, and a record that is no trade far below a page.
+//! server that is far behind or ahead, and a record that is no trade far below a page.
 
 use chrono::{TimeDelta, Utc};
 use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
 
-use super::{forgetting::metric, *};
+use super::{broken_streams::streams_opened, forgetting::metric, *};
 use crate::support::{
     reached,
     scripted::{LEDGER, scripted, scripted_since, trade},
@@ -88,6 +88,29 @@ fn a_root_of_a_server_that_is_far_behind_makes_no_trade_impossible_and_no_cursor
         let opened: u64 = opened.unwrap().parse().unwrap();
         assert!(opened < 60, "{opened} streams were opened");
         compare_at_least(301, &client, sim.oracle()).await;
+    });
+}
+
+#[test]
+fn a_root_that_names_a_ledger_far_above_the_newest_one_blinds_the_stream_only_for_a_moment() {
+    let plan = FaultPlan::none();
+    let (sim, source) = scripted_since(LEDGER - 10, plan.clone());
+    plan.always(Endpoint::Root, Fault::Ahead { ledgers: 100_000 });
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        wait_until("the stream begins above that ledger", || streams_opened(&daemon) > 0.0);
+        plan.clear(Endpoint::Root);
+        let mut ledger = LEDGER;
+        reached("the stream brings trades", async || {
+            ledger += 1;
+            source.push_trade(trade(ledger, 0, Utc::now())).unwrap();
+            number(&client, "SELECT count(token) FROM ingest_cursor").await > 0
+        })
+        .await;
+        assert!(daemon.log().contains("stream began above the newest ledger"), "{}", daemon.log());
+        assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0);
     });
 }
 
