@@ -198,7 +198,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::pages::{MarketRequest, TickerState, market, test_view::view};
+    use crate::{
+        pages::{MarketRequest, TickerState, market},
+        test_view::view,
+    };
 
     /// Level of some units at this price.
     fn level(n: i64, d: i64) -> Level {

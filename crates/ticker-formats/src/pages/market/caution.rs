@@ -73,7 +73,10 @@ mod tests {
     use ticker_domain::candles::Interval;
 
     use super::*;
-    use crate::pages::{MarketRequest, TickerState, market::market, test_view::view};
+    use crate::{
+        pages::{MarketRequest, TickerState, market::market},
+        test_view::view,
+    };
 
     #[test]
     fn warnings_are_in_words_and_link_to_the_asset_that_one_resembles() {
