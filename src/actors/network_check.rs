@@ -59,6 +59,8 @@ pub struct History {
     contradicted: u32,
     /// Time when the root was last asked because of a trade above the ceiling and did not raise it; none if never.
     refused_at: Option<Instant>,
+    /// Newest ledger with held trades; 0 if there is none.
+    held: u32,
     /// Latest close time of the newest held trades.
     held_at: Option<UnixSeconds>,
     /// Time of the report (monotonic).
@@ -139,7 +141,10 @@ impl History {
             return;
         }
         let contradicted = before.contradicted.saturating_add(1);
-        let is_doubtful = ahead > LEADING_LEDGERS_MAX || before.known_at.elapsed() >= USABLE_FOR;
+        // A trade that is held far above the root shows that the root lags.
+        let is_alone = self.held <= self.known.saturating_add(AHEAD_LEDGERS_MAX);
+        let is_far = ahead > LEADING_LEDGERS_MAX && is_alone;
+        let is_doubtful = is_far || before.known_at.elapsed() >= USABLE_FOR;
         if contradicted < CONTRADICTED_MAX || !is_doubtful {
             (self.known, self.known_at, self.contradicted) = (before.known, before.known_at, contradicted);
         }
@@ -301,6 +306,7 @@ async fn ask(
         known_at,
         contradicted,
         refused_at,
+        held,
         held_at,
         asked_at,
         disruptions,
@@ -357,6 +363,7 @@ mod tests {
             known_at: now,
             contradicted: 0,
             refused_at: None,
+            held: 0,
             held_at: None,
             asked_at: now,
             disruptions: 0,
@@ -396,6 +403,14 @@ mod tests {
         assert_eq!(after(&[500, 501, 502]), 502);
         assert_eq!(after(&[500, 501, 502, 400]), 502, "from now on as before");
         assert_eq!(after(&[500, 501, 100_001, 502, 503]), 100_001, "another root agrees with the first");
+        let held = |renewed: History| History { held: 99_000, ..renewed };
+        let next = |before: History, latest: &u32| {
+            let mut renewed = held(history(*latest));
+            renewed.keep_known(&before);
+            renewed
+        };
+        let known = [500, 501, 502, 503].iter().fold(held(history(100_000)), next).known();
+        assert_eq!(known, 100_000, "these roots lag: trades far above them are held");
     }
 
     #[test]

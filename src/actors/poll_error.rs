@@ -18,7 +18,7 @@ pub enum PollError {
 impl PollError {
     /// Returns the wait that Horizon asked for, if any.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Horizon(error) => error.retry_after(),
             Self::Database(_) => None,

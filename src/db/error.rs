@@ -136,7 +136,7 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     )
 }
 
-/// What TLS says of certificates that PostgreSQL's own programs accept.
+/// Reasons of TLS against certificates that PostgreSQL's own programs accept.
 const REFUSED_CERTIFICATES: [&str; 3] =
     ["UnsupportedCertVersion", "CaUsedAsEndEntity", "certificate is not valid for any names"];
 

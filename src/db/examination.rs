@@ -1,9 +1,9 @@
 //! Facts about the database for `doctor`. Reads only.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Database, DbError};
-use crate::{clock::Clock, domain::conversions::Integer};
+use crate::domain::conversions::Integer;
 
 /// Advice for a database of another encoding.
 pub const ENCODING_REMEDY: &str =
@@ -42,15 +42,15 @@ pub struct LeaseView {
 }
 
 impl Database {
-    /// Returns facts about the server and the database. `clock` is this machine's.
+    /// Returns facts about the server and the database. `now` tells this machine's time.
     ///
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn examine(&self, clock: &dyn Clock) -> Result<DatabaseFacts, DbError> {
+    pub async fn examine(&self, now: impl FnOnce() -> DateTime<Utc>) -> Result<DatabaseFacts, DbError> {
         let client = self.client().await?;
         // The connection may have taken seconds.
-        let here = clock.now();
+        let here = now();
         let row = client.query_typed_one(include_str!("sql/requirements/examine.sql"), &[]).await?;
         let there: f64 = row.try_get(5)?;
         let here = here.timestamp_millis().to_f64() / 1_000.0;

@@ -45,8 +45,8 @@ pub(super) fn config(
     Ok(builder.with_webpki_verifier(verifier).with_no_client_auth())
 }
 
-/// Accepts any certificate, like `require` of libpq: the connection is encrypted, but the server is not authenticated. The
-/// server must still prove that the certificate is its own: channel binding relies on that.
+/// Accepts any certificate, like `require` of libpq: the connection is encrypted, but the server is not authenticated.
+/// The server must still prove that the certificate is its own: channel binding relies on that.
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,

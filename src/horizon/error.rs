@@ -70,14 +70,19 @@ pub enum HorizonError {
     Setup(String),
 }
 
+/// Longest wait that a failing server may ask for.
+const FAILING_WAIT_MAX: Duration = Duration::from_secs(60);
+
 impl HorizonError {
-    /// Wait that the server asks for.
+    /// Wait that the server asks for: of one that fails at most a minute, since one answer of a proxy must not stop
+    /// ingestion for long. The budget applies the waits of a rate limit by itself.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after }
-            | Self::Problem { retry_after, .. }
-            | Self::Status { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after } => *retry_after,
+            Self::Problem { retry_after, .. } | Self::Status { retry_after, .. } => {
+                retry_after.map(|asked| asked.min(FAILING_WAIT_MAX))
+            }
             _ => None,
         }
     }

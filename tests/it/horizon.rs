@@ -138,14 +138,14 @@ fn each_kind_of_refusal_is_distinguished() {
 fn a_failing_server_says_when_to_try_again_and_an_absurd_time_is_ignored() {
     let faults = FaultPlan::none();
     for endpoint in [Endpoint::Trades, Endpoint::Stream] {
-        for retry_after in ["17", "99999"] {
+        for retry_after in ["17", "600", "99999"] {
             faults.push(endpoint, Fault::RetryLater { status: 503, retry_after });
         }
     }
     let sim = network(faults);
     System::new().block_on(async {
         let client = client(&sim);
-        for expected in [Some(Duration::from_secs(17)), None] {
+        for expected in [Some(17), Some(60), None].map(|seconds| seconds.map(Duration::from_secs)) {
             let page = client.trades_page(None, PageOrder::Ascending, 10).await.unwrap_err();
             let stream = client.stream_trades(PagingToken::before_ledger(1)).await.err().unwrap();
             assert_eq!([page.retry_after(), stream.retry_after()], [expected; 2], "{page:?}");

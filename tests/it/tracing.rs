@@ -134,11 +134,12 @@ fn a_refused_trade_is_found_with_its_reason() {
     block_on(async {
         let daemon = streaming(&sim).await;
         // Good trades before and after it in the same ledger: their batch spans the refused one.
-        let mut refused = trade(LEDGER + 1, 1, Utc::now());
+        let closed_at = Utc::now();
+        let mut refused = trade(LEDGER + 1, 1, closed_at);
         refused["base_amount"] = "-1.0".into();
-        push(&source, trade(LEDGER + 1, 0, Utc::now()));
+        push(&source, trade(LEDGER + 1, 0, closed_at));
         let token = push(&source, refused);
-        push(&source, trade(LEDGER + 1, 2, Utc::now()));
+        push(&source, trade(LEDGER + 1, 2, closed_at));
         wait_until("it is in quarantine", || {
             let answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
             let entry = &answer["database"]["quarantine"][0];

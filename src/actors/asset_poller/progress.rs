@@ -13,8 +13,8 @@ const LIMIT_MIN: u32 = 10;
 const LIMIT_FACTOR: u32 = 4;
 /// Pages in a row that must succeed before larger ones are tried again. A large one may cost 30 s of silence.
 const PAGES_BEFORE_GROWTH: u32 = 10;
-/// Most pages of a sweep. The public network has some 2,210 full ones, so even small pages reach its end.
-const PAGES_MAX: u32 = 10_000;
+/// Most records of a sweep. The public network has some 442,000.
+const RECORDS_MAX: usize = 2_000_000;
 
 /// Progress of the sweep since the start of the process.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct SweepProgress {
     patience: Duration,
     /// First failure since the last progress.
     failing_since: Cell<Option<Instant>>,
+    /// Most pages of a course that failed since then. A sweep that began again must get beyond them.
+    failed_at: Cell<u32>,
     limit: Cell<u32>,
     /// Pages read since the limit changed.
     pages_of_limit: Cell<u32>,
@@ -33,6 +35,7 @@ pub(super) struct SweepProgress {
 #[derive(Debug, Default)]
 struct Course {
     pages: u32,
+    records: usize,
     /// Token of the last page whose number was a power of two. A circle of tokens returns to it, however long it is
     /// (Brent's algorithm).
     mark: Option<String>,
@@ -40,19 +43,23 @@ struct Course {
 
 impl SweepProgress {
     pub(super) const fn new(patience: Duration) -> Self {
-        let course = RefCell::new(Course { pages: 0, mark: None });
-        let (failing_since, pages_of_limit) = (Cell::new(None), Cell::new(0));
-        Self { patience, failing_since, limit: Cell::new(LIMIT_MAX), pages_of_limit, course }
+        let course = RefCell::new(Course { pages: 0, records: 0, mark: None });
+        let (failing_since, failed_at, pages_of_limit) = (Cell::new(None), Cell::new(0), Cell::new(0));
+        Self { patience, failing_since, failed_at, limit: Cell::new(LIMIT_MAX), pages_of_limit, course }
     }
 
     /// Records that a step of the sweep failed.
     pub(super) fn note_failure(&self, now: Instant) {
         self.failing_since.set(Some(self.failing_since.get().unwrap_or(now)));
+        self.failed_at.set(self.failed_at.get().max(self.course.borrow().pages));
     }
 
-    /// Records that the sweep gets on.
-    pub(super) fn note_success(&self) {
-        self.failing_since.set(None);
+    /// Records that a page succeeded. The sweep gets on if it is complete or has come further than it failed.
+    pub(super) fn note_success(&self, is_last: bool) {
+        if is_last || self.course.borrow().pages > self.failed_at.get() {
+            self.failing_since.set(None);
+            self.failed_at.set(0);
+        }
     }
 
     /// Returns true if the sweep has failed for so long that nobody should wait for it.
@@ -88,13 +95,14 @@ impl SweepProgress {
     /// Returns true if a sweep that goes on at this token would not end.
     pub(super) fn is_endless_at(&self, token: &str) -> bool {
         let course = self.course.borrow();
-        course.pages >= PAGES_MAX || course.mark.as_deref() == Some(token)
+        course.records >= RECORDS_MAX || course.mark.as_deref() == Some(token)
     }
 
-    /// Records that the page before this token is stored.
-    pub(super) fn note_token(&self, token: &str) {
+    /// Records that the page before this token, with so many records, is stored.
+    pub(super) fn note_token(&self, token: &str, records: usize) {
         let mut course = self.course.borrow_mut();
         course.pages = course.pages.saturating_add(1);
+        course.records = course.records.saturating_add(records);
         if course.pages.is_power_of_two() {
             course.mark = Some(token.to_owned());
         }
@@ -114,7 +122,7 @@ mod tests {
         let progress = progress();
         let passed = tokens.take_while(|token| {
             let is_endless = progress.is_endless_at(token);
-            progress.note_token(token);
+            progress.note_token(token, 200);
             !is_endless
         });
         passed.count()
@@ -128,7 +136,13 @@ mod tests {
         progress.note_failure(now + 9 * minute);
         assert!(!progress.is_stalled(now + 9 * minute));
         assert!(progress.is_stalled(now + 10 * minute));
-        progress.note_success();
+        progress.note_success(false);
+        assert!(
+            progress.is_stalled(now + 10 * minute),
+            "it began again, and has come no further than before"
+        );
+        progress.note_token("first", 200);
+        progress.note_success(false);
         assert!(!progress.is_stalled(now + 10 * minute));
     }
 
@@ -164,10 +178,10 @@ mod tests {
 
     #[test]
     fn invented_assets_end_a_sweep_but_not_the_next_one() {
-        let most = usize::try_from(PAGES_MAX).unwrap();
+        let most = RECORDS_MAX / 200;
         assert_eq!(pages_of((0..).map(|page: u64| page.to_string())), most);
         let progress = progress();
-        (0..most).for_each(|page| progress.note_token(&page.to_string()));
+        (0..most).for_each(|page| progress.note_token(&page.to_string(), 200));
         assert!(progress.is_endless_at("x"));
         progress.note_start();
         assert!(!progress.is_endless_at("x"));

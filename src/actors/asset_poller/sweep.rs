@@ -52,9 +52,9 @@ impl AssetPoll {
                     if page.is_last() {
                         refusals = Refusals::default();
                     }
+                    self.progress.note_success(page.is_last());
                     // A sweep that began again has come nowhere yet.
                     if !refusals.are_there {
-                        self.progress.note_success();
                         health.succeeds(part::SWEEP, WORKS);
                     }
                 }
@@ -201,7 +201,7 @@ impl AssetPoll {
             page.records.iter().map(|record| standing(record, self.requires_toml)).collect();
         self.database.record_standings(epoch, &standings, self.requires_toml, Some(&next), now).await?;
         if let Some(token) = &next.token {
-            self.progress.note_token(token);
+            self.progress.note_token(token, page.count);
         }
         if is_endless {
             return Err(HorizonError::EndlessAssets.into());

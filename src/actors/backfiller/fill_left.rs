@@ -45,7 +45,7 @@ impl Backfill {
     }
 
     /// Reads the newest stretch that is left to Horizon, and older ones if it cannot be read. Returns true if there is
-    /// none.
+    /// none, or none of which a part was stored.
     pub(super) async fn fill_left(
         &self,
         context: &WorkContext,
@@ -63,12 +63,17 @@ impl Backfill {
         }
         let horizon = self.horizon.of_class(Class::History);
         let read: DescendingRead<'_> = self.descending_read(&horizon, context, shared);
-        let mut failure = None;
+        let (mut failure, mut is_still) = (None, true);
         let in_turn = shared.turns.borrow_mut().in_turn(of_horizon, Instant::now());
         for gap in in_turn.iter().take(LEFT_AT_ONCE) {
             let (to, before) = (Some(gap.to), Some(gap.before));
             match read.read(Stretch { from: gap.from, to, before, since: gap.since }).await {
-                Ok(_) => break,
+                Ok(_) if self.held().await? != held => {
+                    is_still = false;
+                    break;
+                }
+                // All of it was too old, say: others have their turn first.
+                Ok(_) => shared.turns.borrow_mut().note_failure(gap, Instant::now()),
                 Err(error) if error.is_of_a_place() || error.is_doubt() => {
                     shared.turns.borrow_mut().note_failure(gap, Instant::now());
                     failure.get_or_insert(error);
@@ -77,7 +82,7 @@ impl Backfill {
             }
         }
         self.publish_coverage().await?;
-        failure.map_or(Ok(false), Err)
+        failure.map_or(Ok(is_still), Err)
     }
 
     /// True if Horizon is asked again for its oldest ledger, because ledgers below that are left to it and its last

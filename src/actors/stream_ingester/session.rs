@@ -214,7 +214,9 @@ impl<'a> Session<'a> {
     async fn idle(&self, collector: &Collector) -> Result<(), SessionEnd> {
         let history = self.confirm().await?;
         let (reached, newest) = (collector.reached().ledger(), history.known());
-        if reached <= history.ceiling() {
+        // A stream that records carried so far is ahead of a root that lags.
+        let has_begun_there = self.start.get() == Some(collector.reached());
+        if !has_begun_there || reached <= history.ceiling() {
             return Ok(());
         }
         warn!(reached, newest, "stream began above the newest ledger, starting again");

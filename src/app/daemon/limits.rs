@@ -12,8 +12,8 @@ use crate::{blocking, http::server};
 const DESCRIPTORS_MIN: u64 = 200;
 /// Below this number of descriptors the daemon starts with a warning: it serves only a handful of readers at a time.
 const DESCRIPTORS_FEW: u64 = 1_024;
-/// Below this number of descriptors, nginx with its 2,048 connections for each worker can run out of them. It then answers
-/// nobody, and the daemon kills it.
+/// Below this number of descriptors, nginx with its 2,048 connections for each worker can run out of them. It then
+/// answers nobody, and the daemon kills it.
 const DESCRIPTORS_OF_NGINX: u64 = 2_304;
 /// Smallest address space in bytes to start with. The allocator reserves 1 GiB at a time and each thread 2 MiB or more,
 /// of which little becomes memory.

@@ -103,7 +103,7 @@ fn connect(config: &Config, url: &str) -> Result<Database, DbError> {
 }
 
 async fn reached(database: &Database) -> Result<DatabaseFacts, String> {
-    match tokio::time::timeout(PATIENCE, database.examine(&SystemClock)).await {
+    match tokio::time::timeout(PATIENCE, database.examine(|| SystemClock.now())).await {
         Ok(found) => found.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }

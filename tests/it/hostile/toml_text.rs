@@ -61,8 +61,9 @@ fn a_long_name_in_a_stellar_toml_does_not_make_the_file_of_all_assets_long() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
         for (ledger, byte) in [(1, 10), (2, 11)] {
+            let closed_at = Utc::now();
             let trades = (0..ASSETS).map(|number| {
-                let mut record = trade(LEDGER + ledger, i64::from(number), Utc::now());
+                let mut record = trade(LEDGER + ledger, i64::from(number), closed_at);
                 record["counter_asset_code"] = json!(code(byte, number));
                 record["counter_asset_issuer"] = json!(address(byte));
                 record

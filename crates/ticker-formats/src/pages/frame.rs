@@ -381,7 +381,7 @@ mod tests {
         let fault = Some("http://h cannot be reached".to_owned());
         let page = crate::pages::starting(&TickerState { fault, ..state(Vec::new()) });
         let page = String::from_utf8(page).unwrap();
-        assert!(page.contains("Figures appear within a minute after Horizon answers."), "{page}");
+        assert!(page.contains("Figures appear within a minute after the fault below has ended."), "{page}");
         assert!(page.contains("http://h cannot be reached"), "{page}");
     }
 
@@ -426,7 +426,7 @@ mod tests {
             );
             assert!(stale.contains(&format!("Nothing has arrived from {name} since 00:00 UTC.")), "{stale}");
             assert!(stale.contains(&format!("will be added when {name} answers again.")), "{stale}");
-            assert!(starting.contains(&format!("within a minute after {name} answers.")), "{starting}");
+            assert!(starting.contains("within a minute after the fault below has ended."), "{starting}");
             assert!(status.contains(&format!("<dt>Last data from {name}</dt>")), "{status}");
             assert_eq!(stale.contains("Horizon"), source == LiveSource::Horizon, "{stale}");
         }

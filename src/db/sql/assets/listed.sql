@@ -1,5 +1,6 @@
--- Assets that Horizon had a record of at their last look-up. Valid ones first, and the last looked up of them.
+-- Assets that Horizon had a record of at their last look-up. The last looked up first: they are the least likely to be
+-- among those in question.
 SELECT code, issuer FROM assets
 WHERE issuer <> 'native' AND checked_at IS NOT NULL AND num_accounts > 0
-ORDER BY is_valid DESC, checked_at DESC, id
+ORDER BY checked_at DESC, id
 LIMIT $1
