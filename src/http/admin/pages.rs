@@ -345,7 +345,7 @@ fn kind(part: &Part) -> &'static str {
 fn split(parts: &[Part]) -> String {
     let ms = |of: &str| short(parts.iter().filter(|part| kind(part) == of).map(|part| part.ms).sum());
     format!(
-        "Not ours (outlined): {} ms. Queueing (hatched): {} ms. Handling (solid): {} ms.",
+        "Outside the ticker (outlined): {} ms. Queueing (hatched): {} ms. Handling (solid): {} ms.",
         ms("foreign"),
         ms("wait"),
         ms("work")
@@ -478,7 +478,7 @@ mod tests {
         ];
         assert_eq!(
             split(&parts.map(part)),
-            "Not ours (outlined): 981 ms. Queueing (hatched): 64.25 ms. Handling (solid): 27.50 ms."
+            "Outside the ticker (outlined): 981 ms. Queueing (hatched): 64.25 ms. Handling (solid): 27.50 ms."
         );
     }
 

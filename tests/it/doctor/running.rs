@@ -83,11 +83,19 @@ fn a_lease_that_nobody_or_another_holds() {
         let mut status = sound_status();
         let (setup, daemon) = beside(json!({"status": "ok"}), status.clone(), sound_actors()).await;
         setup.run().assert("replicas", "failure", "nobody leads");
-        let other = "UPDATE ingest_lease SET holder = 'other', expires_at = now() + interval '1 hour'";
-        execute(&setup.database, other).await;
+        let held = async |time: &str| {
+            let sql =
+                format!("UPDATE ingest_lease SET holder = 'other', expires_at = now() + interval '{time}'");
+            execute(&setup.database, &sql).await;
+        };
+        // So late an end was set by a server whose clock was ahead.
+        held("1 hour").await;
+        setup.run().assert("replicas", "failure", "nobody leads");
+        held("60 seconds").await;
         assert_eq!(setup.run().check("replicas")["detail"], "another replica leads, this one follows");
         status["replica"]["leader"] = json!(true);
         daemon.set("/api/v1/status", 200, "", &status);
+        held("60 seconds").await;
         setup.run().assert("replicas", "failure", "believes that it leads");
     });
 }

@@ -368,7 +368,9 @@ mod tests {
         let starting = frame.starting.unwrap();
         assert_eq!((starting.percent, starting.trades.as_str()), (62, "901,442"));
         assert_eq!((starting.eta.as_deref(), frame.ledger), (Some("4 min"), None));
-        for (eta_s, filled) in [(Some(240), " History is then filled for about 4 min.</p>"), (None, "</p>")] {
+        for (eta_s, filled) in
+            [(Some(240), " Reading the rest of the history then takes about 4 min.</p>"), (None, "</p>")]
+        {
             let backfill = Some(BackfillState { eta_s, ..backfill });
             let page = crate::pages::starting(&TickerState { backfill, ..state(Vec::new()) });
             let page = String::from_utf8(page).unwrap();
