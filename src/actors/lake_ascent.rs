@@ -97,8 +97,7 @@ impl Ascent {
         self.next
     }
 
-    /// Goes on at a ledger. If it is not the next one, another chain begins there. Unconfirmed ledgers of earlier
-    /// chains and a doubt about them are kept.
+    /// Goes on at a ledger. If it is not the next one, another chain begins there. Doubts about earlier ones are kept.
     pub fn go_to(&mut self, next: u32) {
         if next != self.next {
             self.pass_over(next.saturating_sub(1));
@@ -333,10 +332,11 @@ impl Ascent {
         (self.is_distrusted, self.left_unvouched) = (false, None);
     }
 
-    /// Notes that Horizon has the hash of a ledger of the chain. The whole chain is right, but nothing leads to it from
-    /// what was stored below.
+    /// Notes that Horizon has the hash of a ledger of the chain. Nothing leads to it from earlier chains: they are read
+    /// again, as history.
     fn vouch_for_chain(&mut self, here: (u32, UnixSeconds)) {
-        self.doubt_below(self.chain_from.unwrap_or(here), None, false);
+        let taken = self.left_unvouched.take();
+        self.doubt_below(self.chain_from.unwrap_or(here), taken, false);
         self.vouch(here);
     }
 
@@ -489,11 +489,11 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_behind_a_hole_that_agrees_ends_what_may_be_doubted() {
+    fn a_hash_behind_a_hole_that_agrees_says_nothing_of_what_is_below_the_hole() {
         let mut ascent = taken();
         ascent.pass_over(25);
         ascent.vouch_for_chain((26, UnixSeconds(260)));
-        assert_eq!(doubted(&ascent), None);
+        assert_eq!(doubted(&ascent), Some(13));
         ascent.contradict((40, UnixSeconds(400)));
         assert_eq!(doubted(&ascent), Some(27));
     }

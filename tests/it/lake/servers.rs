@@ -314,3 +314,25 @@ fn a_failure_of_the_lake_does_not_hide_that_the_ledger_before_it_was_wrong() {
         .await;
     });
 }
+
+/// Nothing leads to it from the chain that begins above the refused ledger.
+#[test]
+fn a_wrong_ledger_directly_below_one_that_is_refused_is_read_again() {
+    let sim = with_lake(235, 5.0, 0, FaultPlan::none());
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        wait_for_trades(&client, 20).await;
+        reached("the chain is proven", async || number(&client, UNPROVEN).await == 0).await;
+        let wrong = sim.oracle().head().latest + 2;
+        sim.lake().spoil(wrong, LakeFault::Rewritten);
+        sim.lake().spoil(wrong + 1, LakeFault::OtherNetwork);
+        let unconfirmed = "Horizon has confirmed none of these ledgers of the lake, reading them again";
+        wait_until("it is in doubt", || daemon.log().contains(unconfirmed));
+        let wrong = i64::from(wrong);
+        reached("its trades are all held", async || {
+            faults::lacks_no_trade(&client, &sim, wrong, wrong).await
+        })
+        .await;
+    });
+}
