@@ -294,14 +294,19 @@ fn a_collector_that_fails_is_left_alone_also_while_the_queue_is_full() {
     });
 }
 
+/// A daemon that sends its spans to the collector soon.
+async fn exporting_to(collector: &Collector, sim: &stellar_ticker::sim::SimServer) -> Daemon {
+    let environment =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
+    Daemon::serve_in(&environment, &sim.url(), &fresh_database().await, PASSPHRASE, &[])
+}
+
 #[test]
 fn a_collector_that_takes_requests_but_refuses_their_spans_is_reported_with_its_reason() {
     let collector = Collector::start(TAKES_BUT_REFUSES_SPANS);
     let (sim, source) = scripted();
     block_on(async {
-        let environment =
-            [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
-        let daemon = Daemon::serve_in(&environment, &sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        let daemon = exporting_to(&collector, &sim).await;
         source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
         wait_until("spans are refused, counted and logged", || {
             counted(&daemon, "refused") > 0 && daemon.log().contains("spans: no room")
@@ -315,9 +320,7 @@ fn a_collector_that_comes_back_gets_what_waited() {
     let collector = Collector::start(503);
     let (sim, source) = scripted();
     block_on(async {
-        let environment =
-            [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
-        let daemon = Daemon::serve_in(&environment, &sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        let daemon = exporting_to(&collector, &sim).await;
         source.push_trade(trade(LEDGER + 1, 0, Utc::now())).unwrap();
         wait_until("the collector was asked in vain", || {
             daemon.log().contains("traces could not be exported") && daemon.get("/markets.json").status == 200

@@ -288,18 +288,24 @@ fn a_lake_that_has_nothing_at_all_is_out_and_has_no_holes() {
     });
 }
 
+/// A daemon that has read a proven chain from the lake, its database, and a ledger to come that the lake has rewritten.
+async fn before_a_wrong_ledger(sim: &SimServer) -> (Daemon, Client, u32) {
+    let daemon = reading_lake(sim, &sim.url(), "0").await;
+    let client = recomputation::connect(&daemon.database).await;
+    wait_for_trades(&client, 20).await;
+    reached("the chain is proven", async || number(&client, UNPROVEN).await == 0).await;
+    let wrong = sim.oracle().head().latest + 2;
+    sim.lake().spoil(wrong, LakeFault::Rewritten);
+    (daemon, client, wrong)
+}
+
 /// The next ledger is compared with the chain that was read before the failure.
 #[test]
 fn a_failure_of_the_lake_does_not_hide_that_the_ledger_before_it_was_wrong() {
     let plan = FaultPlan::none();
     let sim = with_lake(234, 5.0, 0, plan.clone());
     block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "0").await;
-        let client = recomputation::connect(&daemon.database).await;
-        wait_for_trades(&client, 20).await;
-        reached("the chain is proven", async || number(&client, UNPROVEN).await == 0).await;
-        let wrong = sim.oracle().head().latest + 2;
-        sim.lake().spoil(wrong, LakeFault::Rewritten);
+        let (daemon, client, wrong) = before_a_wrong_ledger(&sim).await;
         sim.lake().stop_at(Some(wrong));
         let wrong = i64::from(wrong);
         reached("the wrong ledger is held", async || number(&client, NEWEST).await == wrong).await;
@@ -320,12 +326,7 @@ fn a_failure_of_the_lake_does_not_hide_that_the_ledger_before_it_was_wrong() {
 fn a_wrong_ledger_directly_below_one_that_is_refused_is_read_again() {
     let sim = with_lake(235, 5.0, 0, FaultPlan::none());
     block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "0").await;
-        let client = recomputation::connect(&daemon.database).await;
-        wait_for_trades(&client, 20).await;
-        reached("the chain is proven", async || number(&client, UNPROVEN).await == 0).await;
-        let wrong = sim.oracle().head().latest + 2;
-        sim.lake().spoil(wrong, LakeFault::Rewritten);
+        let (daemon, client, wrong) = before_a_wrong_ledger(&sim).await;
         sim.lake().spoil(wrong + 1, LakeFault::OtherNetwork);
         let unconfirmed = "Horizon has confirmed none of these ledgers of the lake, reading them again";
         wait_until("it is in doubt", || daemon.log().contains(unconfirmed));
