@@ -21,7 +21,7 @@ use crate::{
         recomputation::{Audited, Recomputed},
     },
     domain::listener::reachable,
-    http::reader::{ReadError, Reader, Served},
+    http::served_client::{ReadError, Reader, Served},
     outbound::tls,
 };
 use private_postgres::IfRunning;

@@ -17,7 +17,7 @@ use super::{CommandError, output};
 use crate::{
     cli::Validation,
     config::Config,
-    http::reader::{Document, ReadError, Reader},
+    http::served_client::{Document, ReadError, Reader},
     outbound::tls,
 };
 

@@ -38,7 +38,7 @@ const TRADES_MAX: i64 = 500_000;
 
 /// Rows that were read, except for the trades.
 #[derive(Clone, Debug, Default)]
-pub struct CatchUp {
+pub struct LoadedRows {
     /// Last batch that the read contains.
     pub seq: i64,
     /// Mark of that batch; none before the first.
@@ -82,21 +82,21 @@ impl Database {
         known: &[Mark],
         edge: UnixSeconds,
         sink: TradeSink<'_>,
-    ) -> Result<CatchUp, DbError> {
+    ) -> Result<LoadedRows, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let Position { seq, newest } = marks::position(&transaction, known).await?;
-        let mut read = CatchUp {
+        let mut read = LoadedRows {
             seq,
             newest,
             coverage: coverage::merged(
                 &transaction.query_typed(include_str!("sql/coverage/all.sql"), &[]).await?,
             )?,
-            ..CatchUp::default()
+            ..LoadedRows::default()
         };
         match after {
-            None => everything(&transaction, edge, sink, &mut read).await?,
-            Some(seq) => only_after(&transaction, seq, edge, sink, &mut read).await?,
+            None => load_everything(&transaction, edge, sink, &mut read).await?,
+            Some(seq) => load_changes(&transaction, seq, edge, sink, &mut read).await?,
         }
         transaction.commit().await?;
         Ok(read)
@@ -109,12 +109,12 @@ impl Database {
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn load_lists(&self) -> Result<CatchUp, DbError> {
+    pub async fn load_lists(&self) -> Result<LoadedRows, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
-        let mut read = CatchUp { seq, ..CatchUp::default() };
-        lists(&transaction, &mut read).await?;
+        let mut read = LoadedRows { seq, ..LoadedRows::default() };
+        load_lists_into(&transaction, &mut read).await?;
         transaction.commit().await?;
         Ok(read)
     }
@@ -141,13 +141,13 @@ impl Database {
     }
 }
 
-async fn everything(
+async fn load_everything(
     transaction: &Transaction<'_>,
     edge: UnixSeconds,
     sink: TradeSink<'_>,
-    read: &mut CatchUp,
+    read: &mut LoadedRows,
 ) -> Result<(), DbError> {
-    lists(transaction, read).await?;
+    load_lists_into(transaction, read).await?;
     let any_checked = include_str!("sql/assets/any_checked.sql");
     read.has_checked_assets = transaction.query_typed_one(any_checked, &[]).await?.try_get(0)?;
     let first = transaction.query_typed_opt(include_str!("sql/batches/first.sql"), &[]).await?;
@@ -170,18 +170,18 @@ async fn everything(
     Ok(())
 }
 
-async fn lists(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
+async fn load_lists_into(transaction: &Transaction<'_>, read: &mut LoadedRows) -> Result<(), DbError> {
     read.assets = listing::read(transaction, None).await?;
-    all_markets(transaction, read).await?;
-    all_books(transaction, read).await
+    load_all_markets(transaction, read).await?;
+    load_all_books(transaction, read).await
 }
 
-async fn only_after(
+async fn load_changes(
     transaction: &Transaction<'_>,
     seq: i64,
     edge: UnixSeconds,
     sink: TradeSink<'_>,
-    read: &mut CatchUp,
+    read: &mut LoadedRows,
 ) -> Result<(), DbError> {
     // Rows carry no `seq`. The batches name ranges of tokens and versions, and the ranges may contain older rows as
     // well. The caller must therefore accept repeats.
@@ -217,7 +217,7 @@ async fn only_after(
     read.latest = newest.map(|(token, closed_at)| (token.ledger(), closed_at));
     // A removal names no markets, so all are read. Otherwise only the markets of the trades can be new.
     if written.has_removed_markets {
-        all_markets(transaction, read).await?;
+        load_all_markets(transaction, read).await?;
     } else {
         let ids: Vec<MarketId> = seen.into_iter().collect();
         let by_id = include_str!("sql/markets/by_id.sql");
@@ -231,7 +231,7 @@ async fn only_after(
         read.assets = listing::read(transaction, Some(versions)).await?;
     }
     if written.has_removed_books {
-        all_books(transaction, read).await?;
+        load_all_books(transaction, read).await?;
     } else if let Some((first, last)) = written.book_versions {
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
         read.books = polled(&transaction.query_typed(include_str!("sql/books/changed.sql"), &params).await?)?;
@@ -239,14 +239,14 @@ async fn only_after(
     Ok(())
 }
 
-async fn all_markets(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
+async fn load_all_markets(transaction: &Transaction<'_>, read: &mut LoadedRows) -> Result<(), DbError> {
     read.markets = markets(&transaction.query_typed(include_str!("sql/markets/all.sql"), &[]).await?)?;
     read.has_all_markets = true;
     read.names = names(&transaction.query_typed(include_str!("sql/assets/names.sql"), &[]).await?)?;
     Ok(())
 }
 
-async fn all_books(transaction: &Transaction<'_>, read: &mut CatchUp) -> Result<(), DbError> {
+async fn load_all_books(transaction: &Transaction<'_>, read: &mut LoadedRows) -> Result<(), DbError> {
     read.books = polled(&transaction.query_typed(include_str!("sql/books/all.sql"), &[]).await?)?;
     read.has_all_books = true;
     Ok(())

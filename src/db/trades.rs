@@ -40,9 +40,9 @@ const TRIES_MAX: u32 = 4;
 /// Source of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchKind {
-    /// The stream.
+    /// New trades: from Horizon's stream, a lake or RPC.
     Live,
-    /// Pages of history.
+    /// History: from Horizon's pages or a lake.
     Backfill,
     /// Ledgers that were read again because trades were missing.
     Repair,

@@ -14,7 +14,7 @@ impl Unreachable {
     pub(super) fn failed(address: &Address, error: &io::Error) -> io::Error {
         let place = address.to_string();
         let text = error.to_string();
-        // The dialled address, if it is not the one of the connection string, tells to what a name was resolved.
+        // Keep the dialled address if it differs from the connection string: it shows what the name resolved to.
         let text = text.strip_prefix(&format!("{place}: ")).unwrap_or(&text);
         let text = text.split(" (os error ").next().unwrap_or(text);
         let remedy = remedy(address, error.kind());

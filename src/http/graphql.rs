@@ -102,7 +102,7 @@ enum GraphqlError {
     NoBody,
     #[error("the body is cut or malformed")]
     BrokenBody,
-    #[error("this path only supports GET, HEAD and POST")]
+    #[error("this path only supports GET, HEAD, POST and OPTIONS")]
     Method,
     #[error("too many requests at once: try again")]
     Busy,

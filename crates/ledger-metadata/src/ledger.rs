@@ -191,9 +191,10 @@ impl TransactionPosition {
         trades: &mut Vec<LedgerTrade>,
     ) -> Result<(), LedgerContentError> {
         let hash = Hash::from(&applied.hash);
-        let actors = set.actors.get(&hash).ok_or(LedgerContentError::UnknownTransaction(hash))?;
+        let accounts =
+            set.accounts_by_transaction.get(&hash).ok_or(LedgerContentError::UnknownTransaction(hash))?;
         let Some(results) = applied.results() else { return Ok(()) };
-        if results.len() != actors.count() {
+        if results.len() != accounts.count() {
             return Err(LedgerContentError::Operations(hash));
         }
         for (index, result) in results.iter().enumerate() {
@@ -201,7 +202,7 @@ impl TransactionPosition {
             if atoms.is_empty() {
                 continue;
             }
-            let buyer = actors.of_operation(index);
+            let buyer = accounts.of_operation(index);
             let toid = self.toid(index + 1)?;
             let changes = applied.changes_of(index);
             for (order, claim) in atoms.iter().map(Claim::of).enumerate() {

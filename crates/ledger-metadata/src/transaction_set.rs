@@ -1,4 +1,4 @@
-//! Transaction sets: who takes the trades of each transaction, by the hash that names it in the results.
+//! Transaction sets: the accounts that act in each transaction, by the hash of the transaction.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub(crate) struct ActingAccounts {
 pub(crate) struct TransactionSet {
     /// Hash of the set, for the header.
     pub(crate) hash: Hash,
-    pub(crate) actors: HashMap<Hash, ActingAccounts>,
+    pub(crate) accounts_by_transaction: HashMap<Hash, ActingAccounts>,
 }
 
 impl ActingAccounts {
@@ -56,34 +56,37 @@ impl ActingAccounts {
 impl TransactionSet {
     /// Reads a set of the first protocols. Its hash covers the previous ledger's hash and all envelopes.
     pub(crate) fn read_first(reader: &mut Reader<'_>, network: Network) -> Result<Self, xdr::Error> {
-        let mut actors = HashMap::new();
+        let mut accounts_by_transaction = HashMap::new();
         let previous = reader.read::<xdr::Hash>()?;
         let count = reader.read::<u32>()?;
-        let (_, envelopes) = reader
-            .with_bytes(|reader| (0..count).try_for_each(|_| add_envelope(reader, network, &mut actors)))?;
-        Ok(Self { hash: Hash::of([&previous.0[..], envelopes]), actors })
+        let (_, envelopes) = reader.with_bytes(|reader| {
+            (0..count).try_for_each(|_| add_envelope(reader, network, &mut accounts_by_transaction))
+        })?;
+        Ok(Self { hash: Hash::of([&previous.0[..], envelopes]), accounts_by_transaction })
     }
 
     /// Reads a generalised set.
     pub(crate) fn read_generalized(reader: &mut Reader<'_>, network: Network) -> Result<Self, xdr::Error> {
-        let mut actors = HashMap::new();
+        let mut accounts_by_transaction = HashMap::new();
         let (_, bytes) = reader.with_bytes(|reader| {
             if reader.read::<u32>()? != 1 {
                 return Err(Invalid);
             }
             reader.skip::<xdr::Hash>()?; // that of the previous ledger
-            reader.each(|reader| add_phase(reader, network, &mut actors))
+            reader.each(|reader| add_phase(reader, network, &mut accounts_by_transaction))
         })?;
-        Ok(Self { hash: Hash::of([bytes]), actors })
+        Ok(Self { hash: Hash::of([bytes]), accounts_by_transaction })
     }
 }
 
 fn add_phase(
     reader: &mut Reader<'_>,
     network: Network,
-    actors: &mut HashMap<Hash, ActingAccounts>,
+    accounts_by_transaction: &mut HashMap<Hash, ActingAccounts>,
 ) -> Result<(), xdr::Error> {
-    let mut envelopes = |reader: &mut Reader<'_>| reader.each(|reader| add_envelope(reader, network, actors));
+    let mut envelopes = |reader: &mut Reader<'_>| {
+        reader.each(|reader| add_envelope(reader, network, accounts_by_transaction))
+    };
     match reader.read::<u32>()? {
         0 => reader.each(|reader| {
             reader.skip::<xdr::TxSetComponentType>()?;
@@ -102,9 +105,9 @@ fn add_phase(
 fn add_envelope(
     reader: &mut Reader<'_>,
     network: Network,
-    actors: &mut HashMap<Hash, ActingAccounts>,
+    accounts_by_transaction: &mut HashMap<Hash, ActingAccounts>,
 ) -> Result<(), xdr::Error> {
-    if actors.len() == TRANSACTIONS_MAX {
+    if accounts_by_transaction.len() == TRANSACTIONS_MAX {
         return Err(LengthExceedsMax);
     }
     let (hash, of) = match reader.read::<xdr::EnvelopeType>()? {
@@ -125,6 +128,6 @@ fn add_envelope(
         _ => return Err(Invalid),
     };
     reader.skip::<xdr::VecM<xdr::DecoratedSignature, 20>>()?;
-    actors.insert(hash, of);
+    accounts_by_transaction.insert(hash, of);
     Ok(())
 }

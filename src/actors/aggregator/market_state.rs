@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::bulk::{WindowFiller, aside};
 use crate::{
     actors::{subjects, test_hooks, trace::subject::Subject},
-    db::{Database, DbError, marks::Mark, snapshot::CatchUp, trades::CommittedBatch},
+    db::{Database, DbError, marks::Mark, snapshot::LoadedRows, trades::CommittedBatch},
     domain::{
         coverage::{self, LedgerRange},
         directory::Directory,
@@ -54,7 +54,7 @@ pub struct MarketState {
 pub struct Update {
     /// Last batch that was known before.
     after: i64,
-    rows: CatchUp,
+    rows: LoadedRows,
     /// New trades, in order.
     trades: Vec<(MarketId, WindowTrade)>,
     /// Number of those that are in the windows already.
@@ -221,7 +221,7 @@ impl MarketState {
     }
 
     /// Replaces assets, markets and books by those in `rows`. Moves `seq` back like [`Self::replace`].
-    pub fn replace_directory(&mut self, rows: CatchUp) {
+    pub fn replace_directory(&mut self, rows: LoadedRows) {
         self.directory = Directory::default();
         self.settles_at = self.settles_at.max(self.seq).max(rows.seq);
         self.seq = self.seq.min(rows.seq);
@@ -268,7 +268,7 @@ impl MarketState {
         true
     }
 
-    fn learn(&mut self, rows: CatchUp) {
+    fn learn(&mut self, rows: LoadedRows) {
         if rows.has_checked_assets {
             self.checked_since = self.checked_since.or(rows.batches_since);
         }
@@ -385,7 +385,7 @@ mod tests {
         assert!(state.append(&batch(4, Some(range(10, 11)))));
         assert_eq!(complete(&mut state), [(1, 14)]);
         // Ledgers may also be removed, which only the database says.
-        let rows = CatchUp { seq: 5, coverage: vec![range(1, 9)], ..CatchUp::default() };
+        let rows = LoadedRows { seq: 5, coverage: vec![range(1, 9)], ..LoadedRows::default() };
         assert!(state.update(&mut Update { after: 4, rows, trades: Vec::new(), applied: 0 }));
         assert_eq!(complete(&mut state), [(1, 9)]);
     }
@@ -394,7 +394,7 @@ mod tests {
     fn rows_that_were_read_before_the_last_batch_take_back_no_ledger() {
         let mut state = MarketState::default();
         assert!(state.append(&batch(1, Some(range(1, 9)))) && state.append(&batch(2, Some(range(10, 12)))));
-        let rows = CatchUp { seq: 1, coverage: vec![range(1, 9)], ..CatchUp::default() };
+        let rows = LoadedRows { seq: 1, coverage: vec![range(1, 9)], ..LoadedRows::default() };
         assert!(state.update(&mut Update { after: 0, rows, trades: Vec::new(), applied: 0 }));
         assert_eq!((state.seq(), complete(&mut state)), (2, vec![(1, 12)]));
     }

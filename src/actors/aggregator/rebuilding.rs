@@ -48,7 +48,9 @@ impl Handler<Envelope<ReloadDirectory>> for Aggregator {
         let read = async move { database.within(LOAD_TIMEOUT, database.load_lists()).await };
         Box::pin(read.into_actor(self).map(move |read, this, ctx| {
             this.state.causes.add(handling.trace());
-            let rows = read.inspect_err(|error| warn!(%error, "lists could not be reloaded")).ok()?;
+            let rows = read
+                .inspect_err(|error| warn!(%error, "assets, markets and books could not be reloaded"))
+                .ok()?;
             let markets = this.state.markets.as_mut()?;
             let seq = rows.seq;
             markets.replace_directory(rows);

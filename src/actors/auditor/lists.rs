@@ -39,7 +39,11 @@ impl Audit {
         if found.difference_count == 0 {
             return Ok(());
         }
-        debug!(differences = found.difference_count, seq = first.seq, "lists differ, comparing again");
+        debug!(
+            differences = found.difference_count,
+            seq = first.seq,
+            "assets, markets or books differ, comparing again"
+        );
         let again = self.found_twice(
             &first,
             tally,
@@ -83,7 +87,7 @@ impl Audit {
         let rows = match self.database.listed(audited).await? {
             Listed::Lists(rows) => rows,
             Listed::Missed(reason) => {
-                debug!(reason, "lists of a publication cannot be audited any more");
+                debug!(reason, "publication expired before its assets, markets and books were audited");
                 return Ok(None);
             }
         };

@@ -80,7 +80,7 @@ impl Audit {
         let sums = match self.database.sum_markets(audited, markets).await? {
             Summed::Sums(sums) => sums,
             Summed::Missed(reason) => {
-                debug!(reason, "publication cannot be audited any more");
+                debug!(reason, "publication expired before it was audited");
                 return Ok(None);
             }
         };

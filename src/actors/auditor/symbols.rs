@@ -60,7 +60,7 @@ impl Audit {
     async fn write_back(&self, choices: &Choices) -> Result<(), DbError> {
         let Some(epoch) = self.leadership.epoch().filter(|_| !choices.is_empty()) else { return Ok(()) };
         self.database.record_symbol_choices(epoch, choices).await?;
-        info!(symbols = choices.len(), "stored symbols were set back");
+        info!(symbols = choices.len(), "stored symbols restored");
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::Subject;
 use crate::{
     audit::Comparison,
     domain::{conversions::SaturatingFrom, plain_text::shown},
-    http::reader::Served,
+    http::served_client::Served,
 };
 
 /// Differences printed in the text report. The rest is only counted.

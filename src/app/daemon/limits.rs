@@ -50,7 +50,7 @@ fn check_descriptors(descriptors: u64, has_nginx: bool) -> Result<(), CommandErr
 fn check_address_space(bytes: u64) -> Result<(), CommandError> {
     if bytes < ADDRESS_SPACE_MIN {
         return Err(CommandError::Unavailable(format!(
-            "this process may use {} MiB of address space but needs at least {}: take the limit away (ulimit -v, LimitAS= of \
+            "this process may use {} MiB of address space but needs at least {}: remove the limit (ulimit -v, LimitAS= of \
              systemd). To limit memory, use MemoryMax= of systemd or --memory of a container",
             bytes >> 20,
             ADDRESS_SPACE_MIN >> 20,

@@ -3,7 +3,7 @@
 use ticker_schemas::agreement::{self, Market, Reference};
 
 use super::Checker;
-use crate::{app::CommandError, http::reader::Document};
+use crate::{app::CommandError, http::served_client::Document};
 
 /// Checks the documents of the listed market with the most trades, and those that belong to no market.
 pub(super) async fn check(checker: &mut Checker, reference: &Reference) -> Result<(), CommandError> {

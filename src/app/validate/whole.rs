@@ -6,7 +6,7 @@ use serde_json::Value;
 use ticker_schemas::agreement::{Format, IdStyle, Reference};
 
 use super::Checker;
-use crate::{app::CommandError, domain::instant::UnixSeconds, http::reader::Document};
+use crate::{app::CommandError, domain::instant::UnixSeconds, http::served_client::Document};
 
 /// Attempts to read all documents from one view. A view is pinned for 10 s, and most servers send all of it in one.
 const VIEWS_MAX: u32 = 20;

@@ -16,7 +16,7 @@ const MARKETS_MAX: MarketId = 100;
 pub(super) async fn load(
     database: &Database,
     after: Option<i64>,
-) -> (stellar_ticker::db::snapshot::CatchUp, Vec<(MarketId, WindowTrade)>) {
+) -> (stellar_ticker::db::snapshot::LoadedRows, Vec<(MarketId, WindowTrade)>) {
     let mut trades = Vec::new();
     let received = database
         .load_snapshot(after, &[], UnixSeconds(NOW), &mut |market, trade| trades.push((market, trade)))

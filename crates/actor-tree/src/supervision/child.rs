@@ -101,7 +101,7 @@ impl ChildRunner {
                         // The order may have waited while a long handler held the thread. Then the child has worked.
                         let is_overtaken = self.status.counters().activity != activity;
                         if reason == KillReason::Unresponsive && is_overtaken {
-                            debug!(actor = self.status.name(), "kill ignored, the actor works again");
+                            debug!(actor = self.status.name(), "kill order ignored, the actor has responded");
                             continue;
                         }
                         return IncarnationEnd::Exited(Exit::Killed(reason));
