@@ -376,7 +376,7 @@ impl Handler<Envelope<RankMarkets>> for Aggregator {
     ) -> MessageResult<Envelope<RankMarkets>> {
         let _handling = self.deps.status.begin(&envelope);
         let now = UnixSeconds::from(self.deps.clock.now());
-        MessageResult(self.state.markets.as_mut().map(|markets| Arc::new(markets.ranked_at(now))))
+        MessageResult(self.state.markets.as_mut().map(|markets| markets.snapshot_at(now)))
     }
 }
 

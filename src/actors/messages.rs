@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     db::trades::CommittedBatch,
-    domain::{instant::UnixSeconds, orderbook::OrderBook, ranking::RankedMarket, windows::MarketId},
+    domain::{
+        instant::UnixSeconds, market_snapshot::MarketSnapshot, orderbook::OrderBook, windows::MarketId,
+    },
     published::Publication,
 };
 
@@ -66,13 +68,13 @@ impl Traced for AssetsLookedUp {
     }
 }
 
-/// Request for the ranking of all markets.
+/// Request for the markets, to rank them. The asker sorts them, so that the aggregator stays free.
 #[derive(Clone, Copy, Debug)]
 pub struct RankMarkets;
 
 impl Message for RankMarkets {
-    /// Markets with trades in the last 7 days, the busiest first; none while the windows load.
-    type Result = Option<Arc<Vec<RankedMarket>>>;
+    /// The markets as they are now; none while the windows load.
+    type Result = Option<MarketSnapshot>;
 }
 
 impl Traced for RankMarkets {
@@ -153,7 +155,8 @@ impl Traced for ReloadDirectory {
     }
 }
 
-/// Request to read doubtful ledgers again from Horizon. A replica that does not lead ignores it.
+/// Request to read ledgers again from their source, Horizon or the lake, because an audit found a difference. A replica
+/// that does not lead ignores it.
 #[derive(Clone, Debug)]
 pub struct RereadLedgers {
     /// Ledger numbers.

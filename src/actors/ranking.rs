@@ -1,11 +1,14 @@
-//! Source of the ranking of markets. The aggregator computes it from its windows.
+//! Source of the ranking of markets. It is computed by the actor that asks, from a snapshot of the aggregator.
 
 use std::{sync::Arc, time::Duration};
 
 use tracing::debug;
 
 use super::{messages::RankMarkets, port::Port, receivers::Receivers, trace::context::TraceContext};
-use crate::domain::ranking::RankedMarket;
+use crate::domain::{
+    market_snapshot::MarketSnapshot,
+    ranking::{self, RankedMarket},
+};
 
 /// Time limit for the aggregator's answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +29,12 @@ impl Ranking {
         Self::Aggregator(receivers.rank_markets.port(from))
     }
 
+    /// Ranks markets once, for a command that runs alone.
+    #[must_use]
+    pub fn fixed(markets: &MarketSnapshot) -> Self {
+        Self::Fixed(Arc::new(rank(markets)))
+    }
+
     /// Returns the markets with trades in the last 7 days, the busiest first; none if the aggregator does not know
     /// them now. `cause` is the pass that asks.
     pub async fn ask(&self, cause: &TraceContext) -> Option<Arc<Vec<RankedMarket>>> {
@@ -36,7 +45,12 @@ impl Ranking {
                 .await
                 .inspect_err(|error| debug!(%error, "ranking of markets not available"))
                 .ok()
-                .flatten(),
+                .flatten()
+                .map(|markets| Arc::new(rank(&markets))),
         }
     }
+}
+
+fn rank(markets: &MarketSnapshot) -> Vec<RankedMarket> {
+    ranking::rank(markets.windows().figures(), markets.directory())
 }

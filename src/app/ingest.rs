@@ -140,7 +140,7 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
 async fn ranking(services: &Services) -> Result<Ranking, String> {
     let now = UnixSeconds::from(services.clock.now());
     let mut markets = MarketState::load(&services.database, now).await.map_err(|error| error.to_string())?;
-    Ok(Ranking::Fixed(Arc::new(markets.ranked_at(now))))
+    Ok(Ranking::fixed(&markets.snapshot_at(now)))
 }
 
 fn status(services: &Services, name: &'static str) -> Arc<ChildStatus> {

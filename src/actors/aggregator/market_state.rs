@@ -14,7 +14,6 @@ use crate::{
         directory::Directory,
         instant::UnixSeconds,
         market_snapshot::MarketSnapshot,
-        ranking::{self, RankedMarket},
         span::Span,
         trade_stats::WindowTrade,
         window::MarketWindow,
@@ -321,13 +320,6 @@ impl MarketState {
     #[must_use]
     pub const fn has_trades(&self) -> bool {
         self.latest.is_some()
-    }
-
-    /// Moves the windows forward to `now` and returns the markets with trades in the last 7 days, the busiest first.
-    #[must_use]
-    pub fn ranked_at(&mut self, now: UnixSeconds) -> Vec<RankedMarket> {
-        self.windows.advance(now);
-        ranking::rank(self.windows.figures(), &self.directory)
     }
 
     /// Moves the windows forward to `now` and returns a snapshot for a publication.
