@@ -76,6 +76,8 @@ async fn fill(bench: &Bench, url: &str, has_keeper: bool) -> f64 {
         database: store.database.clone(),
         leadership: backfill.writer.leadership.clone(),
         clock: Arc::clone(&clock),
+        published: Arc::clone(&backfill.writer.published),
+        first_publication_max: Duration::ZERO,
         retention_days: 365,
         status: ChildStatus::new("candle_keeper", 1, Arc::clone(&clock), Recorder::off(clock)),
     };

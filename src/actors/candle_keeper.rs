@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     db::{Database, DbError},
-    published::Part,
+    published::{Part, Published},
     shutdown, steps,
 };
 
@@ -28,6 +28,8 @@ const REST: Duration = Duration::from_secs(10);
 const RESTS_PER_STEP: u32 = 4;
 /// Longest rest after a step.
 const STEP_REST_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for the first publication. Until then the aggregator reads trades, and the database has enough to do.
+const FIRST_PUBLICATION_MAX: Duration = Duration::from_secs(60);
 /// Seconds between two looks for candles that are too old.
 const DROP_EVERY_S: i64 = 3_600;
 
@@ -40,6 +42,10 @@ pub struct KeepCandles {
     pub leadership: Leadership,
     /// Source of the current time.
     pub clock: SharedClock,
+    /// Publications of the aggregator.
+    pub published: Arc<Published>,
+    /// Longest wait for the first one.
+    pub first_publication_max: Duration,
     /// Age in days beyond which candles of hours and days are dropped.
     pub retention_days: i64,
     /// Status in `/actors.json`.
@@ -60,6 +66,8 @@ impl DaemonActor for CandleKeeper {
             database: services.database.clone(),
             leadership: services.leadership.clone(),
             clock: Arc::clone(&services.clock),
+            published: Arc::clone(&services.published),
+            first_publication_max: FIRST_PUBLICATION_MAX,
             retention_days: i64::from(services.config.candle_retention_days),
             status,
         })
@@ -69,6 +77,7 @@ impl DaemonActor for CandleKeeper {
 impl Work for KeepCandles {
     async fn run(self, context: WorkContext) {
         let mut dropped_at: Option<DateTime<Utc>> = None;
+        self.wait_for_first_publication(&context).await;
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
@@ -88,6 +97,18 @@ impl Work for KeepCandles {
 }
 
 impl KeepCandles {
+    async fn wait_for_first_publication(&self, context: &WorkContext) {
+        let begun = self.clock.monotonic();
+        let is_starting = || {
+            let waited = self.clock.monotonic().saturating_duration_since(begun);
+            self.published.newest().is_none() && waited < self.first_publication_max
+        };
+        while is_starting() && !context.is_draining() {
+            context.advance();
+            context.pause(TICK).await;
+        }
+    }
+
     /// Derives the candles of some trades. Returns the time to rest.
     async fn step(&self, context: &WorkContext, epoch: i64) -> Duration {
         self.status.set_state("deriving");
