@@ -1,7 +1,6 @@
 //! Writer of the tables in `docs/performance.md`, from the results of the last runs.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -19,37 +18,53 @@ use super::{
 const BEGIN: &str = "<!-- ./ticker bench --write-docs: begin -->";
 const END: &str = "<!-- ./ticker bench --write-docs: end -->";
 
-/// Writes the available results of these subjects between the marks of the page.
+const GROWTH: &str = "### How cost grows";
+const PURE: &str = "### The pure parts, by criterion";
+
+/// Writes the results of these subjects between the marks of the page. A section without new results stays as it is.
 pub(crate) fn write(subjects: &[Subject]) {
     let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
     let text = fs::read_to_string(&page).expect("docs/performance.md");
     let (before, rest) = text.split_once(BEGIN).expect("the mark where the tables begin");
-    let (_, after) = rest.split_once(END).expect("the mark where the tables end");
-    let made = [tables(subjects), growth_of_cost(), pure_parts()].concat();
-    fs::write(&page, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", made.trim_end())).unwrap();
+    let (old, after) = rest.split_once(END).expect("the mark where the tables end");
+    let kept = |heading: String| kept_section(old, &heading);
+    let mut sections: Vec<String> = subjects
+        .iter()
+        .map(|subject| {
+            results(subject.name).map_or_else(|| kept(heading(subject)), |run| section(subject, &run))
+        })
+        .collect();
+    sections.push(growth_of_cost().unwrap_or_else(|| kept(GROWTH.to_owned())));
+    sections.push(pure_parts().unwrap_or_else(|| kept(PURE.to_owned())));
+    sections.retain(|section| !section.is_empty());
+    fs::write(&page, format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", sections.join("\n\n"))).unwrap();
     println!("{} is written", page.display());
 }
 
-/// Returns a section with a table for each subject that has results, and a line about the machine and the runs.
-fn tables(subjects: &[Subject]) -> String {
-    let mut text = String::new();
-    let mut runs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for subject in subjects {
-        let Some(results) = results(subject.name) else { continue };
-        let size = if results["full"].as_bool().unwrap() { "full" } else { "quick" };
-        let field = |name: &str| results[name].as_str().unwrap().to_owned();
-        let run = format!("{size}, {}, PostgreSQL {}", field("date"), field("postgres"));
-        runs.entry(run).or_default().push(subject.name);
-        push_subject(&mut text, subject, results["rows"].as_array().unwrap());
-    }
-    let runs: Vec<String> =
-        runs.iter().map(|(run, subjects)| format!("{}: {run}", subjects.join(", "))).collect();
-    format!("{text}On {}. {}.\n", machine(), runs.join("; "))
+/// Returns the section with this heading, without empty lines around it, or nothing if there is none.
+fn kept_section(page: &str, heading: &str) -> String {
+    let from = page.find(&format!("{heading}\n"));
+    let section = from.and_then(|from| page.get(from..)).unwrap_or_default();
+    let end = section.find("\n### ").unwrap_or(section.len());
+    section.get(..end).unwrap_or_default().trim().to_owned()
 }
 
-fn push_subject(text: &mut String, subject: &Subject, rows: &[Value]) {
-    let Subject { name, title, leaves_out, .. } = subject;
-    writeln!(text, "### {title} (`{name}`)\n\nLeaves out {leaves_out}.\n").unwrap();
+fn heading(Subject { name, title, .. }: &Subject) -> String {
+    format!("### {title} (`{name}`)")
+}
+
+/// Returns the section of a subject: its table, and when and on what it was measured.
+fn section(subject: &Subject, results: &Value) -> String {
+    let mut text = format!("{}\n\nLeaves out {}.\n\n", heading(subject), subject.leaves_out);
+    push_table(&mut text, results["rows"].as_array().unwrap());
+    let size = if results["full"].as_bool().unwrap() { "Full run" } else { "Quick run" };
+    let field = |name: &str| results[name].as_str().unwrap().to_owned();
+    let (date, postgres) = (field("date"), field("postgres"));
+    write!(text, "{size} of {date} on {}, PostgreSQL {postgres}.", machine()).unwrap();
+    text
+}
+
+fn push_table(text: &mut String, rows: &[Value]) {
     writeln!(text, "| {} |\n|{}", HEAD.join(" | "), "---|".repeat(HEAD.len())).unwrap();
     let mut group = None;
     for row in rows.iter().filter(|row| row["point"].is_null()) {
@@ -80,12 +95,12 @@ fn results(subject: &str) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap())
 }
 
-/// Returns the section about the growth of cost, and writes its plots beside the page.
-fn growth_of_cost() -> String {
-    let Some(results) = results("growth") else { return String::new() };
+/// Returns the section about the growth of cost, if it was measured, and writes its plots beside the page.
+fn growth_of_cost() -> Option<String> {
+    let results = results("growth")?;
     let figures = Figures::of(&results);
     let is_full = results["full"].as_bool().unwrap();
-    let mut text = String::from("\n### How cost grows\n\n");
+    let mut text = format!("{GROWTH}\n\n");
     let others = [
         format!("{} markets", plots::count(publish::MARKETS as f64)),
         format!("{} trades", plots::count(growth::many(is_full) as f64)),
@@ -114,7 +129,7 @@ fn growth_of_cost() -> String {
             writeln!(text, "![{title}](plots/{file})\n").unwrap();
         }
     }
-    text.trim_end().to_owned() + "\n"
+    Some(text.trim_end().to_owned())
 }
 
 /// Figures of `growth`: the quantity that grows, its size, the name of the line, the figure, and its text.
@@ -165,16 +180,16 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// Returns the section about the pure parts, or an empty text if criterion has no results.
-fn pure_parts() -> String {
+/// Returns the section about the pure parts, if criterion has results.
+fn pure_parts() -> Option<String> {
     let criterion = directory().with_file_name("criterion");
     let mut rows: Vec<String> =
         groups(&criterion).iter().flat_map(|group| groups(group)).filter_map(pure_part).collect();
     if rows.is_empty() {
-        return String::new();
+        return None;
     }
     rows.sort();
-    format!("\n### The pure parts, by criterion\n\n| part | time |\n|---|---|\n{}", rows.concat())
+    Some(format!("{PURE}\n\n| part | time |\n|---|---|\n{}", rows.concat().trim_end()))
 }
 
 fn groups(directory: &Path) -> Vec<PathBuf> {

@@ -1,6 +1,7 @@
 //! A thousand clients of all kinds at once, while 200 trades per second are ingested.
 
 use std::{
+    collections::BTreeMap,
     io::Read as _,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -109,7 +110,8 @@ fn measure(daemon: &Daemon, network: &Going, span: Duration) -> Vec<Row> {
     let crowd = crowd.join().unwrap();
     let readers: u32 = KINDS.iter().map(|kind| kind.count).sum();
     let per_second = |requests: usize| requests as f64 / (span + SETTLING).as_secs_f64();
-    let (in_time, wrong) = (crowd.in_time, crowd.wrong);
+    let (in_time, wrong) = (crowd.in_time, crowd.failed.len());
+    print_failed(crowd.failed);
     let times = Sorted::new(crowd.seconds);
     let mut rows = vec![
         Row::new(
@@ -152,8 +154,19 @@ struct Seen {
     seconds: Vec<f64>,
     /// Number of successful requests that were answered before the client's next one was due.
     in_time: usize,
-    /// Number of failed requests.
-    wrong: usize,
+    /// Failed requests: the first line of each, and its status or the error of its connection.
+    failed: Vec<(String, String)>,
+}
+
+/// Prints how many requests of each kind failed, and why.
+fn print_failed(failed: Vec<(String, String)>) {
+    let mut counts = BTreeMap::<_, usize>::new();
+    for one in failed {
+        *counts.entry(one).or_default() += 1;
+    }
+    for ((request, why), count) in counts {
+        println!("{count} times {request} failed: {why}");
+    }
 }
 
 /// Runs all clients on this thread.
@@ -171,7 +184,7 @@ fn crowd(address: SocketAddr, span: Duration) -> Seen {
             let seen = reader.await.unwrap();
             all.seconds.extend(seen.seconds);
             all.in_time += seen.in_time;
-            all.wrong += seen.wrong;
+            all.failed.extend(seen.failed);
         }
         all
     })
@@ -182,15 +195,22 @@ async fn read_on(address: SocketAddr, kind: &'static Kind, times: impl Iterator<
     let (mut seen, mut connection, mut etag) = (Seen::default(), None, String::new());
     for due in times {
         tokio::time::sleep_until(due.into()).await;
-        match exchange(address, &mut connection, &(kind.request)(&etag)).await {
+        let request = (kind.request)(&etag);
+        let failed = |why: String| {
+            (String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned(), why)
+        };
+        match exchange(address, &mut connection, &request).await {
             Ok((200 | 304, tag)) => {
                 etag = tag;
                 let took = due.elapsed();
                 seen.seconds.push(took.as_secs_f64());
                 seen.in_time += usize::from(took < kind.every);
             }
-            Ok(_) => seen.wrong += 1,
-            Err(_) => (seen.wrong, connection) = (seen.wrong + 1, None),
+            Ok((status, _)) => seen.failed.push(failed(status.to_string())),
+            Err(error) => {
+                seen.failed.push(failed(error.to_string()));
+                connection = None;
+            }
         }
     }
     seen

@@ -16,6 +16,7 @@ use super::{
     bench::{Bench, Store, timed},
     copy,
     report::{Row, Unit},
+    start,
     synthetic::{LEDGER_TRADES, Synthetic},
 };
 
@@ -65,6 +66,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 
 /// Returns the time of the longest batch before the drop, of the longest one during it, and of the drop, in seconds.
 async fn drop_under_load(store: &Store, markets: u64, now: chrono::DateTime<Utc>) -> (f64, f64, f64) {
+    // A day is dropped only once its candles are derived.
+    start::derive_candles(store).await;
     let epoch = store.database.take_lease("bench", Duration::from_secs(600)).await.unwrap().unwrap();
     // The first pass creates the next days, so that the second one has nothing to do.
     store.database.clean(epoch, 3 * KEEP_DAYS, now, || {}).await.unwrap();
