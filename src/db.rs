@@ -47,7 +47,7 @@ mod targets;
 mod tls;
 pub mod toml_files;
 pub mod trades;
-mod unproven;
+mod unconfirmed;
 mod unreachable;
 
 pub use error::DbError;

@@ -17,7 +17,7 @@ use arc_swap::ArcSwapOption;
 
 pub use facts::FactsCell;
 pub use first_answer::FirstAnswer;
-pub use lake_state::{Anchor, LakeCell, LakeState, LakeUse, Outage, Outages};
+pub use lake_state::{HashCheck, LakeCell, LakeState, LakeUse, Outage, Outages};
 pub use listing::{LazyListing, ListingSource};
 pub use ticker_formats::{Document, EncodedFile, FileMaker, Files, Plain, Tags, pieces};
 pub use vitals::{

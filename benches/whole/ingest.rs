@@ -77,7 +77,7 @@ pub(crate) async fn backfill(store: &Store, url: &str) -> Backfill {
         hours: 168,
         retention_days: 8,
         is_limited: false,
-        in_doubt: std::rc::Rc::default(),
+        to_reread: std::rc::Rc::default(),
         logs_progress: false,
         status: ChildStatus::new("backfiller", 1, Arc::clone(&clock), Recorder::off(clock)),
     }

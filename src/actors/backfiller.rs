@@ -117,7 +117,7 @@ pub struct Backfill {
     pub logs_progress: bool,
     /// Ledgers that an audit named, to be read again first. The handler adds them. A restart keeps them:
     /// their message is gone.
-    pub in_doubt: Rc<RefCell<LedgersToReread>>,
+    pub to_reread: Rc<RefCell<LedgersToReread>>,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -151,7 +151,7 @@ impl Backfill {
             hours: i64::from(services.config.backfill_hours),
             retention_days: services.retention_days(),
             is_limited: services.config.horizon_requests_per_hour > 0,
-            in_doubt: Rc::default(),
+            to_reread: Rc::default(),
             logs_progress: !std::io::stderr().is_terminal(),
             status,
         }
@@ -283,33 +283,34 @@ impl Backfill {
         Ok(())
     }
 
-    /// Takes unproven ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill
-    /// them. Those below `oldest` stay: Horizon no longer has them. Returns the ledgers in doubt, if there were any.
-    async fn doubt_what_a_lake_left(&self, oldest: u32) -> Result<Option<LedgerRange>, HistoryError> {
+    /// Takes unconfirmed ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill
+    /// them. Those below `oldest` stay: Horizon no longer has them. Returns the ledgers that were
+    /// taken out, if there were any.
+    async fn uncover_unconfirmed(&self, oldest: u32) -> Result<Option<LedgerRange>, HistoryError> {
         let database = &self.writer.database;
-        let Some((unproven, from_time)) = database.unproven_ledgers().await? else { return Ok(None) };
+        let Some((unconfirmed, from_time)) = database.unconfirmed_ledgers().await? else { return Ok(None) };
         let held = self.held().await?;
-        let from = unproven.max(oldest);
-        let from_time = if from == unproven {
+        let from = unconfirmed.max(oldest);
+        let from_time = if from == unconfirmed {
             from_time
         } else {
-            let [first, end] = [unproven, from].map(PagingToken::before_ledger);
+            let [first, end] = [unconfirmed, from].map(PagingToken::before_ledger);
             let newest_below = database.newest_held_between(first, end).await?.map(|(_, at)| at);
             coverage::end_of_part_below(&held, from, newest_below).unwrap_or(from_time)
         };
-        let doubted = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
+        let uncovered = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
             from,
             to: newest.to,
             from_time,
             to_time: newest.to_time.max(from_time),
         });
         let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-        database.clear_unproven(epoch, unproven, doubted).await?;
+        database.clear_unconfirmed(epoch, unconfirmed, uncovered).await?;
         warn!(
             from,
             "ledgers of a lake that is no longer read were never confirmed by Horizon, reading them again"
         );
-        Ok(Some(doubted.unwrap_or(LedgerRange { from, to: from, from_time, to_time: from_time })))
+        Ok(Some(uncovered.unwrap_or(LedgerRange { from, to: from, from_time, to_time: from_time })))
     }
 
     fn descending_read<'a>(

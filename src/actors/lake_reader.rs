@@ -1,4 +1,4 @@
-//! The lake as actors read it: with the anchor at Horizon, and with every result reported.
+//! The lake as actors read it: with hashes compared with Horizon's, and with every result reported.
 
 use std::{
     cell::Cell,
@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     intake::{Intake, IntakeDecision},
-    lake_patience::LakePatience,
+    lake_timeouts::LakeTimeouts,
     trade_writer::{TradeWriter, WriteError},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
         wire::{ReceivedTrade, RecordError},
     },
     lake::{Lake, LakeError, VerifiedLedger},
-    published::{Anchor, LakeState, LakeUse, Published},
+    published::{HashCheck, LakeState, LakeUse, Published},
     trouble::SharedLimit,
 };
 
@@ -39,17 +39,17 @@ const SOURCE: &str = "lake";
 /// Log lines per minute about refused ledgers.
 const REFUSED_A_MINUTE: u32 = 10;
 /// Time for which Horizon is not asked again for a hash after it did not answer.
-const ANCHOR_RETRY: Duration = Duration::from_secs(60);
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(60);
 /// First wait before Horizon is asked again for a ledger that it does not have yet.
 const LACKED_RETRY: Duration = Duration::from_secs(2);
 /// Longest wait for a ledger that is not stored without an answer.
 const URGENT_RETRY_MAX: Duration = Duration::from_secs(5);
 /// Longest such wait.
 const LACKED_RETRY_MAX: Duration = Duration::from_secs(30);
-/// Further questions for a ledger of the past that Horizon does not have.
-const QUESTIONS_MAX: u32 = 3;
+/// Further requests for a ledger of the past that Horizon does not have.
+const FURTHER_REQUESTS_MAX: u32 = 3;
 /// Longest wait for a hash. Ledgers that prove themselves are stored without it.
-pub const ANCHOR_TIMEOUT: Duration = Duration::from_secs(10);
+pub const HASH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reader of the lake, for one actor. Clones share what they know of Horizon.
 #[derive(Clone)]
@@ -60,14 +60,14 @@ pub struct LakeReader {
     horizon: HorizonClient,
     verify: LakeVerify,
     /// Times to wait for it.
-    pub patience: LakePatience,
+    pub timeouts: LakeTimeouts,
     published: Arc<Published>,
     clock: SharedClock,
     /// Time of the last comparison that Horizon did not answer. A restart keeps it, because Horizon needs the pause
     /// all the same.
     unanswered_at: Rc<Cell<Option<Instant>>>,
-    /// New ledger that Horizon did not have when it was last asked. A restart keeps it, because each question costs a
-    /// request of the budget.
+    /// New ledger that Horizon did not have when it was last asked. A restart keeps it, because each attempt costs
+    /// a request of the budget.
     lacked: Rc<Cell<Option<Lacked>>>,
     /// Limit on log lines about refused ledgers. Every object of a damaged lake may be refused.
     refusal_lines: Rc<SharedLimit>,
@@ -78,13 +78,13 @@ pub struct LakeReader {
 struct Lacked {
     ledger: u32,
     asked_at: Instant,
-    /// Wait before the next question.
+    /// Wait before the next request.
     wait: Duration,
 }
 
 /// Stored ledgers below one that Horizon has, or that it contradicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub struct LedgersInDoubt {
     /// First ledger beyond doubt, or the one that is contradicted.
     pub below: u32,
     /// Its close time.
@@ -130,7 +130,7 @@ impl LakeReader {
     pub fn new(
         lake: Lake,
         horizon: HorizonClient,
-        (verify, patience): (LakeVerify, LakePatience),
+        (verify, timeouts): (LakeVerify, LakeTimeouts),
         published: Arc<Published>,
         clock: SharedClock,
     ) -> Self {
@@ -140,7 +140,7 @@ impl LakeReader {
             lake,
             horizon,
             verify,
-            patience,
+            timeouts,
             published,
             clock,
             unanswered_at: Rc::default(),
@@ -157,7 +157,7 @@ impl LakeReader {
 
     /// True if hashes are compared with Horizon's.
     #[must_use]
-    pub fn wants_anchor(&self) -> bool {
+    pub fn checks_hashes(&self) -> bool {
         self.verify == LakeVerify::Anchor
     }
 
@@ -166,7 +166,7 @@ impl LakeReader {
         let hint = match held {
             Some(held) => Some(held),
             None => {
-                let root = tokio::time::timeout(ANCHOR_TIMEOUT, self.horizon.root()).await;
+                let root = tokio::time::timeout(HASH_TIMEOUT, self.horizon.root()).await;
                 root.ok().and_then(Result::ok).map(|root| root.history_latest_ledger)
             }
         };
@@ -174,85 +174,85 @@ impl LakeReader {
     }
 
     /// Compares the hash of a new ledger with Horizon's. A ledger that Horizon lacks is asked for again, and later ones
-    /// with it, after growing waits: each question costs a request of the budget. If it is urgent, because the ledger
-    /// is not stored without an answer, the waits stay short, also after a question that Horizon did not answer.
-    pub async fn anchor_new(&self, sequence: u32, lake_hash: &str, is_urgent: bool) -> Anchor {
-        if !self.wants_anchor() || self.is_horizon_silent() && !is_urgent {
-            return Anchor::Unchecked;
+    /// with it, after growing waits: each attempt costs a request of the budget. If it is urgent, because the ledger
+    /// is not stored without an answer, the waits stay short, also after a request that Horizon did not answer.
+    pub async fn check_new_hash(&self, sequence: u32, lake_hash: &str, is_urgent: bool) -> HashCheck {
+        if !self.checks_hashes() || self.is_horizon_silent() && !is_urgent {
+            return HashCheck::Unchecked;
         }
         let lacked = self.lacked.get().filter(|lacked| sequence >= lacked.ledger);
         let waits = |lacked: Lacked| if is_urgent { lacked.wait.min(URGENT_RETRY_MAX) } else { lacked.wait };
         if lacked.is_some_and(|lacked| lacked.asked_at.elapsed() < waits(lacked)) {
-            return Anchor::Unchecked;
+            return HashCheck::Unchecked;
         }
-        let anchor = self.ask(sequence, lake_hash, Class::Live).await;
+        let check = self.ask(sequence, lake_hash, Class::Live).await;
         let wait = lacked.map_or(LACKED_RETRY, |lacked| (lacked.wait * 2).min(LACKED_RETRY_MAX));
-        let is_lacked = anchor == Anchor::Unchecked;
+        let is_lacked = check == HashCheck::Unchecked;
         let lacked = Lacked { ledger: sequence, asked_at: Instant::now(), wait };
         self.lacked.set(is_lacked.then_some(lacked));
         // A wrong ledger of the past says nothing about new ones.
-        self.update(|state| match anchor {
-            Anchor::Differs { ledger, .. } => state.contradicted = Some(ledger),
-            Anchor::Agrees { .. } => state.contradicted = None,
-            Anchor::Unchecked => {}
+        self.update(|state| match check {
+            HashCheck::Differs { ledger, .. } => state.contradicted = Some(ledger),
+            HashCheck::Agrees { .. } => state.contradicted = None,
+            HashCheck::Unchecked => {}
         });
-        anchor
+        check
     }
 
     /// Compares the hash of a ledger that Horizon lacked a moment ago, a few times: at a start it may lack the newest.
-    pub async fn anchor_again(&self, sequence: u32, lake_hash: &str) -> Anchor {
-        for _ in 0..QUESTIONS_MAX {
-            if !self.wants_anchor() || self.is_horizon_silent() {
+    pub async fn check_hash_again(&self, sequence: u32, lake_hash: &str) -> HashCheck {
+        for _ in 0..FURTHER_REQUESTS_MAX {
+            if !self.checks_hashes() || self.is_horizon_silent() {
                 break;
             }
             actix_rt::time::sleep(LACKED_RETRY).await;
-            let anchor = self.anchor(sequence, lake_hash, Class::Live).await;
-            if anchor != Anchor::Unchecked {
-                return anchor;
+            let check = self.check_hash(sequence, lake_hash, Class::Live).await;
+            if check != HashCheck::Unchecked {
+                return check;
             }
         }
-        Anchor::Unchecked
+        HashCheck::Unchecked
     }
 
     /// Compares the hash of a ledger with Horizon's, if that is wanted. A Horizon that does not answer, or does
     /// not have the ledger, leaves it unchecked.
-    pub async fn anchor(&self, sequence: u32, lake_hash: &str, class: Class) -> Anchor {
-        if !self.wants_anchor() || self.is_horizon_silent() {
-            return Anchor::Unchecked;
+    pub async fn check_hash(&self, sequence: u32, lake_hash: &str, class: Class) -> HashCheck {
+        if !self.checks_hashes() || self.is_horizon_silent() {
+            return HashCheck::Unchecked;
         }
         self.ask(sequence, lake_hash, class).await
     }
 
-    async fn ask(&self, sequence: u32, lake_hash: &str, class: Class) -> Anchor {
+    async fn ask(&self, sequence: u32, lake_hash: &str, class: Class) -> HashCheck {
         let horizon = self.horizon.of_class(class);
-        let asked = tokio::time::timeout(ANCHOR_TIMEOUT, horizon.ledger_hash(sequence)).await;
+        let asked = tokio::time::timeout(HASH_TIMEOUT, horizon.ledger_hash(sequence)).await;
         let at = self.clock.now();
-        let anchor = match asked {
-            Ok(Ok(Some(hash))) if hash == lake_hash => Anchor::Agrees { ledger: sequence, at },
+        let check = match asked {
+            Ok(Ok(Some(hash))) if hash == lake_hash => HashCheck::Agrees { ledger: sequence, at },
             Ok(Ok(Some(hash))) => {
                 warn!(ledger = sequence, lake = lake_hash, horizon = hash, "hash differs from Horizon's");
-                Anchor::Differs { ledger: sequence, at }
+                HashCheck::Differs { ledger: sequence, at }
             }
             Ok(Ok(None)) => {
                 debug!(ledger = sequence, "Horizon does not have the ledger, its hash is not compared");
-                Anchor::Unchecked
+                HashCheck::Unchecked
             }
             Ok(Err(_)) | Err(_) => {
                 self.unanswered_at.set(Some(Instant::now()));
                 debug!(ledger = sequence, "Horizon does not answer, the hash is not compared");
-                Anchor::Unchecked
+                HashCheck::Unchecked
             }
         };
         // A ledger that is not compared is no news.
-        if anchor != Anchor::Unchecked {
-            self.update(|state| state.anchor = anchor);
+        if check != HashCheck::Unchecked {
+            self.update(|state| state.hash_check = check);
         }
-        anchor
+        check
     }
 
     /// True if Horizon did not answer a moment ago.
     pub fn is_horizon_silent(&self) -> bool {
-        self.unanswered_at.get().is_some_and(|at| at.elapsed() < ANCHOR_RETRY)
+        self.unanswered_at.get().is_some_and(|at| at.elapsed() < UNANSWERED_PAUSE)
     }
 
     /// True if the last new ledger of the lake has another hash than at Horizon.
@@ -334,38 +334,38 @@ impl LakeReader {
     pub async fn store<T, E: From<WriteError>>(
         &self,
         writer: &TradeWriter,
-        unproven: Option<LedgerRange>,
+        unconfirmed: Option<LedgerRange>,
         store: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        if let Some(range) = unproven {
-            self.note_unproven(writer, range).await?;
+        if let Some(range) = unconfirmed {
+            self.note_unconfirmed(writer, range).await?;
         }
         let stored = store.await?;
-        if let Some(range) = unproven {
-            self.note_unproven(writer, range).await?;
+        if let Some(range) = unconfirmed {
+            self.note_unconfirmed(writer, range).await?;
         }
         Ok(stored)
     }
 
-    async fn note_unproven(&self, writer: &TradeWriter, range: LedgerRange) -> Result<(), WriteError> {
-        if self.wants_anchor() {
+    async fn note_unconfirmed(&self, writer: &TradeWriter, range: LedgerRange) -> Result<(), WriteError> {
+        if self.checks_hashes() {
             let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-            writer.database.add_unproven(epoch, (range.from, range.from_time)).await?;
+            writer.database.add_unconfirmed(epoch, (range.from, range.from_time)).await?;
         }
         Ok(())
     }
 
     /// Takes ledgers out of the coverage that are in doubt, so that they are read again. Does nothing if none is.
-    pub async fn settle(&self, writer: &TradeWriter, doubt: Doubt) -> Result<(), WriteError> {
+    pub async fn uncover(&self, writer: &TradeWriter, in_doubt: LedgersInDoubt) -> Result<(), WriteError> {
         let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-        let unproven = writer.database.unproven_ledgers().await?;
-        let lowest = unproven.into_iter().chain(doubt.taken).min();
+        let unconfirmed = writer.database.unconfirmed_ledgers().await?;
+        let lowest = unconfirmed.into_iter().chain(in_doubt.taken).min();
         let Some((from, from_time)) = lowest else { return Ok(()) };
-        let (to, to_time) = (doubt.below.saturating_sub(1), doubt.below_time.max(from_time));
-        let doubted = (from <= to).then_some(LedgerRange { from, to, from_time, to_time });
-        writer.database.clear_unproven(epoch, from, doubted).await?;
-        match doubted {
-            Some(LedgerRange { from, to, .. }) if doubt.is_contradicted => {
+        let (to, to_time) = (in_doubt.below.saturating_sub(1), in_doubt.below_time.max(from_time));
+        let uncovered = (from <= to).then_some(LedgerRange { from, to, from_time, to_time });
+        writer.database.clear_unconfirmed(epoch, from, uncovered).await?;
+        match uncovered {
+            Some(LedgerRange { from, to, .. }) if in_doubt.is_contradicted => {
                 warn!(
                     from,
                     to, "ledgers of the lake are not ancestors of Horizon's ledger, reading them again"

@@ -8,8 +8,8 @@ use tracing::error;
 
 use super::{
     asset_patience::AssetPatience,
-    lake_patience::LakePatience,
     lake_reader::LakeReader,
+    lake_timeouts::LakeTimeouts,
     leadership::{Leadership, LeaseTerms},
     newest_page::NewestPage,
     nginx_process::place::PreparedNginx,
@@ -50,8 +50,8 @@ pub struct Services {
     pub leadership: Leadership,
     /// Duration of the lease and the intervals of its renewal.
     pub lease_terms: LeaseTerms,
-    /// Times to wait for a lake.
-    pub lake_patience: LakePatience,
+    /// Longest waits for a lake.
+    pub lake_timeouts: LakeTimeouts,
     /// Times to wait for Horizon's list of assets.
     pub asset_patience: AssetPatience,
     /// Time after which the first publication no longer waits for look-ups of assets, if a test sets one.
@@ -75,7 +75,7 @@ impl Services {
         config: &Config,
         database: &Database,
         clock: SharedClock,
-        (lease_terms, lake_patience): (LeaseTerms, LakePatience),
+        (lease_terms, lake_timeouts): (LeaseTerms, LakeTimeouts),
     ) -> Self {
         let published = Arc::<Published>::default();
         published.vitals.live_source.store(Arc::new(live_source(config)));
@@ -86,7 +86,7 @@ impl Services {
             published,
             leadership: Leadership::new(Arc::clone(&clock)),
             lease_terms,
-            lake_patience,
+            lake_timeouts,
             asset_patience: AssetPatience::default(),
             first_publication_patience: None,
             began: clock.now(),
@@ -128,9 +128,9 @@ impl Services {
 
     fn lake(&self, address: LakeAddress, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         let mut settings = lake_settings(&self.config, address);
-        settings.body_timeout = self.lake_patience.late.saturating_mul(BODY_FACTOR);
+        settings.body_timeout = self.lake_timeouts.late.saturating_mul(BODY_FACTOR);
         let lake = usable(Lake::new(&settings));
-        let terms = (self.config.sources.lake_verify, self.lake_patience);
+        let terms = (self.config.sources.lake_verify, self.lake_timeouts);
         let clock = Arc::clone(&self.clock);
         Some(LakeReader::new(lake, self.horizon(status), terms, Arc::clone(&self.published), clock))
     }

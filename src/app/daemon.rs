@@ -174,7 +174,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let store = store.insert(Store::open(config, IfRunning::WaitUntilGone).await?);
     let database = store.database(config).await?;
     let candles = store.pool_of(CANDLE_CONNECTIONS)?;
-    let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::patience());
+    let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_and_lake());
     services.database_id = store.identity(config).await?.into();
     test_hooks::shorten(&mut services);
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());

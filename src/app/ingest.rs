@@ -187,7 +187,7 @@ fn with_lease(
 async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services, CommandError> {
     let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
-    let services = Services::new(config, &database, SystemClock::shared(), test_hooks::patience());
+    let services = Services::new(config, &database, SystemClock::shared(), test_hooks::lease_and_lake());
     check_lake(&services).await?;
     check_network(&services).await?;
     Ok(services)

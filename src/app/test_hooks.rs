@@ -1,11 +1,11 @@
-//! Test hooks of the whole program: failures on demand, short leases and little patience.
+//! Test hooks of the whole program: failures on demand, short leases and short waits.
 //! Enabled by `TICKER_CHAOS=1` only.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     actors::{
-        asset_patience::AssetPatience, lake_patience::LakePatience, leadership::LeaseTerms,
+        asset_patience::AssetPatience, lake_timeouts::LakeTimeouts, leadership::LeaseTerms,
         services::Services, supervision::tree_status::TreeStatus,
     },
     config::{
@@ -31,11 +31,11 @@ pub(super) fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
     })
 }
 
-/// Returns the terms of the lease and the times to wait for a lake. Tests of take-overs set a short lease by
+/// Returns the terms of the lease and the longest waits for a lake. Tests of take-overs set a short lease by
 /// `TICKER_CHAOS_LEASE_MS`, tests of lakes that fail a short wait by `TICKER_CHAOS_LAKE_LATE_MS`.
-pub(super) fn patience() -> (LeaseTerms, LakePatience) {
+pub(super) fn lease_and_lake() -> (LeaseTerms, LakeTimeouts) {
     let lease = time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of);
-    (lease, time(CHAOS_LAKE_LATE_MS).map_or_else(LakePatience::default, LakePatience::of))
+    (lease, time(CHAOS_LAKE_LATE_MS).map_or_else(LakeTimeouts::default, LakeTimeouts::of))
 }
 
 /// Sets the times of `TICKER_CHAOS_ASSETS_MS`, `TICKER_CHAOS_GRACE_MS` and `TICKER_CHAOS_FIRST_PUBLICATION_MS`, for

@@ -12,7 +12,7 @@ use crate::{
     },
     instruments::table::CHECKS,
     published::{
-        Anchor, Backfilled, BudgetUse, Check, FileMaker, HorizonState, LakeState, LakeUse, Outages, Part,
+        Backfilled, BudgetUse, Check, FileMaker, HashCheck, HorizonState, LakeState, LakeUse, Outages, Part,
         Publication, Reread, SelfAudit, Vitals,
     },
 };
@@ -119,7 +119,7 @@ fn vitals() -> Vitals {
             newest: Some((9, UnixSeconds(2))),
             last_refused: Some((8, "x".into())),
             outages: outages.clone(),
-            anchor: Anchor::Agrees { ledger: 9, at },
+            hash_check: HashCheck::Agrees { ledger: 9, at },
             ..LakeState::default()
         };
     });

@@ -10,7 +10,7 @@ use crate::{
         conversions::SaturatingFrom,
         coverage::{LedgerRange, gaps},
     },
-    published::{Anchor, Publication, Vitals},
+    published::{HashCheck, Publication, Vitals},
 };
 
 /// Sources of the trades behind all figures.
@@ -108,10 +108,10 @@ fn horizon(vitals: &Vitals) -> Value {
 fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     let Some(lake) = vitals.lake.load() else { return Value::Null };
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let anchor = match lake.anchor {
-        Anchor::Unchecked => None,
-        Anchor::Agrees { ledger, at } => Some((ledger, at, true)),
-        Anchor::Differs { ledger, at } => Some((ledger, at, false)),
+    let hash_check = match lake.hash_check {
+        HashCheck::Unchecked => None,
+        HashCheck::Agrees { ledger, at } => Some((ledger, at, true)),
+        HashCheck::Differs { ledger, at } => Some((ledger, at, false)),
     };
     json!({
         "url": lake.outages.first().map_or(&lake.url, |outage| &outage.url),
@@ -122,7 +122,7 @@ fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
         "refused": lake.refused,
         "chain_breaks": lake.chain_breaks,
         "last_refused": lake.last_refused.map(|(ledger, reason)| json!({"ledger": ledger, "reason": reason})),
-        "anchor": anchor.map(|(ledger, at, agrees)| json!({"ledger": ledger, "at": time(at), "agrees": agrees})),
+        "anchor": hash_check.map(|(ledger, at, agrees)| json!({"ledger": ledger, "at": time(at), "agrees": agrees})),
         "failing_since": lake.outages.first().map(|outage| time(outage.since)),
         "error": lake.outages.first().map(|outage| &outage.error),
     })

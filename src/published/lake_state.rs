@@ -28,7 +28,7 @@ pub struct LakeState {
     /// Current outages by what reads the lake.
     pub outages: Outages,
     /// Last comparison of a hash with Horizon's.
-    pub anchor: Anchor,
+    pub hash_check: HashCheck,
     /// New ledger whose hash is not Horizon's, if the last comparison of a new ledger found that.
     pub contradicted: Option<u32>,
     /// Time since when the newest ledger of a lake that gives new trades is too old.
@@ -98,9 +98,9 @@ impl Outages {
     }
 }
 
-/// Result of comparing the hash of a ledger with the hash that Horizon has.
+/// Comparison of the hash of a ledger with the hash that Horizon has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Anchor {
+pub enum HashCheck {
     /// Not compared, because Horizon does not answer or does not have the ledger, or because it is not wanted.
     #[default]
     Unchecked,

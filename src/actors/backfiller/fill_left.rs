@@ -35,7 +35,7 @@ impl Backfill {
                         && !error.is_of_a_place()
                         && let Some(reader) = &self.lake
                     {
-                        shared.left.borrow_mut().forget_missing(Instant::now(), reader.patience.given_up);
+                        shared.left.borrow_mut().forget_missing(Instant::now(), reader.timeouts.given_up);
                     }
                     self.wait_after(&error, &mut retry, context, shared).await;
                     context.pause(TAIL_INTERVAL).await;
@@ -88,7 +88,7 @@ impl Backfill {
     /// True if Horizon is asked again for its oldest ledger, because ledgers below that are left to it and its last
     /// report is old. Behind one address, another server may have more history.
     fn may_have_older(&self, held: &[LedgerRange], shared: &SharedByLoops) -> bool {
-        let report_max = self.lake.as_ref().map(|reader| reader.patience).unwrap_or_default().report_max();
+        let report_max = self.lake.as_ref().map(|reader| reader.timeouts).unwrap_or_default().report_max();
         shared.history.get().is_some_and(|history| history.age() >= report_max)
             && !self.missing_above(FIRST_LEDGER, held, shared).1.is_empty()
     }

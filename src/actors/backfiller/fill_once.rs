@@ -64,8 +64,8 @@ impl Backfill {
         let (shared, mut progress) = (SharedByLoops::default(), Progress::default());
         let (mut newest_gap, mut filling) = (NewestGap::default(), LakeFilling::default());
         let state = FillOnce::default();
-        let patience = self.lake.as_ref().map(|reader| reader.patience).unwrap_or_default();
-        let lake_failing_max = patience.given_up.saturating_mul(LAKE_FAILING_FACTOR);
+        let timeouts = self.lake.as_ref().map(|reader| reader.timeouts).unwrap_or_default();
+        let lake_failing_max = timeouts.given_up.saturating_mul(LAKE_FAILING_FACTOR);
         let (mut retry, mut failures) = (Retry::default(), Failures::default());
         let stored = progress.stored();
         loop {
@@ -123,7 +123,7 @@ impl Backfill {
         state.lacks_only_newest.set(false);
         let is_tail_read = match self.read_lake_tail(reader, context, shared, &state.tail).await {
             // Its newest ledgers are read from Horizon, as old ones are.
-            Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, reader.patience.given_up) => {
+            Err(HistoryError::Lake(_)) if self.is_lake_out_for(LakeUse::Recent, reader.timeouts.given_up) => {
                 false
             }
             read => read.map(|()| true)?,
@@ -134,7 +134,7 @@ impl Backfill {
         }
         let held = self.held().await?;
         let is_recent =
-            held.last().is_some_and(|newest| !self.has_passed(newest.to_time.to_utc(), reader.patience.late));
+            held.last().is_some_and(|newest| !self.has_passed(newest.to_time.to_utc(), reader.timeouts.late));
         if is_recent || state.has_read_pages.get() {
             return Ok(true);
         }

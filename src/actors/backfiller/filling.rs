@@ -9,7 +9,7 @@ use super::{
     descending_read::DescendingRead,
     history_error::HistoryError,
     plan::{self, Stretch},
-    progress::{Progress, Wanted},
+    progress::{Progress, WantedHistory},
 };
 use crate::{
     actors::{
@@ -155,13 +155,13 @@ impl Backfill {
     ) -> Result<bool, HistoryError> {
         let history = self.history(&self.horizon.of_class(Class::Live), shared).await?;
         // The coverage may be empty then, and looks whole until the newest ledgers are read again.
-        if !self.is_live_from_lake && self.doubt_what_a_lake_left(history.elder).await?.is_some() {
+        if !self.is_live_from_lake && self.uncover_unconfirmed(history.elder).await?.is_some() {
             return Ok(false);
         }
         let held = self.held().await?;
         let now = UnixSeconds::from(self.writer.clock.now());
         let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
-        let wanted = Wanted { floor: history.elder.max(1), day: day.max(all), all };
+        let wanted = WantedHistory { floor: history.elder.max(1), day: day.max(all), all };
         let oldest_kept = intake::oldest_kept(history.newest_at(), now, self.retention_days);
         let missing = self.missing(&held, wanted, oldest_kept, newest_gap);
         self.publish_unread(&held, wanted.floor, all, missing.last().filter(|_| newest_gap.end_is_doubted));
@@ -189,11 +189,11 @@ impl Backfill {
     fn missing(
         &self,
         held: &[LedgerRange],
-        wanted: Wanted,
+        wanted: WantedHistory,
         oldest_kept: UnixSeconds,
         newest_gap: &NewestGap,
     ) -> Vec<Missing> {
-        let Wanted { floor, day, all } = wanted;
+        let WantedHistory { floor, day, all } = wanted;
         let of_day = coverage::missing(held, floor, day, day, oldest_kept);
         let is_day_over =
             !held.is_empty() && of_day.first().is_none_or(|newest| newest_gap.is_stuck_at(newest));

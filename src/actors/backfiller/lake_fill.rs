@@ -13,12 +13,12 @@ use super::{
     lake_lateness::Lateness,
     lake_read::{LakeRead, LakeStretch},
     left_to_horizon::LeftToHorizon,
-    progress::{Progress, Wanted},
+    progress::{Progress, WantedHistory},
 };
 use crate::{
     actors::{
         intake,
-        lake_ascent::{Ascent, CATCH_UP_MAX, Step},
+        lake_follower::{CATCH_UP_MAX, LakeFollower, Step},
         lake_reader::{Collected, LakeReader},
         subjects,
         worker::{TICK, WorkContext},
@@ -39,9 +39,9 @@ const ROUND_LEDGERS: u32 = 2_000;
 /// Interval at which the lake is asked for its newest ledger.
 const LAKE_TAIL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Position of the tail: the newest ledgers that this actor has read from the lake.
+/// Follower that reads the newest ledgers; none before the first reading, and while another replica leads.
 #[derive(Debug, Default)]
-pub(super) struct LakeTail(RefCell<Option<Ascent>>);
+pub(super) struct LakeTail(RefCell<Option<LakeFollower>>);
 
 impl Backfill {
     /// Keeps the tail and fills history from the lake, and leaves to Horizon what the lake lacks.
@@ -99,12 +99,12 @@ impl Backfill {
             }
             // A bad or late lake costs requests, but no trades.
             let read = match self.read_tail(context, shared).await {
-                // A batch of a contradicted lake may have been stored after the ledgers before it were doubted.
+                // A batch of a contradicted lake may have been stored after the ledgers before it were in doubt.
                 Ok(())
                     if reader.is_contradicted()
-                        || self.is_lake_out_for(LakeUse::Recent, reader.patience.given_up) =>
+                        || self.is_lake_out_for(LakeUse::Recent, reader.timeouts.given_up) =>
                 {
-                    self.read_unproven_from_horizon(reader, shared).await
+                    self.read_unconfirmed_from_horizon(reader, shared).await
                 }
                 read => read,
             };
@@ -133,27 +133,27 @@ impl Backfill {
         let newest = held.last().map(|newest| newest.to);
         // The lake named a wrong newest ledger if the position is far above what is held.
         let is_near = |next: u32, newest: u32| newest < next && next - newest <= CATCH_UP_MAX;
-        let position = tail.0.borrow().as_ref().map(Ascent::next);
+        let position = tail.0.borrow().as_ref().map(LakeFollower::next);
         let next = match position.filter(|next| newest.is_none_or(|newest| is_near(*next, newest))) {
             Some(next) => next,
             None => {
-                let begun = self.begin_tail(reader, newest).await;
+                let begun = self.tail_start(reader, newest).await;
                 begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?
             }
         };
-        let mut ascent = tail.0.take().unwrap_or_else(|| Ascent::at(next));
-        ascent.go_to(next);
-        let read = self.climb(reader, context, shared, &mut ascent).await;
-        *tail.0.borrow_mut() = Some(ascent);
+        let mut follower = tail.0.take().unwrap_or_else(|| LakeFollower::at(next));
+        follower.go_to(next);
+        let read = self.follow(reader, context, shared, &mut follower).await;
+        *tail.0.borrow_mut() = Some(follower);
         read?;
         let held = self.publish_coverage().await?;
         shared.tail_is_read.set(!held.is_empty());
         Ok(())
     }
 
-    /// Begins behind what is held, or at the newest ledger of the lake if that is far away: the newest comes first, and
-    /// the gap is filled as history.
-    async fn begin_tail(&self, reader: &LakeReader, held: Option<u32>) -> Result<u32, LakeError> {
+    /// Ledger that the tail starts at: behind what is held, or the newest one of the lake if that is far away. The newest
+    /// is read first, and the gap is filled as history.
+    async fn tail_start(&self, reader: &LakeReader, held: Option<u32>) -> Result<u32, LakeError> {
         if let Some(held) = held
             && !reader.lake.has_ledger(held.saturating_add(CATCH_UP_MAX)).await?
         {
@@ -162,18 +162,18 @@ impl Backfill {
         reader.newest(held).await
     }
 
-    /// Reads up to the newest ledger of the lake.
-    async fn climb(
+    /// Stores the ledgers of the lake up to its newest one.
+    async fn follow(
         &self,
         reader: &LakeReader,
         context: &WorkContext,
         shared: &SharedByLoops,
-        ascent: &mut Ascent,
+        follower: &mut LakeFollower,
     ) -> Result<(), HistoryError> {
         loop {
             context.advance();
             let begun = Instant::now();
-            let step = ascent.step(reader).await?;
+            let step = follower.step(reader).await?;
             let mut collected = Collected::default();
             let covered = match step {
                 Step::NotYet | Step::Unread(_) => return Ok(()),
@@ -182,9 +182,9 @@ impl Backfill {
                     continue;
                 }
                 Step::Ahead(ahead) => return Err(ahead.into()),
-                Step::Doubted(doubt) => {
-                    reader.settle(&self.writer, doubt).await?;
-                    ascent.settled();
+                Step::InDoubt(in_doubt) => {
+                    reader.uncover(&self.writer, in_doubt).await?;
+                    follower.note_uncovered();
                     continue;
                 }
                 Step::Refused { from, to, reason, is_chain_break } => {
@@ -201,7 +201,7 @@ impl Backfill {
                     covered
                 }
             };
-            let unproven = covered.filter(|_| !ascent.is_vouched());
+            let unconfirmed = covered.filter(|_| !follower.is_confirmed());
             let batch = TradeBatch {
                 kind: BatchKind::Repair,
                 cursor: None,
@@ -213,7 +213,7 @@ impl Backfill {
             read.set_subject(subjects::incoming(&batch));
             let read = read.done();
             let writing = self.writer.write(&batch, &read, context);
-            reader.store(&self.writer, unproven, writing).await?;
+            reader.store(&self.writer, unconfirmed, writing).await?;
             if let Some(covered) = covered {
                 reader.note_stored(covered, u64::from(covered.to - covered.from) + 1);
             }
@@ -282,7 +282,7 @@ impl Backfill {
             has_found: Cell::new(false),
         };
         let outcome = {
-            let mut reading = std::pin::pin!(read.read(stretch, &mut filling.proven));
+            let mut reading = std::pin::pin!(read.read(stretch, &mut filling.confirmed));
             let stored = progress.stored().get();
             let mut tick = tokio::time::interval(TICK);
             loop {
@@ -313,7 +313,7 @@ impl Backfill {
         &self,
         held: &[LedgerRange],
         shared: &SharedByLoops,
-    ) -> (Vec<Missing>, Vec<Missing>, Wanted) {
+    ) -> (Vec<Missing>, Vec<Missing>, WantedHistory) {
         self.missing_above(shared.oldest_of_horizon(), held, shared)
     }
 
@@ -323,7 +323,7 @@ impl Backfill {
         oldest: u32,
         held: &[LedgerRange],
         shared: &SharedByLoops,
-    ) -> (Vec<Missing>, Vec<Missing>, Wanted) {
+    ) -> (Vec<Missing>, Vec<Missing>, WantedHistory) {
         let now = UnixSeconds::from(self.writer.clock.now());
         let all = now.minus(self.hours.saturating_mul(HOUR));
         let day = now.minus(DAY).max(all);
@@ -339,7 +339,7 @@ impl Backfill {
             let missing = coverage::missing(held, FIRST_LEDGER, all, oldest_kept, oldest_kept);
             (of_lake, of_horizon) = by_source(&missing, &mut left, oldest);
         }
-        (of_lake, of_horizon, Wanted { floor: FIRST_LEDGER, day, all })
+        (of_lake, of_horizon, WantedHistory { floor: FIRST_LEDGER, day, all })
     }
 }
 

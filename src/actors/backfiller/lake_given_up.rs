@@ -1,5 +1,5 @@
 //! Decides which ledgers the backfiller reads from Horizon instead of the lake: those that the lake fails to give for
-//! minutes, and those that it gave and no hash of Horizon proves.
+//! minutes, and those that it gave and no hash of Horizon confirms.
 
 use std::{
     collections::BTreeMap,
@@ -30,9 +30,9 @@ pub(super) struct LakeFilling {
     failing: BTreeMap<u32, DateTime<Utc>>,
     /// Time when a single object of the lake was last given up.
     bad_object_at: Option<DateTime<Utc>>,
-    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it. Without an anchor, the lowest
-    /// one. The reading of a stretch sets it.
-    pub(super) proven: Option<Link>,
+    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it. The lowest one
+    /// if hashes are not compared. The reading of a stretch sets it.
+    pub(super) confirmed: Option<Link>,
 }
 
 /// End of the reading of a stretch.
@@ -87,19 +87,19 @@ struct LeftLedgers {
 }
 
 impl Backfill {
-    /// Takes unproven ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those
+    /// Takes unconfirmed ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those
     /// that are older than Horizon's history stay.
-    pub(super) async fn read_unproven_from_horizon(
+    pub(super) async fn read_unconfirmed_from_horizon(
         &self,
         reader: &LakeReader,
         shared: &SharedByLoops,
     ) -> Result<(), HistoryError> {
         // Read first: another reader that fails meanwhile resets what they share.
         let oldest = self.history(&self.horizon.of_class(Class::Live), shared).await?.elder;
-        if let Some(doubted) = self.doubt_what_a_lake_left(oldest).await?
+        if let Some(uncovered) = self.uncover_unconfirmed(oldest).await?
             && reader.is_contradicted()
         {
-            shared.left.borrow_mut().add(doubted.from, doubted.to, Instant::now());
+            shared.left.borrow_mut().add(uncovered.from, uncovered.to, Instant::now());
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Backfill {
             Err(HistoryError::Lake(_)) => {}
             Err(_) => return Ended::OtherFailure,
         }
-        let given_up = reader.patience.given_up;
+        let given_up = reader.timeouts.given_up;
         let since = *filling.failing.entry(stretch.to).or_insert(now);
         // The tail takes what such a lake lacks for ledgers that are not written yet.
         let is_gone = matches!(outcome, Err(HistoryError::Lake(LakeError::NoManifest)));

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     actors::{
-        lake_reader::{ANCHOR_TIMEOUT, Collected, LakeReader},
+        lake_reader::{Collected, HASH_TIMEOUT, LakeReader},
         subjects,
         worker::WorkContext,
     },
@@ -24,7 +24,7 @@ use crate::{
     domain::{coverage::LedgerRange, instant::UnixSeconds},
     horizon::budget::Class,
     lake::{Batch, Content, LakeError, Link, RefusedLedger, VerifiedLedger},
-    published::{Anchor, LakeUse},
+    published::{HashCheck, LakeUse},
     steps,
 };
 
@@ -70,9 +70,9 @@ struct ReadState {
     /// Ledgers of the next batch, without a gap.
     pending: Option<LedgerRange>,
     /// True if Horizon has a hash of the chain that is read, or can have none because it is too old.
-    is_vouched: bool,
+    is_confirmed: bool,
     /// True if the next batch has ledgers of a chain of which Horizon has no hash.
-    holds_unproven: bool,
+    holds_unconfirmed: bool,
     collected: Collected,
     written_at: Instant,
     /// Objects in a row that are missing.
@@ -88,14 +88,14 @@ struct ReadState {
 impl LakeRead<'_> {
     /// Reads a stretch. Ledgers that are missing or refused are left to Horizon.
     ///
-    /// `proven` is the lowest ledger that was read before, if a hash of Horizon leads to it. It is then that of this
+    /// `confirmed` is the lowest ledger that was read before, if a hash of Horizon leads to it. It is then that of this
     /// stretch, or none if the reading is dropped.
     pub(super) async fn read(
         &self,
         stretch: LakeStretch,
-        proven: &mut Option<Link>,
+        confirmed: &mut Option<Link>,
     ) -> Result<(), HistoryError> {
-        let above = proven.take().filter(|link| link.is_directly_above(stretch.to));
+        let above = confirmed.take().filter(|link| link.is_directly_above(stretch.to));
         let mut state = ReadState::new(above);
         let mut top = stretch.to;
         let read = loop {
@@ -107,9 +107,9 @@ impl LakeRead<'_> {
         };
         // Earlier ledgers are valid, so they are stored.
         self.write(&mut state).await?;
-        // Without an anchor a link is all the proof that there is, and nothing would give it again.
-        let may_carry = state.is_vouched || !self.reader.wants_anchor();
-        *proven = state.above.filter(|_| may_carry);
+        // Without Horizon's hashes a link is the only evidence, and nothing would give it again.
+        let may_carry = state.is_confirmed || !self.reader.checks_hashes();
+        *confirmed = state.above.filter(|_| may_carry);
         read
     }
 
@@ -217,7 +217,7 @@ impl LakeRead<'_> {
         Ok(())
     }
 
-    /// Takes a ledger into the next batch, if it fits its neighbours and the anchor.
+    /// Takes a ledger into the next batch, if it fits its neighbours and its hash is the one that Horizon has.
     async fn take(
         &self,
         ledger: VerifiedLedger,
@@ -236,7 +236,7 @@ impl LakeRead<'_> {
             if let Some(broken) = state.above.and_then(|above| above.check_below(&ledger).err()) {
                 return self.refuse(sequence, sequence, &broken.to_string(), true, state).await;
             }
-            if state.above.is_none() && !self.is_anchored(&ledger, state).await? {
+            if state.above.is_none() && !self.passes_hash_check(&ledger, state).await? {
                 return Ok(());
             }
         }
@@ -261,25 +261,25 @@ impl LakeRead<'_> {
         Ok(held.iter().any(|range| range.from > sequence && range.from_time < at))
     }
 
-    /// Compares a ledger that no link vouches for with Horizon. Returns false if it is refused.
-    async fn is_anchored(
+    /// Compares the hash of a ledger that no link confirms with Horizon's. Returns false if the ledger is refused.
+    async fn passes_hash_check(
         &self,
         ledger: &VerifiedLedger,
         state: &mut ReadState,
     ) -> Result<bool, HistoryError> {
         let hash = ledger.hash.to_string();
-        // As urgent as new trades: without an answer all history below would be unproven.
-        let mut anchor = self.reader.anchor(ledger.sequence, &hash, Class::Live).await;
-        let is_forgotten = anchor == Anchor::Unchecked && self.is_forgotten(ledger.sequence).await;
-        if anchor == Anchor::Unchecked && !is_forgotten && !self.has_found.get() {
-            anchor = self.reader.anchor_again(ledger.sequence, &hash).await;
+        // As urgent as new trades: without an answer all history below would be unconfirmed.
+        let mut check = self.reader.check_hash(ledger.sequence, &hash, Class::Live).await;
+        let is_forgotten = check == HashCheck::Unchecked && self.is_forgotten(ledger.sequence).await;
+        if check == HashCheck::Unchecked && !is_forgotten && !self.has_found.get() {
+            check = self.reader.check_hash_again(ledger.sequence, &hash).await;
         }
-        if anchor == Anchor::Unchecked && self.reader.is_contradicted() {
-            return Err(HistoryError::OtherHashes); // it had a wrong ledger, so it is not believed unproven
+        if check == HashCheck::Unchecked && self.reader.is_contradicted() {
+            return Err(HistoryError::OtherHashes); // it had a wrong ledger, so it is not believed unconfirmed
         }
-        state.is_vouched =
-            matches!(anchor, Anchor::Agrees { .. }) || anchor == Anchor::Unchecked && is_forgotten;
-        if let Anchor::Differs { .. } = anchor {
+        state.is_confirmed =
+            matches!(check, HashCheck::Agrees { .. }) || check == HashCheck::Unchecked && is_forgotten;
+        if let HashCheck::Differs { .. } = check {
             let reason = "its hash is not the one that Horizon has";
             self.refuse(ledger.sequence, ledger.sequence, reason, true, state).await?;
             state.differing = state.differing.saturating_add(1);
@@ -289,16 +289,16 @@ impl LakeRead<'_> {
         Ok(true)
     }
 
-    /// True if Horizon no longer has the ledger. Without an anchor it is not asked.
+    /// True if Horizon no longer has the ledger. Horizon is not asked if hashes are not compared.
     async fn is_forgotten(&self, ledger: u32) -> bool {
-        if !self.reader.wants_anchor() {
+        if !self.reader.checks_hashes() {
             return false;
         }
         if self.shared.history.get().is_none() && !self.reader.is_horizon_silent() {
             // Without an answer it may have it.
             let horizon = self.deps.horizon.of_class(Class::History);
             let asked = self.deps.history(&horizon, self.shared);
-            tokio::time::timeout(ANCHOR_TIMEOUT, asked).await.ok();
+            tokio::time::timeout(HASH_TIMEOUT, asked).await.ok();
         }
         ledger < self.shared.oldest_of_horizon()
     }
@@ -345,9 +345,9 @@ impl LakeRead<'_> {
             let part = trades.split_off(trades.len() - WRITTEN_MAX);
             self.commit(part, Vec::new(), None, begun).await?;
         }
-        let unproven = covered.filter(|_| std::mem::take(&mut state.holds_unproven));
+        let unconfirmed = covered.filter(|_| std::mem::take(&mut state.holds_unconfirmed));
         let writing = self.commit(trades, collected.quarantine, covered, begun);
-        self.reader.store(&self.deps.writer, unproven, writing).await?;
+        self.reader.store(&self.deps.writer, unconfirmed, writing).await?;
         if let Some(covered) = covered {
             let ledgers = u64::from(covered.to - covered.from) + 1;
             self.reader.note_stored(covered, ledgers);
@@ -373,12 +373,12 @@ impl LakeRead<'_> {
 
 impl ReadState {
     /// Begins below a ledger that a hash of Horizon leads to, if there is one.
-    fn new(proven: Option<Link>) -> Self {
+    fn new(confirmed: Option<Link>) -> Self {
         Self {
-            above: proven,
+            above: confirmed,
             pending: None,
-            is_vouched: proven.is_some(),
-            holds_unproven: false,
+            is_confirmed: confirmed.is_some(),
+            holds_unconfirmed: false,
             collected: Collected::default(),
             written_at: Instant::now(),
             missing: 0,
@@ -391,7 +391,7 @@ impl ReadState {
     /// Adds a ledger at the lower end of the next batch.
     fn note(&mut self, ledger: &VerifiedLedger) {
         self.above = Some(Link::of(ledger));
-        self.holds_unproven |= !self.is_vouched;
+        self.holds_unconfirmed |= !self.is_confirmed;
         let (sequence, at) = (ledger.sequence, ledger.closed_at);
         let range = self.pending.get_or_insert(LedgerRange {
             from: sequence,

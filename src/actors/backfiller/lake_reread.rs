@@ -14,7 +14,7 @@ use crate::{
     domain::{coverage::LedgerRange, cursor::PagingToken, instant::UnixSeconds},
     horizon::budget::Class,
     lake::{Content, Link, VerifiedLedger},
-    published::Anchor,
+    published::HashCheck,
 };
 
 impl Backfill {
@@ -34,10 +34,11 @@ impl Backfill {
         let Some(found) = found else { return Ok(RereadOutcome::Unreadable) };
         let (comparison, found) = self.compared(reader, found).await?;
         let differs = !comparison.differences.is_empty();
-        let is_believed = if reader.wants_anchor() {
+        let is_believed = if reader.checks_hashes() {
             // A difference counts only if Horizon confirms the ledger's hash.
             let hash = found.hash.to_string();
-            !differs || matches!(reader.anchor(ledger, &hash, Class::Audit).await, Anchor::Agrees { .. })
+            !differs
+                || matches!(reader.check_hash(ledger, &hash, Class::Audit).await, HashCheck::Agrees { .. })
         } else {
             // The chain may have refused this ledger before, so that its trades came from Horizon. What contradicts
             // them is only quarantined. Trades are stored only if the next ledger names this one.

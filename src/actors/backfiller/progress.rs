@@ -37,7 +37,7 @@ struct Filling {
     /// Time of the beginning.
     at: Instant,
     lines: LogSchedule,
-    wanted: Wanted,
+    wanted: WantedHistory,
     /// Newest held ledger at the beginning. Newer ones come by the stream and do not count as filling.
     top: u32,
     /// True if requests are limited.
@@ -45,12 +45,12 @@ struct Filling {
     eta: Eta,
 }
 
-/// Range of the wanted history.
+/// Limits of the wanted history.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
-    /// Horizon's oldest ledger.
+pub(super) struct WantedHistory {
+    /// Lowest ledger that may be read: Horizon's oldest one, or with a lake the first one of the network.
     pub(super) floor: u32,
-    /// Start of the last 24 hours.
+    /// Start of the last 24 hours, or of the wanted history if that is shorter.
     pub(super) day: UnixSeconds,
     /// Start of the wanted history.
     pub(super) all: UnixSeconds,
@@ -58,7 +58,7 @@ pub(super) struct Wanted {
 
 impl Progress {
     /// Begins to measure, unless it has begun before. A gap that stays grows too old to be wanted.
-    pub(super) fn begin(&mut self, held: &[LedgerRange], wanted: Wanted, is_limited: bool) {
+    pub(super) fn begin(&mut self, held: &[LedgerRange], wanted: WantedHistory, is_limited: bool) {
         let at = Instant::now();
         let ratio = coverage::held_ratio(held, plan::wanted_from(held, wanted.floor, wanted.all));
         // Without a limit on requests, both parts are read at the same pace.
@@ -97,7 +97,7 @@ impl Filling {
 
     /// Counts the wanted ledgers that are missing, up to the newest one at the beginning.
     fn left(&self, held: &[LedgerRange]) -> Left {
-        let Wanted { floor, day, all } = self.wanted;
+        let WantedHistory { floor, day, all } = self.wanted;
         let missing = |since: UnixSeconds| {
             let from = plan::wanted_from(held, floor, since);
             let wanted = self.top.saturating_sub(from).saturating_add(1);
@@ -226,7 +226,7 @@ mod tests {
         Filling {
             at: now,
             lines: LogSchedule::new(now, 0.0),
-            wanted: Wanted { floor: 2, day: UnixSeconds(501), all: UnixSeconds(101) },
+            wanted: WantedHistory { floor: 2, day: UnixSeconds(501), all: UnixSeconds(101) },
             top: 1_000,
             is_limited,
             eta: Eta::new(Shares { day: 1.0, older: 1.0 }),

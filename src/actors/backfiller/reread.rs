@@ -56,7 +56,7 @@ impl Handler<Envelope<RereadLedgers>> for Backfiller {
 
     fn handle(&mut self, envelope: Envelope<RereadLedgers>, _: &mut Context<Self>) {
         let handling = self.work.status.begin(&envelope);
-        self.work.in_doubt.borrow_mut().add(envelope.body.ledgers, handling.trace());
+        self.work.to_reread.borrow_mut().add(envelope.body.ledgers, handling.trace());
     }
 }
 
@@ -101,7 +101,7 @@ impl Backfill {
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
-                self.in_doubt.borrow_mut().clear(); // the leading replica has an auditor of its own
+                self.to_reread.borrow_mut().clear(); // the leading replica has an auditor of its own
                 continue;
             }
             if !shared.tail_is_read.get() {
@@ -114,7 +114,7 @@ impl Backfill {
                 Ok(RereadOutcome::Unreadable) => context.pause(interval).await,
                 Err(error) => self.wait_after(&error, &mut retry, context, shared).await,
             }
-            if self.in_doubt.borrow().is_empty() {
+            if self.to_reread.borrow().is_empty() {
                 self.pause_unless_named(context, interval).await;
             }
         }
@@ -123,7 +123,7 @@ impl Backfill {
     /// Waits for the interval, or until an audit names a ledger.
     async fn pause_unless_named(&self, context: &WorkContext, interval: Duration) {
         let mut left = interval;
-        while !left.is_zero() && self.in_doubt.borrow().is_empty() && !context.is_draining() {
+        while !left.is_zero() && self.to_reread.borrow().is_empty() && !context.is_draining() {
             let step = left.min(REREAD_POLL);
             context.pause(step).await;
             left = left.saturating_sub(step);
@@ -133,14 +133,14 @@ impl Backfill {
     /// Reads a chosen ledger again and repairs what can be repaired.
     async fn reread(&self, reading: &mut Rereading<'_>) -> Result<RereadOutcome, HistoryError> {
         let held = self.comparable(reading.shared).await?;
-        let named = self.in_doubt.borrow_mut().next();
+        let named = self.to_reread.borrow_mut().next();
         reading.began = self.writer.clock.monotonic();
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
         let target = reread_target::choose(&held, named, with_trades, &mut rand::rng());
         reading.cause = match target {
             Some(RereadTarget::Ledger(_, ledger)) if named == Some(ledger) => {
-                self.in_doubt.borrow().named_by(ledger)
+                self.to_reread.borrow().named_by(ledger)
             }
             _ => None,
         };
@@ -166,7 +166,7 @@ impl Backfill {
             compared => compared?,
         };
         if let Some(ledger) = named.filter(|_| outcome == RereadOutcome::Compared) {
-            self.in_doubt.borrow_mut().remove(ledger);
+            self.to_reread.borrow_mut().remove(ledger);
         }
         Ok(outcome)
     }

@@ -8,7 +8,7 @@ use tracing::info;
 use super::{SessionEnd, StreamIngest};
 use crate::{
     actors::{
-        lake_ascent::{Ascent, CATCH_UP_MAX, Step},
+        lake_follower::{CATCH_UP_MAX, LakeFollower, Step},
         lake_reader::{Collected, LakeReader},
         subjects,
         worker::{TICK, WorkContext},
@@ -26,27 +26,27 @@ const POLL: Duration = Duration::from_millis(500);
 /// State of following the lake that outlives a session. Each failure of the lake ends one.
 #[derive(Debug)]
 pub(super) struct Following {
-    /// Position; none before the first session.
-    ascent: Option<Ascent>,
+    /// Follower of the last session; none before the first one ends.
+    follower: Option<LakeFollower>,
     /// Time of the last ledger, or of the start.
     news_at: Instant,
-    /// Time of the last search for the place to go on at.
+    /// Time of the last search for the ledger to continue at.
     searched_at: Instant,
 }
 
 impl Default for Following {
     fn default() -> Self {
         let now = Instant::now();
-        Self { ascent: None, news_at: now, searched_at: now }
+        Self { follower: None, news_at: now, searched_at: now }
     }
 }
 
 impl Following {
-    /// Position of the next session.
-    fn position_at(&mut self, next: u32) -> Ascent {
-        let mut ascent = self.ascent.take().unwrap_or_else(|| Ascent::at(next));
-        ascent.go_to(next);
-        ascent
+    /// Takes the follower for the next session, which starts at this ledger.
+    fn follower_at(&mut self, next: u32) -> LakeFollower {
+        let mut follower = self.follower.take().unwrap_or_else(|| LakeFollower::at(next));
+        follower.go_to(next);
+        follower
     }
 }
 
@@ -76,25 +76,26 @@ impl<'a> LakeSession<'a> {
 
     /// Stores ledger after ledger as they appear.
     pub(super) async fn run(&mut self) -> SessionEnd {
-        let mut ascent = match self.start().await {
-            Ok(next) => self.following.position_at(next),
+        let mut follower = match self.session_start().await {
+            Ok(next) => self.following.follower_at(next),
             Err(ended) => return ended,
         };
         self.deps.status.set_state("streaming");
         let ended = loop {
-            if let Err(ended) = self.step(&mut ascent).await {
+            if let Err(ended) = self.step(&mut follower).await {
                 break ended;
             }
             if self.context.is_draining() {
                 break SessionEnd::Draining;
             }
         };
-        self.following.ascent = Some(ascent);
+        self.following.follower = Some(follower);
         ended
     }
 
-    /// Begins behind what is held, or at the newest ledger if that is far away. The gap is then filled as history.
-    async fn start(&self) -> Result<u32, SessionEnd> {
+    /// Ledger to start at: behind what is held, or the newest one if that is far away. The gap is then filled as
+    /// history.
+    async fn session_start(&self) -> Result<u32, SessionEnd> {
         self.deps.status.set_state("connecting");
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
@@ -112,26 +113,26 @@ impl<'a> LakeSession<'a> {
         })
     }
 
-    async fn step(&mut self, ascent: &mut Ascent) -> Result<(), SessionEnd> {
+    async fn step(&mut self, follower: &mut LakeFollower) -> Result<(), SessionEnd> {
         self.context.advance();
         let begun = Instant::now();
-        let step = self.watched(Some(ascent.next()), ascent.step(self.reader)).await??;
+        let step = self.watched(Some(follower.next()), follower.step(self.reader)).await??;
         // A refused ledger is no news: a lake that gives only such ledgers must count as quiet.
         if matches!(step, Step::Ledgers(_)) {
             self.following.news_at = Instant::now();
         }
-        self.report(Some(ascent.next()));
+        self.report(Some(follower.next()));
         match step {
             Step::NotYet | Step::Unread(_) | Step::Hole { .. } => {
                 if self.deps.writer.leadership.epoch().is_none() {
                     return Err(SessionEnd::NotLeading);
                 }
-                if self.is_quiet() && self.following.searched_at.elapsed() >= self.reader.patience.late {
+                if self.is_quiet() && self.following.searched_at.elapsed() >= self.reader.timeouts.late {
                     self.following.searched_at = Instant::now();
                     let held =
                         self.deps.writer.database.coverage().await?.last().map_or(0, |newest| newest.to);
-                    let next = Some(ascent.next());
-                    let searched = self.watched(next, ascent.seek(self.reader, held)).await?;
+                    let next = Some(follower.next());
+                    let searched = self.watched(next, follower.seek(self.reader, held)).await?;
                     searched.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
                 }
                 self.context.pause(POLL).await;
@@ -143,15 +144,15 @@ impl<'a> LakeSession<'a> {
                 self.write(collected, None, begun).await
             }
             Step::Ahead(ahead) => Err(ahead.into()),
-            Step::Doubted(doubt) => {
-                self.reader.settle(&self.deps.writer, doubt).await?;
-                ascent.settled();
+            Step::InDoubt(in_doubt) => {
+                self.reader.uncover(&self.deps.writer, in_doubt).await?;
+                follower.note_uncovered();
                 Ok(())
             }
             Step::Ledgers(ledgers) => {
                 // One ledger, one batch: its trades are published before the next is looked at.
                 for ledger in ledgers {
-                    self.store(ledger, ascent.is_vouched(), begun).await?;
+                    self.store(ledger, follower.is_confirmed(), begun).await?;
                     self.has_advanced = true;
                 }
                 Ok(())
@@ -159,15 +160,20 @@ impl<'a> LakeSession<'a> {
         }
     }
 
-    async fn store(&self, ledger: VerifiedLedger, is_proven: bool, begun: Instant) -> Result<(), SessionEnd> {
+    async fn store(
+        &self,
+        ledger: VerifiedLedger,
+        is_confirmed: bool,
+        begun: Instant,
+    ) -> Result<(), SessionEnd> {
         let (sequence, at) = (ledger.sequence, ledger.closed_at);
         let covered = LedgerRange { from: sequence, to: sequence, from_time: at, to_time: at };
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         let mut collected = Collected::default();
         self.reader.collect(ledger, self.deps.retention_days, now, &mut collected);
-        let unproven = (!is_proven).then_some(covered);
+        let unconfirmed = (!is_confirmed).then_some(covered);
         let writing = self.write(collected, Some(covered), begun);
-        self.reader.store(&self.deps.writer, unproven, writing).await?;
+        self.reader.store(&self.deps.writer, unconfirmed, writing).await?;
         self.reader.note_stored(covered, 1);
         Ok(())
     }
@@ -203,7 +209,7 @@ impl<'a> LakeSession<'a> {
 
     /// True after a time without a new ledger. That is reported, and the place to go on at is searched for.
     fn is_quiet(&self) -> bool {
-        self.following.news_at.elapsed() >= self.reader.patience.late
+        self.following.news_at.elapsed() >= self.reader.timeouts.late
     }
 
     /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins.
@@ -230,7 +236,7 @@ impl<'a> LakeSession<'a> {
         let is_quiet = self.is_quiet();
         let detail = if is_quiet {
             let next = next.map(|next| format!(", {next} is the next")).unwrap_or_default();
-            format!("the lake has given no ledger for {} s{next}", self.reader.patience.late.as_secs())
+            format!("the lake has given no ledger for {} s{next}", self.reader.timeouts.late.as_secs())
         } else {
             "reading from the lake".to_owned()
         };

@@ -51,7 +51,7 @@ async fn check_address(config: &Config, names: Names, address: LakeAddress) -> V
 }
 
 async fn look(config: &Config, names: Names, lake: &Lake) -> Vec<Finding> {
-    let [name, lag_name, ledger_name, anchor_name] = names;
+    let [name, lag_name, ledger_name, hash_name] = names;
     let manifest = match lake.manifest().await {
         Ok(manifest) => manifest,
         Err(error) => return unreadable(names, failed(name, &error)),
@@ -62,14 +62,14 @@ async fn look(config: &Config, names: Names, lake: &Lake) -> Vec<Finding> {
     match newest(config, ledger_name, lake).await {
         Err(finding) => {
             findings.push(finding);
-            findings.extend([lag_name, anchor_name].map(|name| Finding::skipped(name, "no ledger is known")));
+            findings.extend([lag_name, hash_name].map(|name| Finding::skipped(name, "no ledger is known")));
         }
         Ok(ledger) => {
             findings.push(lag(lag_name, config.sources.live, &ledger, SystemClock.now()));
             let trades = ledger.trades.len();
             let detail = format!("ledger {} has {trades} trades, and its hashes agree", ledger.sequence);
             findings.push(Finding::ok(ledger_name, detail));
-            findings.push(anchor(anchor_name, config, &ledger).await);
+            findings.push(check_hash(hash_name, config, &ledger).await);
         }
     }
     findings
@@ -123,7 +123,7 @@ fn lag(name: &'static str, live: LedgerSource, ledger: &VerifiedLedger, now: Dat
     }
 }
 
-async fn anchor(name: &'static str, config: &Config, ledger: &VerifiedLedger) -> Finding {
+async fn check_hash(name: &'static str, config: &Config, ledger: &VerifiedLedger) -> Finding {
     if config.sources.lake_verify != LakeVerify::Anchor {
         return Finding::skipped(name, "--lake-verify does not ask for it");
     }

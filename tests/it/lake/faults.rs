@@ -239,22 +239,22 @@ async fn true_trades_come(seed: u64, then: Then) {
 }
 
 #[test]
-fn ledgers_that_were_stored_before_horizon_had_their_hashes_are_doubted_once_it_contradicts_them() {
+fn ledgers_that_were_stored_before_horizon_had_their_hashes_are_read_again_once_it_contradicts_them() {
     block_on(true_trades_come(180, Then::GoesOn));
 }
 
 #[test]
-fn after_a_kill_unproven_ledgers_are_doubted_once_horizon_contradicts_them() {
+fn after_a_kill_unconfirmed_ledgers_are_read_again_once_horizon_contradicts_them() {
     block_on(true_trades_come(184, Then::IsKilled));
 }
 
 #[test]
-fn a_daemon_without_the_lake_doubts_the_unproven_ledgers_that_it_left() {
+fn a_daemon_without_the_lake_reads_the_unconfirmed_ledgers_again_that_it_left() {
     block_on(true_trades_come(192, Then::LeavesTheLake));
 }
 
 #[test]
-fn a_command_without_the_lake_doubts_them_too_and_ends_once_history_is_held() {
+fn a_command_without_the_lake_reads_them_again_too_and_ends_once_history_is_held() {
     block_on(true_trades_come(200, Then::LeavesTheLakeOnce));
 }
 
@@ -264,7 +264,7 @@ fn horizon_is_asked_again_for_a_hash_that_it_did_not_have() {
 }
 
 #[test]
-fn a_hash_proves_only_the_chain_that_leads_to_it() {
+fn a_hash_confirms_only_the_chain_that_leads_to_it() {
     block_on(true_trades_come(196, Then::TakesARightLake));
 }
 
@@ -277,7 +277,7 @@ pub(super) async fn lacks_no_trade(client: &Client, sim: &SimServer, from: i64, 
     emitted.iter().all(|trade| held.contains(&(trade.id.toid, i32::try_from(trade.id.order).unwrap())))
 }
 
-/// A right lake: the trades that were stored without a hash of Horizon stay, and are proven by the next read.
+/// A right lake: the trades that were stored without a hash of Horizon stay, and are confirmed by the next read.
 #[test]
 fn ledgers_that_were_stored_before_horizon_had_their_hashes_stay_if_it_agrees() {
     let plan = FaultPlan::none();
@@ -287,12 +287,12 @@ fn ledgers_that_were_stored_before_horizon_had_their_hashes_stay_if_it_agrees() 
         let daemon = reading_lake(&sim, &sim.url(), "1").await;
         let client = recomputation::connect(&daemon.database).await;
         wait_until_history_is_complete(&daemon);
-        let unproven = "SELECT count(*) FROM unproven_ledgers";
-        assert_eq!(number(&client, unproven).await, 1);
+        let unconfirmed = "SELECT count(*) FROM unproven_ledgers";
+        assert_eq!(number(&client, unconfirmed).await, 1);
         let stored = number(&client, "SELECT count(*) FROM trades").await;
         plan.clear(Endpoint::Ledgers);
         let begun = std::time::Instant::now();
-        while number(&client, unproven).await > 0 {
+        while number(&client, unconfirmed).await > 0 {
             assert!(begun.elapsed() < crate::support::DEADLINE, "{}", daemon.log());
             assert!(number(&client, "SELECT count(*) FROM trades").await >= stored, "no trade goes");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -331,16 +331,16 @@ async fn rewritten(seed: u64, verify: &str, is_reported: impl AsyncFn(&Daemon, &
 }
 
 #[test]
-fn a_held_ledger_that_is_rewritten_in_the_lake_is_doubted_because_horizon_has_another_hash() {
+fn a_held_ledger_that_is_rewritten_in_the_lake_is_not_believed_because_horizon_has_another_hash() {
     block_on(rewritten(86, "anchor", async |daemon, client| {
-        let is_doubted = daemon.status()["lake"]["anchor"]["agrees"] == false;
+        let differs = daemon.status()["lake"]["anchor"]["agrees"] == false;
         assert_eq!(number(client, "SELECT count(*) FROM quarantine").await, 0);
-        is_doubted && daemon.log().contains("hash differs from Horizon's")
+        differs && daemon.log().contains("hash differs from Horizon's")
     }));
 }
 
 #[test]
-fn without_an_anchor_the_trades_that_a_rewritten_ledger_lacks_are_quarantined_and_kept() {
+fn without_hashes_of_horizon_the_trades_that_a_rewritten_ledger_lacks_are_quarantined_and_kept() {
     let surplus = "SELECT count(*) FROM quarantine WHERE source = 'audit' AND reason LIKE 'surplus%'";
     block_on(rewritten(87, "chain", async |daemon, client| {
         let found = daemon.status()["audit"]["reread"]["surplus"].as_i64();
@@ -473,8 +473,8 @@ fn ledgers_that_horizon_no_longer_has_are_read_from_the_lake_once() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
         let client = recomputation::connect(&database).await;
         wait_until_history_is_complete(&daemon);
-        let unproven = "SELECT count(*) FROM unproven_ledgers";
-        reached("no ledger waits for a hash", async || number(&client, unproven).await == 0).await;
+        let unconfirmed = "SELECT count(*) FROM unproven_ledgers";
+        reached("no ledger waits for a hash", async || number(&client, unconfirmed).await == 0).await;
         let held = "SELECT sum(to_ledger - from_ledger + 1)::bigint FROM coverage";
         let before = number(&client, held).await;
         assert!(before > 1_700, "{before}");
@@ -483,6 +483,6 @@ fn ledgers_that_horizon_no_longer_has_are_read_from_the_lake_once() {
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
         reached("new ledgers are stored", async || number(&client, held).await > before + 5).await;
         assert!(!daemon.log().contains("reading them again"), "{}", daemon.log());
-        assert_eq!(number(&client, unproven).await, 0);
+        assert_eq!(number(&client, unconfirmed).await, 0);
     });
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::support::{SHORT_GRACE, reached, wait_until};
 
 const NEWEST: &str = "SELECT coalesce(max(to_ledger), 0) FROM coverage";
-const UNPROVEN: &str = "SELECT count(*) FROM unproven_ledgers";
+const UNCONFIRMED: &str = "SELECT count(*) FROM unproven_ledgers";
 
 async fn new_trades_come(seed: u64, missing: MissingAnswer) {
     let sim = with_lake(seed, 3.0, 0, FaultPlan::none());
@@ -92,7 +92,7 @@ fn horizon_is_seldom_asked_for_hashes_that_it_does_not_have() {
         let asked = HASHES - plan.pending(Endpoint::Ledgers);
         assert!((1..=14).contains(&asked), "{asked} questions");
         plan.clear(Endpoint::Ledgers);
-        reached("the hashes are compared in the end", async || number(&client, UNPROVEN).await == 0).await;
+        reached("the hashes are compared in the end", async || number(&client, UNCONFIRMED).await == 0).await;
     });
 }
 
@@ -158,7 +158,7 @@ fn a_lake_that_was_wrong_is_believed_again_while_horizon_lags() {
 
 /// The sweep of assets wants the same requests.
 #[test]
-fn history_is_proven_within_the_default_budget() {
+fn history_is_confirmed_within_the_default_budget() {
     let sim = with_lake(216, 2.0, 1, FaultPlan::none());
     block_on(async {
         let lake = lake_url(&sim);
@@ -168,7 +168,7 @@ fn history_is_proven_within_the_default_budget() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
         let client = recomputation::connect(&database).await;
         wait_until_history_is_complete(&daemon);
-        reached("all of it is proven", async || number(&client, UNPROVEN).await == 0).await;
+        reached("all of it is confirmed", async || number(&client, UNCONFIRMED).await == 0).await;
         let (first, _) = complete_range(&client).await;
         daemon.kill();
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
@@ -192,7 +192,7 @@ fn old_objects_that_cannot_be_read_cost_no_older_ones() {
             "SELECT coalesce(sum(to_ledger - from_ledger), 0)::bigint FROM coverage WHERE to_ledger < {}",
             bad[0]
         );
-        // The lake's patience is paid once, not for each of them.
+        // The lake is waited for once, not for each of them.
         reached("older ledgers are held", async || number(&client, &below).await > 1_000).await;
         let first = number(&client, "SELECT min(from_ledger) FROM coverage").await;
         for (from, to) in [(first, bad[0] - 1), (i64::from(bad[0]) + 1, bad[1] - 1)] {
@@ -235,7 +235,7 @@ fn trades_of_a_wrong_lake_that_is_switched_off_are_read_again_from_horizon() {
         let _daemon = serve("http://127.0.0.1:9/lake");
         let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
                      WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
-        reached("it is doubted", async || number(&client, UNPROVEN).await == 0).await;
+        reached("it is taken out of the coverage", async || number(&client, UNCONFIRMED).await == 0).await;
         reached("the true trades are held", async || {
             let missing: i64 = client.query_one(whole, &[&first, &last]).await.unwrap().get(0);
             missing == 0 && faults::lacks_no_trade(&client, &sim, first, last).await
@@ -288,12 +288,13 @@ fn a_lake_that_has_nothing_at_all_is_out_and_has_no_holes() {
     });
 }
 
-/// A daemon that has read a proven chain from the lake, its database, and a ledger to come that the lake has rewritten.
+/// A daemon that has read a confirmed chain from the lake, its database, and a ledger to come that the lake has
+/// rewritten.
 async fn before_a_wrong_ledger(sim: &SimServer) -> (Daemon, Client, u32) {
     let daemon = reading_lake(sim, &sim.url(), "0").await;
     let client = recomputation::connect(&daemon.database).await;
     wait_for_trades(&client, 20).await;
-    reached("the chain is proven", async || number(&client, UNPROVEN).await == 0).await;
+    reached("the chain is confirmed", async || number(&client, UNCONFIRMED).await == 0).await;
     let wrong = sim.oracle().head().latest + 2;
     sim.lake().spoil(wrong, LakeFault::Rewritten);
     (daemon, client, wrong)
@@ -312,8 +313,8 @@ fn a_failure_of_the_lake_does_not_hide_that_the_ledger_before_it_was_wrong() {
         (0..4).for_each(|_| plan.push(Endpoint::Lake, Fault::Status(400)));
         wait_until("the lake fails", || daemon.log().contains("lake could not be read"));
         sim.lake().stop_at(None);
-        let doubted = "ledgers of the lake are not ancestors of Horizon's ledger";
-        wait_until("it is doubted", || daemon.log().contains(doubted));
+        let contradicted = "ledgers of the lake are not ancestors of Horizon's ledger";
+        wait_until("it is in doubt", || daemon.log().contains(contradicted));
         reached("its trades are all held", async || {
             faults::lacks_no_trade(&client, &sim, wrong, wrong).await
         })

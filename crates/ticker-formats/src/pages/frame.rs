@@ -133,7 +133,7 @@ pub struct LakeReport {
     /// Last refused ledger, and the reason.
     pub last_refused: Option<(u32, String)>,
     /// Ledger whose hash was compared with Horizon's last, and true if the hashes agree.
-    pub anchor: Option<(u32, bool)>,
+    pub hash_check: Option<(u32, bool)>,
     /// Start of the outage that lasts, and its last error.
     pub outage: Option<(UnixSeconds, String)>,
 }

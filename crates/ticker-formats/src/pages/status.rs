@@ -157,7 +157,7 @@ fn lake_facts(lake: &LakeReport, now: UnixSeconds) -> Vec<Fact> {
         fact("Not fitting their neighbours", shown::count(lake.chain_breaks)),
         fact(
             "Hash of Horizon",
-            shown::or_none(lake.anchor, |(at, agrees)| {
+            shown::or_none(lake.hash_check, |(at, agrees)| {
                 format!("{} at ledger {}", if agrees { "the same" } else { "another" }, ledger(at))
             }),
         ),
@@ -205,7 +205,7 @@ mod tests {
             url: "file:///lake".to_owned(),
             newest: Some((58_214_907, UnixSeconds(86_440))),
             ledgers: 1_234,
-            anchor: Some((58_214_900, true)),
+            hash_check: Some((58_214_900, true)),
             ..LakeReport::default()
         };
         let answers = tile(Some(lake.clone())).unwrap();

@@ -8,7 +8,7 @@ use crate::{
         state::PublicState,
         status::{complete_ledgers, received_at},
     },
-    published::{Anchor, LakeState},
+    published::{HashCheck, LakeState},
 };
 
 /// State at this moment.
@@ -66,10 +66,10 @@ fn lake(lake: LakeState) -> LakeReport {
         ledgers: lake.ledgers,
         refused: lake.refused,
         chain_breaks: lake.chain_breaks,
-        anchor: match lake.anchor {
-            Anchor::Unchecked => None,
-            Anchor::Agrees { ledger, .. } => Some((ledger, true)),
-            Anchor::Differs { ledger, .. } => Some((ledger, false)),
+        hash_check: match lake.hash_check {
+            HashCheck::Unchecked => None,
+            HashCheck::Agrees { ledger, .. } => Some((ledger, true)),
+            HashCheck::Differs { ledger, .. } => Some((ledger, false)),
         },
         outage: outage.map(|outage| (UnixSeconds::from(outage.since), outage.error.clone())),
         last_refused: lake.last_refused,

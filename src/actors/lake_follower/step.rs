@@ -1,7 +1,7 @@
 //! Results of a look at the next object of the lake.
 
 use crate::{
-    actors::lake_reader::{AheadOfClock, Doubt},
+    actors::lake_reader::{AheadOfClock, LedgersInDoubt},
     lake::{LakeError, VerifiedLedger},
 };
 
@@ -27,9 +27,9 @@ pub enum Step {
     },
     /// Ledger that the clock does not allow yet. It is read again.
     Ahead(AheadOfClock),
-    /// A hash of Horizon says something about ledgers that are stored. [`settled`](super::Ascent::settled) is
-    /// called once it is acted upon.
-    Doubted(Doubt),
+    /// Stored ledgers that a hash of Horizon puts in doubt. The caller takes them out of the coverage, and then calls
+    /// [`note_uncovered`](super::LakeFollower::note_uncovered).
+    InDoubt(LedgersInDoubt),
     /// Ledgers that are passed over, because they are missing in the lake and later ones exist.
     Hole {
         /// First ledger.

@@ -1,5 +1,7 @@
-//! Ledgers of the lake from old to new, as they appear. For new trades, and for the tail that the stream may lack.
+//! Follower of a lake: gives its new ledgers in order, as they appear. The stream ingester takes new trades from it, and
+//! the backfiller the newest ledgers.
 
+mod hash_request;
 mod looks;
 mod step;
 
@@ -7,22 +9,20 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::{
-    lake_question::Question,
-    lake_reader::{Doubt, LakeReader},
-};
+use super::lake_reader::{LakeReader, LedgersInDoubt};
 use crate::{
     domain::{coverage, instant::UnixSeconds},
     lake::{Content, LakeError, Link, RefusedLedger, VerifiedLedger},
-    published::{Anchor, LakeUse},
+    published::{HashCheck, LakeUse},
 };
 
+use hash_request::HashRequest;
 use step::Refusal;
 pub use step::Step;
 
 /// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next.
-const ANCHOR_INTERVAL: Duration = Duration::from_secs(3_600);
-/// Time between two questions for a hash that Horizon does not have yet.
+const HASH_CHECK_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Time between two requests for a hash that Horizon does not have yet.
 const PENDING_RETRY: Duration = Duration::from_secs(2);
 /// Attempts to read an object that is refused, before it is passed over. It may still be being written.
 const ATTEMPTS_MAX: u32 = 3;
@@ -34,27 +34,27 @@ const READ_MAX: Duration = Duration::from_secs(120);
 /// filled from there.
 pub const CATCH_UP_MAX: u32 = 64;
 
-/// Position in the lake.
+/// Follower of a lake: its position, and what is known of the chain of ledgers that it took.
 #[derive(Debug)]
-pub struct Ascent {
+pub struct LakeFollower {
     next: u32,
     /// Ledger before `next`, if it was believed.
     link: Option<Link>,
-    anchored_at: Option<Instant>,
+    confirmed_at: Option<Instant>,
     /// First ledger of the chain that leads to `link`, and its close time.
     chain_from: Option<(u32, UnixSeconds)>,
     /// Last ledger of that chain whose hash Horizon had, and its close time.
-    vouched: Option<(u32, UnixSeconds)>,
+    confirmed: Option<(u32, UnixSeconds)>,
     /// Lowest ledger of earlier chains that Horizon has not confirmed, and its close time.
-    left_unvouched: Option<(u32, UnixSeconds)>,
+    left_unconfirmed: Option<(u32, UnixSeconds)>,
     /// Ledger of that chain whose hash Horizon did not have, or did not give, when it was asked.
     pending: Option<Pending>,
-    /// Question for its hash that Horizon has not answered yet.
-    question: Option<Question>,
+    /// Request for its hash that Horizon has not answered yet.
+    request: Option<HashRequest>,
     /// True if the last comparison found another hash at Horizon. Then no ledger is stored before Horizon has its hash.
     is_distrusted: bool,
-    /// Doubt that is not settled yet.
-    doubt: Option<Doubt>,
+    /// Stored ledgers in doubt that were not taken out of the coverage yet.
+    in_doubt: Option<LedgersInDoubt>,
     /// Ledger that is not stored before Horizon has its hash, and the time since when Horizon is asked for it.
     awaited: Option<(u32, Instant)>,
     attempts: u32,
@@ -70,21 +70,21 @@ struct Pending {
     asked_at: Instant,
 }
 
-impl Ascent {
+impl LakeFollower {
     /// Begins at a ledger.
     #[must_use]
     pub const fn at(next: u32) -> Self {
         Self {
             next,
             link: None,
-            anchored_at: None,
+            confirmed_at: None,
             chain_from: None,
-            vouched: None,
-            left_unvouched: None,
+            confirmed: None,
+            left_unconfirmed: None,
             pending: None,
-            question: None,
+            request: None,
             is_distrusted: false,
-            doubt: None,
+            in_doubt: None,
             awaited: None,
             attempts: 0,
             looks: 0,
@@ -97,7 +97,7 @@ impl Ascent {
         self.next
     }
 
-    /// Goes on at a ledger. If it is not the next one, another chain begins there. Doubts about earlier ones are kept.
+    /// Goes on at a ledger. If it is not the next one, another chain begins there. Ledgers in doubt stay so.
     pub fn go_to(&mut self, next: u32) {
         if next != self.next {
             self.pass_over(next.saturating_sub(1));
@@ -106,13 +106,13 @@ impl Ascent {
 
     /// True if Horizon has a hash of the chain that the taken ledgers are of.
     #[must_use]
-    pub const fn is_vouched(&self) -> bool {
-        self.vouched.is_some()
+    pub const fn is_confirmed(&self) -> bool {
+        self.confirmed.is_some()
     }
 
-    /// Notes that the doubt is settled.
-    pub const fn settled(&mut self) {
-        self.doubt = None;
+    /// Notes that the ledgers in doubt were taken out of the coverage.
+    pub const fn note_uncovered(&mut self) {
+        self.in_doubt = None;
     }
 
     /// Looks for the place to go on at, after the lake has given nothing for a while. `held`
@@ -163,8 +163,8 @@ impl Ascent {
         if reader.checks_chain() {
             self.compare_pending(reader).await;
         }
-        if let Some(doubt) = self.doubt {
-            return Ok(Step::Doubted(doubt));
+        if let Some(in_doubt) = self.in_doubt {
+            return Ok(Step::InDoubt(in_doubt));
         }
         // Only this read may be abandoned: what follows changes the position.
         let read = tokio::time::timeout(READ_MAX, reader.lake.read(self.next)).await;
@@ -214,7 +214,7 @@ impl Ascent {
                 Step::Ledgers(taken)
             }
             Some(Refusal::Ahead(ahead)) => Step::Ahead(ahead),
-            Some(Refusal::Wrong { sequence, .. }) if self.may_await_hash(sequence, reader.patience.late) => {
+            Some(Refusal::Wrong { sequence, .. }) if self.may_await_hash(sequence, reader.timeouts.late) => {
                 Step::NotYet
             }
             Some(Refusal::Wrong { sequence, reason, is_chain_break }) => {
@@ -229,8 +229,8 @@ impl Ascent {
 
     /// False for a ledger that is in doubt.
     fn stands(&self, sequence: u32) -> bool {
-        self.doubt.is_none_or(|doubt| {
-            sequence >= doubt.below || doubt.taken.is_none_or(|(lowest, _)| sequence < lowest)
+        self.in_doubt.is_none_or(|in_doubt| {
+            sequence >= in_doubt.below || in_doubt.taken.is_none_or(|(lowest, _)| sequence < lowest)
         })
     }
 
@@ -263,15 +263,15 @@ impl Ascent {
         let refused =
             |reason: String| Err(Refusal::Wrong { sequence: ledger.sequence, reason, is_chain_break: true });
         let broken = self.link.and_then(|link| link.check_above(ledger).err());
-        let is_due = self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_INTERVAL);
-        let is_wanted = self.pending.is_none() && (self.vouched.is_none() || is_due);
+        let is_due = self.confirmed_at.is_none_or(|at| at.elapsed() >= HASH_CHECK_INTERVAL);
+        let is_wanted = self.pending.is_none() && (self.confirmed.is_none() || is_due);
         if broken.is_none() && !is_wanted {
             return Ok(());
         }
         let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
         let is_urgent = broken.is_some() || self.is_distrusted;
-        match (reader.anchor_new(ledger.sequence, &hash, is_urgent).await, broken) {
-            (Anchor::Differs { .. }, broken) => {
+        match (reader.check_new_hash(ledger.sequence, &hash, is_urgent).await, broken) {
+            (HashCheck::Differs { .. }, broken) => {
                 // The ledgers before it lead to a wrong one.
                 if broken.is_none() {
                     self.contradict(here);
@@ -279,22 +279,22 @@ impl Ascent {
                 self.is_distrusted = true;
                 return refused("its hash is not the one that Horizon has".to_owned());
             }
-            (Anchor::Agrees { .. }, Some(_)) => {
+            (HashCheck::Agrees { .. }, Some(_)) => {
                 // Then the ledger before it was a wrong one, and maybe others before.
                 self.contradict(here);
-                self.vouch(here);
+                self.confirm(here);
             }
-            (Anchor::Agrees { .. }, None) => self.vouch_for_chain(here),
-            (Anchor::Unchecked, Some(broken)) => {
+            (HashCheck::Agrees { .. }, None) => self.confirm_chain(here),
+            (HashCheck::Unchecked, Some(broken)) => {
                 return refused(broken.to_string());
             }
-            (Anchor::Unchecked, None) if self.is_distrusted => {
+            (HashCheck::Unchecked, None) if self.is_distrusted => {
                 let awaited = self.awaited.filter(|(awaited, _)| *awaited == ledger.sequence);
                 self.awaited = awaited.or_else(|| Some((ledger.sequence, Instant::now())));
                 let reason = "Horizon does not have its hash yet, and the lake had a wrong one before";
                 return refused(reason.to_owned());
             }
-            (Anchor::Unchecked, None) => {
+            (HashCheck::Unchecked, None) => {
                 let (ledger, closed_at) = here;
                 self.pending = Some(Pending { ledger, closed_at, hash, asked_at: Instant::now() });
             }
@@ -305,19 +305,19 @@ impl Ascent {
     /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one. New
     /// ledgers are taken while Horizon is asked, which may last 10 seconds.
     async fn compare_pending(&mut self, reader: &LakeReader) {
-        let answer = Question::answer(&mut self.question).await;
+        let answer = HashRequest::answer(&mut self.request).await;
         let Some(pending) = &mut self.pending else { return };
-        if self.question.is_none() && answer.is_none() && pending.asked_at.elapsed() >= PENDING_RETRY {
+        if self.request.is_none() && answer.is_none() && pending.asked_at.elapsed() >= PENDING_RETRY {
             pending.asked_at = Instant::now();
             let (reader, ledger, hash) = (reader.clone(), pending.ledger, pending.hash.clone());
-            self.question =
-                Some(Question::begin(async move { reader.anchor_new(ledger, &hash, false).await }));
+            self.request =
+                Some(HashRequest::begin(async move { reader.check_new_hash(ledger, &hash, false).await }));
         }
         let (ledger, closed_at) = (pending.ledger, pending.closed_at);
-        match answer.unwrap_or(Anchor::Unchecked) {
-            Anchor::Unchecked => {}
-            Anchor::Agrees { .. } => self.vouch_for_chain((ledger, closed_at)),
-            Anchor::Differs { .. } => {
+        match answer.unwrap_or(HashCheck::Unchecked) {
+            HashCheck::Unchecked => {}
+            HashCheck::Agrees { .. } => self.confirm_chain((ledger, closed_at)),
+            HashCheck::Differs { .. } => {
                 let newest_at = self.link.map_or(closed_at, |link| link.closed_at());
                 self.contradict((self.next, newest_at));
                 self.is_distrusted = true;
@@ -326,53 +326,53 @@ impl Ascent {
     }
 
     /// Notes that Horizon has the hash of a ledger.
-    fn vouch(&mut self, here: (u32, UnixSeconds)) {
-        (self.anchored_at, self.vouched) = (Some(Instant::now()), Some(here));
-        (self.pending, self.question) = (None, None);
-        (self.is_distrusted, self.left_unvouched) = (false, None);
+    fn confirm(&mut self, here: (u32, UnixSeconds)) {
+        (self.confirmed_at, self.confirmed) = (Some(Instant::now()), Some(here));
+        (self.pending, self.request) = (None, None);
+        (self.is_distrusted, self.left_unconfirmed) = (false, None);
     }
 
     /// Notes that Horizon has the hash of a ledger of the chain. Nothing leads to it from earlier chains: they are read
     /// again, as history.
-    fn vouch_for_chain(&mut self, here: (u32, UnixSeconds)) {
-        let taken = self.left_unvouched.take();
-        self.doubt_below(self.chain_from.unwrap_or(here), taken, false);
-        self.vouch(here);
+    fn confirm_chain(&mut self, here: (u32, UnixSeconds)) {
+        let taken = self.left_unconfirmed.take();
+        self.note_in_doubt(self.chain_from.unwrap_or(here), taken, false);
+        self.confirm(here);
     }
 
-    /// Doubts the ledgers of the chain below a ledger that Horizon has not confirmed, and chains that ended below
+    /// Puts in doubt the ledgers of the chain below a ledger that Horizon has not confirmed, and chains that ended below
     /// it. The next ledger begins another chain.
     fn contradict(&mut self, below: (u32, UnixSeconds)) {
         self.cut();
-        let taken = self.left_unvouched.take();
-        self.doubt_below(below, taken, true);
+        let taken = self.left_unconfirmed.take();
+        self.note_in_doubt(below, taken, true);
     }
 
     /// First ledger of the chain above the last one that Horizon confirmed.
-    fn unvouched(&self) -> Option<(u32, UnixSeconds)> {
-        self.vouched.map(|(ledger, at)| (ledger.saturating_add(1), at)).or(self.chain_from)
+    fn unconfirmed(&self) -> Option<(u32, UnixSeconds)> {
+        self.confirmed.map(|(ledger, at)| (ledger.saturating_add(1), at)).or(self.chain_from)
     }
 
-    const fn doubt_below(
+    const fn note_in_doubt(
         &mut self,
         (below, below_time): (u32, UnixSeconds),
         taken: Option<(u32, UnixSeconds)>,
         is_contradicted: bool,
     ) {
-        self.doubt = Some(Doubt { below, below_time, taken, is_contradicted });
+        self.in_doubt = Some(LedgersInDoubt { below, below_time, taken, is_contradicted });
     }
 
     /// Ends the chain: the next ledger begins another one.
     fn cut(&mut self) {
         // If Horizon contradicts the next chain, this one may be wrong too.
-        self.left_unvouched = self.left_unvouched.or(self.unvouched());
-        (self.link, self.chain_from, self.vouched) = (None, None, None);
-        (self.pending, self.question) = (None, None);
+        self.left_unconfirmed = self.left_unconfirmed.or(self.unconfirmed());
+        (self.link, self.chain_from, self.confirmed) = (None, None, None);
+        (self.pending, self.request) = (None, None);
     }
 
     /// True if a ledger waits for its hash, and may do so for longer. A lake is often ahead of Horizon by some seconds.
-    fn may_await_hash(&self, sequence: u32, patience: Duration) -> bool {
-        self.awaited.is_some_and(|(awaited, since)| awaited == sequence && since.elapsed() < patience)
+    fn may_await_hash(&self, sequence: u32, timeout: Duration) -> bool {
+        self.awaited.is_some_and(|(awaited, since)| awaited == sequence && since.elapsed() < timeout)
     }
 
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {
@@ -437,64 +437,64 @@ impl Ascent {
 mod tests {
     use super::*;
 
-    /// Ascent that took ledgers 10 to 20. Horizon had the hash of 12.
-    fn taken() -> Ascent {
-        let mut ascent = Ascent::at(21);
-        ascent.chain_from = Some((10, UnixSeconds(100)));
-        ascent.vouch((12, UnixSeconds(120)));
-        ascent
+    /// Follower that took ledgers 10 to 20. Horizon had the hash of 12.
+    fn taken() -> LakeFollower {
+        let mut follower = LakeFollower::at(21);
+        follower.chain_from = Some((10, UnixSeconds(100)));
+        follower.confirm((12, UnixSeconds(120)));
+        follower
     }
 
-    fn doubted(ascent: &Ascent) -> Option<u32> {
-        ascent.doubt.and_then(|doubt| doubt.taken).map(|(ledger, _)| ledger)
-    }
-
-    #[test]
-    fn a_hole_does_not_hide_unvouched_ledgers_from_the_next_contradiction() {
-        let mut ascent = taken();
-        ascent.pass_over(25);
-        ascent.pass_over(30);
-        ascent.contradict((31, UnixSeconds(310)));
-        assert_eq!(doubted(&ascent), Some(13));
-        ascent.settled();
-        ascent.contradict((32, UnixSeconds(320)));
-        assert_eq!(doubted(&ascent), None, "doubted before");
+    fn lowest_in_doubt(follower: &LakeFollower) -> Option<u32> {
+        follower.in_doubt.and_then(|in_doubt| in_doubt.taken).map(|(ledger, _)| ledger)
     }
 
     #[test]
-    fn of_an_object_with_a_contradiction_only_what_is_not_doubted_stands() {
-        let mut ascent = taken();
-        assert!((10..=20).all(|ledger| ascent.stands(ledger)));
-        ascent.contradict((18, UnixSeconds(180)));
-        let standing: Vec<u32> = (10..=20).filter(|ledger| ascent.stands(*ledger)).collect();
+    fn a_hole_does_not_hide_unconfirmed_ledgers_from_the_next_contradiction() {
+        let mut follower = taken();
+        follower.pass_over(25);
+        follower.pass_over(30);
+        follower.contradict((31, UnixSeconds(310)));
+        assert_eq!(lowest_in_doubt(&follower), Some(13));
+        follower.note_uncovered();
+        follower.contradict((32, UnixSeconds(320)));
+        assert_eq!(lowest_in_doubt(&follower), None, "in doubt before");
+    }
+
+    #[test]
+    fn of_an_object_with_a_contradiction_only_what_is_not_in_doubt_stands() {
+        let mut follower = taken();
+        assert!((10..=20).all(|ledger| follower.stands(ledger)));
+        follower.contradict((18, UnixSeconds(180)));
+        let standing: Vec<u32> = (10..=20).filter(|ledger| follower.stands(*ledger)).collect();
         assert_eq!(standing, [10, 11, 12, 18, 19, 20]);
-        ascent.settled();
-        assert!((10..=20).all(|ledger| ascent.stands(ledger)));
-        let mut ascent = taken();
-        ascent.vouch_for_chain((20, UnixSeconds(200)));
-        assert!((10..=20).all(|ledger| ascent.stands(ledger)), "the chain is right");
+        follower.note_uncovered();
+        assert!((10..=20).all(|ledger| follower.stands(ledger)));
+        let mut follower = taken();
+        follower.confirm_chain((20, UnixSeconds(200)));
+        assert!((10..=20).all(|ledger| follower.stands(ledger)), "the chain is right");
     }
 
     #[test]
-    fn another_place_keeps_what_may_be_doubted_and_the_same_place_keeps_the_chain() {
-        let mut ascent = taken();
-        ascent.go_to(21);
-        assert!(ascent.is_vouched());
-        ascent.go_to(19);
-        assert_eq!((ascent.next(), ascent.is_vouched()), (19, false));
-        ascent.contradict((20, UnixSeconds(200)));
-        assert_eq!(doubted(&ascent), Some(13));
-        ascent.go_to(30);
-        assert!(ascent.doubt.is_some(), "it is not settled yet");
+    fn another_place_keeps_what_may_get_into_doubt_and_the_same_place_keeps_the_chain() {
+        let mut follower = taken();
+        follower.go_to(21);
+        assert!(follower.is_confirmed());
+        follower.go_to(19);
+        assert_eq!((follower.next(), follower.is_confirmed()), (19, false));
+        follower.contradict((20, UnixSeconds(200)));
+        assert_eq!(lowest_in_doubt(&follower), Some(13));
+        follower.go_to(30);
+        assert!(follower.in_doubt.is_some(), "it is still in the coverage");
     }
 
     #[test]
     fn a_hash_behind_a_hole_that_agrees_says_nothing_of_what_is_below_the_hole() {
-        let mut ascent = taken();
-        ascent.pass_over(25);
-        ascent.vouch_for_chain((26, UnixSeconds(260)));
-        assert_eq!(doubted(&ascent), Some(13));
-        ascent.contradict((40, UnixSeconds(400)));
-        assert_eq!(doubted(&ascent), Some(27));
+        let mut follower = taken();
+        follower.pass_over(25);
+        follower.confirm_chain((26, UnixSeconds(260)));
+        assert_eq!(lowest_in_doubt(&follower), Some(13));
+        follower.contradict((40, UnixSeconds(400)));
+        assert_eq!(lowest_in_doubt(&follower), Some(27));
     }
 }
