@@ -1,29 +1,26 @@
-//! Follower of a lake: gives its new ledgers in order, as they appear. The stream ingester takes new trades from it, and
-//! the backfiller the newest ledgers.
+//! Follower of a lake: gives its new ledgers in order, as they appear. The stream ingester takes new trades from it,
+//! and the backfiller the newest ledgers.
 
+mod chain;
 mod hash_request;
 mod looks;
 mod step;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::warn;
 
-use super::lake_reader::{LakeReader, LedgersInDoubt};
+use super::lake_reader::LakeReader;
 use crate::{
-    domain::{coverage, instant::UnixSeconds},
-    lake::{Content, LakeError, Link, RefusedLedger, VerifiedLedger},
-    published::{HashCheck, LakeUse},
+    domain::coverage,
+    lake::{Content, LakeError, RefusedLedger, VerifiedLedger},
+    published::LakeUse,
 };
 
-use hash_request::HashRequest;
+use chain::Chain;
 use step::Refusal;
 pub use step::Step;
 
-/// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next.
-const HASH_CHECK_INTERVAL: Duration = Duration::from_secs(3_600);
-/// Time between two requests for a hash that Horizon does not have yet.
-const PENDING_RETRY: Duration = Duration::from_secs(2);
 /// Attempts to read an object that is refused, before it is passed over. It may still be being written.
 const ATTEMPTS_MAX: u32 = 3;
 /// Looks at an object that does not appear, before it is a hole if a later one exists.
@@ -34,61 +31,24 @@ const READ_MAX: Duration = Duration::from_secs(120);
 /// filled from there.
 pub const CATCH_UP_MAX: u32 = 64;
 
-/// Follower of a lake: its position, and what is known of the chain of ledgers that it took.
+/// Follower of a lake: its position, and the chain of the ledgers that it took.
 #[derive(Debug)]
 pub struct LakeFollower {
+    /// Next ledger to read.
     next: u32,
-    /// Ledger before `next`, if it was believed.
-    link: Option<Link>,
-    confirmed_at: Option<Instant>,
-    /// First ledger of the chain that leads to `link`, and its close time.
-    chain_from: Option<(u32, UnixSeconds)>,
-    /// Last ledger of that chain whose hash Horizon had, and its close time.
-    confirmed: Option<(u32, UnixSeconds)>,
-    /// Lowest ledger of earlier chains that Horizon has not confirmed, and its close time.
-    left_unconfirmed: Option<(u32, UnixSeconds)>,
-    /// Ledger of that chain whose hash Horizon did not have, or did not give, when it was asked.
-    pending: Option<Pending>,
-    /// Request for its hash that Horizon has not answered yet.
-    request: Option<HashRequest>,
-    /// True if the last comparison found another hash at Horizon. Then no ledger is stored before Horizon has its hash.
-    is_distrusted: bool,
-    /// Stored ledgers in doubt that were not taken out of the coverage yet.
-    in_doubt: Option<LedgersInDoubt>,
-    /// Ledger that is not stored before Horizon has its hash, and the time since when Horizon is asked for it.
-    awaited: Option<(u32, Instant)>,
+    /// Chain of the ledgers that were taken. Going on at another ledger than the next one ends it.
+    chain: Chain,
+    /// Failed attempts at the next ledger: its object was refused, or is missing although a later one exists.
     attempts: u32,
+    /// Looks for a later object since a ledger was last taken or passed over. They choose the distance of the next one.
     looks: u32,
-}
-
-/// Ledger that Horizon is asked for until it answers. A lake that is always ahead would else never be compared.
-#[derive(Debug)]
-struct Pending {
-    ledger: u32,
-    closed_at: UnixSeconds,
-    hash: String,
-    asked_at: Instant,
 }
 
 impl LakeFollower {
     /// Begins at a ledger.
     #[must_use]
-    pub const fn at(next: u32) -> Self {
-        Self {
-            next,
-            link: None,
-            confirmed_at: None,
-            chain_from: None,
-            confirmed: None,
-            left_unconfirmed: None,
-            pending: None,
-            request: None,
-            is_distrusted: false,
-            in_doubt: None,
-            awaited: None,
-            attempts: 0,
-            looks: 0,
-        }
+    pub fn at(next: u32) -> Self {
+        Self { next, chain: Chain::default(), attempts: 0, looks: 0 }
     }
 
     /// Next ledger to read.
@@ -107,16 +67,16 @@ impl LakeFollower {
     /// True if Horizon has a hash of the chain that the taken ledgers are of.
     #[must_use]
     pub const fn is_confirmed(&self) -> bool {
-        self.confirmed.is_some()
+        self.chain.is_confirmed()
     }
 
     /// Notes that the ledgers in doubt were taken out of the coverage.
     pub const fn note_uncovered(&mut self) {
-        self.in_doubt = None;
+        self.chain.note_uncovered();
     }
 
-    /// Looks for the place to go on at, after the lake has given nothing for a while. `held`
-    /// is the newest stored ledger.
+    /// Looks for the ledger to continue at, after the lake has given nothing for a while. `held` is the newest stored
+    /// ledger.
     ///
     /// # Errors
     ///
@@ -159,11 +119,12 @@ impl LakeFollower {
         step
     }
 
+    /// Compares what is pending, and reads the next object.
     async fn look(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
         if reader.checks_chain() {
-            self.compare_pending(reader).await;
+            self.chain.compare_pending(self.next, reader).await;
         }
-        if let Some(in_doubt) = self.in_doubt {
+        if let Some(in_doubt) = self.chain.in_doubt() {
             return Ok(Step::InDoubt(in_doubt));
         }
         // Only this read may be abandoned: what follows changes the position.
@@ -204,7 +165,7 @@ impl LakeFollower {
         }
         // Those in doubt must not be published. They are read again, as history, and so are those below them: what is
         // stored at once has no gap.
-        taken.retain(|ledger| self.stands(ledger.sequence));
+        taken.retain(|ledger| self.chain.stands(ledger.sequence));
         let from = coverage::last_run(taken.iter().map(|ledger| ledger.sequence));
         taken.retain(|ledger| from.is_none_or(|from| ledger.sequence >= from));
         match refused {
@@ -214,7 +175,9 @@ impl LakeFollower {
                 Step::Ledgers(taken)
             }
             Some(Refusal::Ahead(ahead)) => Step::Ahead(ahead),
-            Some(Refusal::Wrong { sequence, .. }) if self.may_await_hash(sequence, reader.timeouts.late) => {
+            Some(Refusal::Wrong { sequence, .. })
+                if self.chain.may_await_hash(sequence, reader.timeouts.late) =>
+            {
                 Step::NotYet
             }
             Some(Refusal::Wrong { sequence, reason, is_chain_break }) => {
@@ -225,13 +188,6 @@ impl LakeFollower {
                 Step::NotYet
             }
         }
-    }
-
-    /// False for a ledger that is in doubt.
-    fn stands(&self, sequence: u32) -> bool {
-        self.in_doubt.is_none_or(|in_doubt| {
-            sequence >= in_doubt.below || in_doubt.taken.is_none_or(|(lowest, _)| sequence < lowest)
-        })
     }
 
     /// Judges a ledger, and takes it as the newest one. `None` for one that was read before.
@@ -249,132 +205,16 @@ impl LakeFollower {
             Ok(ledger) => ledger,
         };
         if reader.checks_chain() {
-            self.check_chain(&ledger, reader).await?;
+            let refused = |reason| Refusal::Wrong { sequence: ledger.sequence, reason, is_chain_break: true };
+            self.chain.check(&ledger, reader).await.map_err(refused)?;
         }
         reader.check_clock(&ledger).map_err(Refusal::Ahead)?;
-        self.link = Some(Link::of(&ledger));
-        self.chain_from.get_or_insert((ledger.sequence, ledger.closed_at));
+        self.chain.add(&ledger);
         self.next = ledger.sequence.saturating_add(1);
         Ok(Some(ledger))
     }
 
-    /// Compares a ledger with the one before it, and with Horizon's hash if that is due.
-    async fn check_chain(&mut self, ledger: &VerifiedLedger, reader: &LakeReader) -> Result<(), Refusal> {
-        let refused =
-            |reason: String| Err(Refusal::Wrong { sequence: ledger.sequence, reason, is_chain_break: true });
-        let broken = self.link.and_then(|link| link.check_above(ledger).err());
-        let is_due = self.confirmed_at.is_none_or(|at| at.elapsed() >= HASH_CHECK_INTERVAL);
-        let is_wanted = self.pending.is_none() && (self.confirmed.is_none() || is_due);
-        if broken.is_none() && !is_wanted {
-            return Ok(());
-        }
-        let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
-        let is_urgent = broken.is_some() || self.is_distrusted;
-        match (reader.check_new_hash(ledger.sequence, &hash, is_urgent).await, broken) {
-            (HashCheck::Differs { .. }, broken) => {
-                // The ledgers before it lead to a wrong one.
-                if broken.is_none() {
-                    self.contradict(here);
-                }
-                self.is_distrusted = true;
-                return refused("its hash is not the one that Horizon has".to_owned());
-            }
-            (HashCheck::Agrees { .. }, Some(_)) => {
-                // Then the ledger before it was a wrong one, and maybe others before.
-                self.contradict(here);
-                self.confirm(here);
-            }
-            (HashCheck::Agrees { .. }, None) => self.confirm_chain(here),
-            (HashCheck::Unchecked, Some(broken)) => {
-                return refused(broken.to_string());
-            }
-            (HashCheck::Unchecked, None) if self.is_distrusted => {
-                let awaited = self.awaited.filter(|(awaited, _)| *awaited == ledger.sequence);
-                self.awaited = awaited.or_else(|| Some((ledger.sequence, Instant::now())));
-                let reason = "Horizon does not have its hash yet, and the lake had a wrong one before";
-                return refused(reason.to_owned());
-            }
-            (HashCheck::Unchecked, None) => {
-                let (ledger, closed_at) = here;
-                self.pending = Some(Pending { ledger, closed_at, hash, asked_at: Instant::now() });
-            }
-        }
-        Ok(())
-    }
-
-    /// Compares the hash that Horizon did not have before. The chain leads from that ledger to the newest one. New
-    /// ledgers are taken while Horizon is asked, which may last 10 seconds.
-    async fn compare_pending(&mut self, reader: &LakeReader) {
-        let answer = HashRequest::answer(&mut self.request).await;
-        let Some(pending) = &mut self.pending else { return };
-        if self.request.is_none() && answer.is_none() && pending.asked_at.elapsed() >= PENDING_RETRY {
-            pending.asked_at = Instant::now();
-            let (reader, ledger, hash) = (reader.clone(), pending.ledger, pending.hash.clone());
-            self.request =
-                Some(HashRequest::begin(async move { reader.check_new_hash(ledger, &hash, false).await }));
-        }
-        let (ledger, closed_at) = (pending.ledger, pending.closed_at);
-        match answer.unwrap_or(HashCheck::Unchecked) {
-            HashCheck::Unchecked => {}
-            HashCheck::Agrees { .. } => self.confirm_chain((ledger, closed_at)),
-            HashCheck::Differs { .. } => {
-                let newest_at = self.link.map_or(closed_at, |link| link.closed_at());
-                self.contradict((self.next, newest_at));
-                self.is_distrusted = true;
-            }
-        }
-    }
-
-    /// Notes that Horizon has the hash of a ledger.
-    fn confirm(&mut self, here: (u32, UnixSeconds)) {
-        (self.confirmed_at, self.confirmed) = (Some(Instant::now()), Some(here));
-        (self.pending, self.request) = (None, None);
-        (self.is_distrusted, self.left_unconfirmed) = (false, None);
-    }
-
-    /// Notes that Horizon has the hash of a ledger of the chain. Nothing leads to it from earlier chains: they are read
-    /// again, as history.
-    fn confirm_chain(&mut self, here: (u32, UnixSeconds)) {
-        let taken = self.left_unconfirmed.take();
-        self.note_in_doubt(self.chain_from.unwrap_or(here), taken, false);
-        self.confirm(here);
-    }
-
-    /// Puts in doubt the ledgers of the chain below a ledger that Horizon has not confirmed, and chains that ended below
-    /// it. The next ledger begins another chain.
-    fn contradict(&mut self, below: (u32, UnixSeconds)) {
-        self.cut();
-        let taken = self.left_unconfirmed.take();
-        self.note_in_doubt(below, taken, true);
-    }
-
-    /// First ledger of the chain above the last one that Horizon confirmed.
-    fn unconfirmed(&self) -> Option<(u32, UnixSeconds)> {
-        self.confirmed.map(|(ledger, at)| (ledger.saturating_add(1), at)).or(self.chain_from)
-    }
-
-    const fn note_in_doubt(
-        &mut self,
-        (below, below_time): (u32, UnixSeconds),
-        taken: Option<(u32, UnixSeconds)>,
-        is_contradicted: bool,
-    ) {
-        self.in_doubt = Some(LedgersInDoubt { below, below_time, taken, is_contradicted });
-    }
-
-    /// Ends the chain: the next ledger begins another one.
-    fn cut(&mut self) {
-        // If Horizon contradicts the next chain, this one may be wrong too.
-        self.left_unconfirmed = self.left_unconfirmed.or(self.unconfirmed());
-        (self.link, self.chain_from, self.confirmed) = (None, None, None);
-        (self.pending, self.request) = (None, None);
-    }
-
-    /// True if a ledger waits for its hash, and may do so for longer. A lake is often ahead of Horizon by some seconds.
-    fn may_await_hash(&self, sequence: u32, timeout: Duration) -> bool {
-        self.awaited.is_some_and(|(awaited, since)| awaited == sequence && since.elapsed() < timeout)
-    }
-
+    /// Passes over refused ledgers, but only after some attempts to read them.
     fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts < ATTEMPTS_MAX {
@@ -408,8 +248,8 @@ impl LakeFollower {
         }
     }
 
-    /// Passes over a missing object if a later one exists. Objects are written in order, so
-    /// the missing one is then a hole.
+    /// Passes over a missing object if a later one exists. Objects are written in order, so the missing one is then a
+    /// hole.
     async fn pass_over_hole(&mut self, reader: &LakeReader, last: u32) -> Result<Step, LakeError> {
         let size = last.saturating_sub(self.next).saturating_add(1);
         let Some(ahead) = self.look_above(reader, last).await? else { return Ok(Step::NotYet) };
@@ -426,9 +266,10 @@ impl LakeFollower {
         Ok(Step::Hole { from, to: last })
     }
 
+    /// Continues above ledger `to`, with another chain.
     fn pass_over(&mut self, to: u32) {
         self.next = to.saturating_add(1);
-        self.cut();
+        self.chain.cut();
         (self.attempts, self.looks) = (0, 0);
     }
 }
@@ -437,64 +278,24 @@ impl LakeFollower {
 mod tests {
     use super::*;
 
-    /// Follower that took ledgers 10 to 20. Horizon had the hash of 12.
-    fn taken() -> LakeFollower {
-        let mut follower = LakeFollower::at(21);
-        follower.chain_from = Some((10, UnixSeconds(100)));
-        follower.confirm((12, UnixSeconds(120)));
-        follower
-    }
-
-    fn lowest_in_doubt(follower: &LakeFollower) -> Option<u32> {
-        follower.in_doubt.and_then(|in_doubt| in_doubt.taken).map(|(ledger, _)| ledger)
-    }
-
-    #[test]
-    fn a_hole_does_not_hide_unconfirmed_ledgers_from_the_next_contradiction() {
-        let mut follower = taken();
-        follower.pass_over(25);
-        follower.pass_over(30);
-        follower.contradict((31, UnixSeconds(310)));
-        assert_eq!(lowest_in_doubt(&follower), Some(13));
-        follower.note_uncovered();
-        follower.contradict((32, UnixSeconds(320)));
-        assert_eq!(lowest_in_doubt(&follower), None, "in doubt before");
-    }
-
-    #[test]
-    fn of_an_object_with_a_contradiction_only_what_is_not_in_doubt_stands() {
-        let mut follower = taken();
-        assert!((10..=20).all(|ledger| follower.stands(ledger)));
-        follower.contradict((18, UnixSeconds(180)));
-        let standing: Vec<u32> = (10..=20).filter(|ledger| follower.stands(*ledger)).collect();
-        assert_eq!(standing, [10, 11, 12, 18, 19, 20]);
-        follower.note_uncovered();
-        assert!((10..=20).all(|ledger| follower.stands(ledger)));
-        let mut follower = taken();
-        follower.confirm_chain((20, UnixSeconds(200)));
-        assert!((10..=20).all(|ledger| follower.stands(ledger)), "the chain is right");
-    }
-
     #[test]
     fn another_place_keeps_what_may_get_into_doubt_and_the_same_place_keeps_the_chain() {
-        let mut follower = taken();
+        let mut follower = LakeFollower { chain: chain::tests::taken(), ..LakeFollower::at(21) };
         follower.go_to(21);
         assert!(follower.is_confirmed());
         follower.go_to(19);
         assert_eq!((follower.next(), follower.is_confirmed()), (19, false));
-        follower.contradict((20, UnixSeconds(200)));
-        assert_eq!(lowest_in_doubt(&follower), Some(13));
+        assert_eq!(chain::tests::contradicted_at(&mut follower.chain, 20), Some(13));
         follower.go_to(30);
-        assert!(follower.in_doubt.is_some(), "it is still in the coverage");
+        assert!(follower.chain.in_doubt().is_some(), "it is still in the coverage");
     }
 
     #[test]
-    fn a_hash_behind_a_hole_that_agrees_says_nothing_of_what_is_below_the_hole() {
-        let mut follower = taken();
+    fn several_places_that_are_passed_over_hide_no_unconfirmed_ledger() {
+        let mut follower = LakeFollower { chain: chain::tests::taken(), ..LakeFollower::at(21) };
         follower.pass_over(25);
-        follower.confirm_chain((26, UnixSeconds(260)));
-        assert_eq!(lowest_in_doubt(&follower), Some(13));
-        follower.contradict((40, UnixSeconds(400)));
-        assert_eq!(lowest_in_doubt(&follower), Some(27));
+        follower.pass_over(30);
+        assert_eq!(follower.next(), 31);
+        assert_eq!(chain::tests::contradicted_at(&mut follower.chain, 31), Some(13));
     }
 }

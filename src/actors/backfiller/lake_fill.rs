@@ -151,8 +151,8 @@ impl Backfill {
         Ok(())
     }
 
-    /// Ledger that the tail starts at: behind what is held, or the newest one of the lake if that is far away. The newest
-    /// is read first, and the gap is filled as history.
+    /// Ledger that the tail starts at: behind what is held, or the newest one of the lake if that is far away. Then the
+    /// gap is filled as history.
     async fn tail_start(&self, reader: &LakeReader, held: Option<u32>) -> Result<u32, LakeError> {
         if let Some(held) = held
             && !reader.lake.has_ledger(held.saturating_add(CATCH_UP_MAX)).await?
