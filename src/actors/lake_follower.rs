@@ -111,10 +111,10 @@ impl LakeFollower {
     pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
         let step = self.look(reader).await;
         match &step {
-            Err(error) | Ok(Step::Unread(error)) => reader.note_failure(LakeUse::Recent, error),
+            Err(error) | Ok(Step::Unread(error)) => reader.reports.note_failure(LakeUse::Recent, error),
             // It ends no outage: an object that cannot be read is refused too, after some attempts.
             Ok(Step::Refused { .. }) => {}
-            Ok(_) => reader.note_answer(LakeUse::Recent),
+            Ok(_) => reader.reports.note_answer(LakeUse::Recent),
         }
         step
     }
@@ -122,7 +122,7 @@ impl LakeFollower {
     /// Compares what is pending, and reads the next object.
     async fn look(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
         if reader.checks_chain() {
-            self.chain.compare_pending(self.next, reader).await;
+            self.chain.compare_pending(self.next, &reader.hashes).await;
         }
         if let Some(in_doubt) = self.chain.in_doubt() {
             return Ok(Step::InDoubt(in_doubt));
@@ -206,7 +206,7 @@ impl LakeFollower {
         };
         if reader.checks_chain() {
             let refused = |reason| Refusal::Wrong { sequence: ledger.sequence, reason, is_chain_break: true };
-            self.chain.check(&ledger, reader).await.map_err(refused)?;
+            self.chain.check(&ledger, &reader.hashes).await.map_err(refused)?;
         }
         reader.check_clock(&ledger).map_err(Refusal::Ahead)?;
         self.chain.add(&ledger);

@@ -68,7 +68,7 @@ impl Backfill {
                 *tail.0.borrow_mut() = None;
                 // Another replica reads the lake now: nothing here would end these.
                 for reading in [LakeUse::Recent, LakeUse::History] {
-                    reader.note_answer(reading);
+                    reader.reports.note_answer(reading);
                 }
                 lateness.reset(reader);
                 continue;
@@ -101,7 +101,7 @@ impl Backfill {
             let read = match self.read_tail(context, shared).await {
                 // A batch of a contradicted lake may have been stored after the ledgers before it were in doubt.
                 Ok(())
-                    if reader.is_contradicted()
+                    if reader.reports.is_contradicted()
                         || self.is_lake_out_for(LakeUse::Recent, reader.timeouts.given_up) =>
                 {
                     self.read_unconfirmed_from_horizon(reader, shared).await
@@ -138,7 +138,7 @@ impl Backfill {
             Some(next) => next,
             None => {
                 let begun = self.tail_start(reader, newest).await;
-                begun.inspect_err(|error| reader.note_failure(LakeUse::Recent, error))?
+                begun.inspect_err(|error| reader.reports.note_failure(LakeUse::Recent, error))?
             }
         };
         let mut follower = tail.0.take().unwrap_or_else(|| LakeFollower::at(next));
@@ -183,20 +183,20 @@ impl Backfill {
                 }
                 Step::Ahead(ahead) => return Err(ahead.into()),
                 Step::InDoubt(in_doubt) => {
-                    reader.uncover(&self.writer, in_doubt).await?;
+                    reader.unconfirmed.uncover(&self.writer, in_doubt).await?;
                     follower.note_uncovered();
                     continue;
                 }
                 Step::Refused { from, to, reason, is_chain_break } => {
                     shared.left.borrow_mut().add(from, to, Instant::now());
-                    collected.quarantine.push(reader.refuse(from, to, &reason, is_chain_break));
+                    collected.quarantine.push(reader.reports.note_refused(from, to, &reason, is_chain_break));
                     None
                 }
                 Step::Ledgers(ledgers) => {
                     let covered = range_of(&ledgers);
                     let now = UnixSeconds::from(self.writer.clock.now());
                     for ledger in ledgers {
-                        reader.collect(ledger, self.retention_days, now, &mut collected);
+                        collected.add(ledger, reader.reports.newest_at(), self.retention_days, now);
                     }
                     covered
                 }
@@ -213,9 +213,9 @@ impl Backfill {
             read.set_subject(subjects::incoming(&batch));
             let read = read.done();
             let writing = self.writer.write(&batch, &read, context);
-            reader.store(&self.writer, unconfirmed, writing).await?;
+            reader.unconfirmed.note_around(&self.writer, unconfirmed, writing).await?;
             if let Some(covered) = covered {
-                reader.note_stored(covered, u64::from(covered.to - covered.from) + 1);
+                reader.reports.note_stored(covered, u64::from(covered.to - covered.from) + 1);
             }
         }
     }
@@ -256,7 +256,7 @@ impl Backfill {
         let held = self.held().await?;
         let (of_lake, of_horizon, wanted) = self.missing_by_source(&held, shared);
         let Some(gap) = of_lake.first() else {
-            reader.note_answer(LakeUse::History); // no reading would end an outage
+            reader.reports.note_answer(LakeUse::History); // no reading would end an outage
             if of_horizon.is_empty() {
                 self.publish_done(&held);
                 self.publish_unread(&held, shared.oldest_of_horizon(), wanted.all, None);

@@ -97,7 +97,7 @@ impl Backfill {
         // Read first: another reader that fails meanwhile resets what they share.
         let oldest = self.history(&self.horizon.of_class(Class::Live), shared).await?.elder;
         if let Some(uncovered) = self.uncover_unconfirmed(oldest).await?
-            && reader.is_contradicted()
+            && reader.reports.is_contradicted()
         {
             shared.left.borrow_mut().add(uncovered.from, uncovered.to, Instant::now());
         }
@@ -129,7 +129,7 @@ impl Backfill {
         let ended = self.ended(reader, filling, stretch, outcome, has_found).await;
         let Decision { gives_up, left } = decide(Outcome { ended, has_found }, stretch);
         if gives_up {
-            reader.note_answer(LakeUse::History); // Horizon is asked instead
+            reader.reports.note_answer(LakeUse::History); // Horizon is asked instead
         }
         if outcome.is_ok() || gives_up {
             filling.failing.retain(|to, _| !(stretch.from..=stretch.to).contains(to));

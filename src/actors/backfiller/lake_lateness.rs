@@ -29,7 +29,7 @@ impl Lateness {
     /// Forgets what was noted: another replica reads the lake.
     pub(super) fn reset(&mut self, reader: &LakeReader) {
         self.since = None;
-        reader.note_behind(false);
+        reader.reports.note_behind(false);
     }
 }
 
@@ -51,7 +51,7 @@ impl Backfill {
             let now = report.and_then(|history| history.time()).map_or(now, |time| time.min(now));
             let age_s = lake.newest.map(|(_, closed_at)| now.0.saturating_sub(closed_at.0));
             let is_behind = lateness.note(age_s, timeouts, Instant::now());
-            reader.note_behind(is_behind);
+            reader.reports.note_behind(is_behind);
             // The stream ingester says so once the lake has given nothing for a while.
             let stream = self.writer.published.vitals.stream.load();
             let is_quiet =

@@ -108,7 +108,7 @@ impl LakeRead<'_> {
         // Earlier ledgers are valid, so they are stored.
         self.write(&mut state).await?;
         // Without Horizon's hashes a link is the only evidence, and nothing would give it again.
-        let may_carry = state.is_confirmed || !self.reader.checks_hashes();
+        let may_carry = state.is_confirmed || !self.reader.hashes.is_enabled();
         *confirmed = state.above.filter(|_| may_carry);
         read
     }
@@ -125,7 +125,7 @@ impl LakeRead<'_> {
         let lake = &self.reader.lake;
         let begun = async { Ok((lake.objects_ahead().await?, lake.descending(stretch.from, top).await?)) };
         let (ahead, batches) =
-            begun.await.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
+            begun.await.inspect_err(|error| self.reader.reports.note_failure(LakeUse::History, error))?;
         let room = lake_ahead::room();
         let (sender, receiver) = mpsc::channel(ahead);
         let fetching = lake_ahead::read_ahead(batches, trades_of, &room, sender);
@@ -147,11 +147,12 @@ impl LakeRead<'_> {
     ) -> Result<Option<u32>, HistoryError> {
         while let Some(Ahead { item: batch, room: _room }) = batches.recv().await {
             self.context.advance();
-            let batch = batch.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
+            let batch =
+                batch.inspect_err(|error| self.reader.reports.note_failure(LakeUse::History, error))?;
             if matches!(batch.content, Content::Missing) {
                 self.check_presence(batch.read_at, state).await?;
             }
-            self.reader.note_answer(LakeUse::History);
+            self.reader.reports.note_answer(LakeUse::History);
             let (from, to) = (batch.first.max(stretch.from), batch.last.min(top));
             match batch.content {
                 Content::Missing => {
@@ -186,7 +187,7 @@ impl LakeRead<'_> {
         }
         let asked_at = Instant::now();
         let present = self.reader.lake.check_presence().await;
-        present.inspect_err(|error| self.reader.note_failure(LakeUse::History, error))?;
+        present.inspect_err(|error| self.reader.reports.note_failure(LakeUse::History, error))?;
         state.present_at = Some(asked_at);
         Ok(())
     }
@@ -251,7 +252,7 @@ impl LakeRead<'_> {
         state.is_done = ledger.closed_at < stretch.since;
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         state.note(&ledger);
-        self.reader.collect(ledger, self.deps.retention_days, now, &mut state.collected);
+        state.collected.add(ledger, self.reader.reports.newest_at(), self.deps.retention_days, now);
         Ok(())
     }
 
@@ -269,12 +270,12 @@ impl LakeRead<'_> {
     ) -> Result<bool, HistoryError> {
         let hash = ledger.hash.to_string();
         // As urgent as new trades: without an answer all history below would be unconfirmed.
-        let mut check = self.reader.check_hash(ledger.sequence, &hash, Class::Live).await;
+        let mut check = self.reader.hashes.check(ledger.sequence, &hash, Class::Live).await;
         let is_forgotten = check == HashCheck::Unchecked && self.is_forgotten(ledger.sequence).await;
         if check == HashCheck::Unchecked && !is_forgotten && !self.has_found.get() {
-            check = self.reader.check_hash_again(ledger.sequence, &hash).await;
+            check = self.reader.hashes.check_again(ledger.sequence, &hash).await;
         }
-        if check == HashCheck::Unchecked && self.reader.is_contradicted() {
+        if check == HashCheck::Unchecked && self.reader.reports.is_contradicted() {
             return Err(HistoryError::OtherHashes); // it had a wrong ledger, so it is not believed unconfirmed
         }
         state.is_confirmed =
@@ -291,10 +292,10 @@ impl LakeRead<'_> {
 
     /// True if Horizon no longer has the ledger. Horizon is not asked if hashes are not compared.
     async fn is_forgotten(&self, ledger: u32) -> bool {
-        if !self.reader.checks_hashes() {
+        if !self.reader.hashes.is_enabled() {
             return false;
         }
-        if self.shared.history.get().is_none() && !self.reader.is_horizon_silent() {
+        if self.shared.history.get().is_none() && !self.reader.hashes.is_horizon_silent() {
             // Without an answer it may have it.
             let horizon = self.deps.horizon.of_class(Class::History);
             let asked = self.deps.history(&horizon, self.shared);
@@ -325,7 +326,7 @@ impl LakeRead<'_> {
     ) -> Result<(), HistoryError> {
         self.write(state).await?;
         state.above = None;
-        let entry = self.reader.refuse(from, to, reason, is_chain_break);
+        let entry = self.reader.reports.note_refused(from, to, reason, is_chain_break);
         self.shared.left.borrow_mut().add(from, to, Instant::now());
         state.collected.quarantine.push(entry);
         self.write(state).await
@@ -347,10 +348,10 @@ impl LakeRead<'_> {
         }
         let unconfirmed = covered.filter(|_| std::mem::take(&mut state.holds_unconfirmed));
         let writing = self.commit(trades, collected.quarantine, covered, begun);
-        self.reader.store(&self.deps.writer, unconfirmed, writing).await?;
+        self.reader.unconfirmed.note_around(&self.deps.writer, unconfirmed, writing).await?;
         if let Some(covered) = covered {
             let ledgers = u64::from(covered.to - covered.from) + 1;
-            self.reader.note_stored(covered, ledgers);
+            self.reader.reports.note_stored(covered, ledgers);
         }
         Ok(())
     }

@@ -34,11 +34,11 @@ impl Backfill {
         let Some(found) = found else { return Ok(RereadOutcome::Unreadable) };
         let (comparison, found) = self.compared(reader, found).await?;
         let differs = !comparison.differences.is_empty();
-        let is_believed = if reader.checks_hashes() {
+        let is_believed = if reader.hashes.is_enabled() {
             // A difference counts only if Horizon confirms the ledger's hash.
             let hash = found.hash.to_string();
             !differs
-                || matches!(reader.check_hash(ledger, &hash, Class::Audit).await, HashCheck::Agrees { .. })
+                || matches!(reader.hashes.check(ledger, &hash, Class::Audit).await, HashCheck::Agrees { .. })
         } else {
             // The chain may have refused this ledger before, so that its trades came from Horizon. What contradicts
             // them is only quarantined. Trades are stored only if the next ledger names this one.
@@ -89,7 +89,7 @@ impl Backfill {
         let HeldRows { rows, from: below } = self.writer.database.held_between(from, to).await?;
         let now = UnixSeconds::from(self.writer.clock.now());
         let mut collected = Collected::default();
-        reader.collect(ledger.clone(), self.retention_days, now, &mut collected);
+        collected.add(ledger.clone(), reader.reports.newest_at(), self.retention_days, now);
         let trades = collected.trades.into_iter().filter(|incoming| incoming.trade.token >= below);
         let differences = Differences::of(
             rows,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::hash_request::HashRequest;
 use crate::{
-    actors::lake_reader::{LakeReader, LedgersInDoubt},
+    actors::lake_reader::{HashChecker, LedgersInDoubt},
     domain::instant::UnixSeconds,
     lake::{Link, VerifiedLedger},
     published::HashCheck,
@@ -93,7 +93,11 @@ impl Chain {
     /// # Errors
     ///
     /// Reason why the ledger is refused.
-    pub(super) async fn check(&mut self, ledger: &VerifiedLedger, reader: &LakeReader) -> Result<(), String> {
+    pub(super) async fn check(
+        &mut self,
+        ledger: &VerifiedLedger,
+        hashes: &HashChecker,
+    ) -> Result<(), String> {
         let broken = self.link.and_then(|link| link.check_above(ledger).err());
         let is_due = self.confirmed_at.is_none_or(|at| at.elapsed() >= HASH_CHECK_INTERVAL);
         let is_wanted = self.pending.is_none() && (self.confirmed.is_none() || is_due);
@@ -103,7 +107,7 @@ impl Chain {
         let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
         // Such a ledger is not taken without an answer.
         let is_urgent = broken.is_some() || self.is_distrusted;
-        match (reader.check_new_hash(ledger.sequence, &hash, is_urgent).await, broken) {
+        match (hashes.check_new(ledger.sequence, &hash, is_urgent).await, broken) {
             (HashCheck::Differs { .. }, broken) => {
                 // The ledgers before it lead to a wrong one.
                 if broken.is_none() {
@@ -141,14 +145,14 @@ impl Chain {
 
     /// Compares the hash of the pending ledger, from which the chain leads to its newest one. The request runs beside
     /// the reading of new ledgers, because it may last 10 seconds. `next` is the ledger that the follower reads next.
-    pub(super) async fn compare_pending(&mut self, next: u32, reader: &LakeReader) {
+    pub(super) async fn compare_pending(&mut self, next: u32, hashes: &HashChecker) {
         let answer = HashRequest::answer(&mut self.request).await;
         let Some(pending) = &mut self.pending else { return };
         if self.request.is_none() && answer.is_none() && pending.asked_at.elapsed() >= PENDING_RETRY {
             pending.asked_at = Instant::now();
-            let (reader, ledger, hash) = (reader.clone(), pending.ledger, pending.hash.clone());
+            let (hashes, ledger, hash) = (hashes.clone(), pending.ledger, pending.hash.clone());
             self.request =
-                Some(HashRequest::begin(async move { reader.check_new_hash(ledger, &hash, false).await }));
+                Some(HashRequest::begin(async move { hashes.check_new(ledger, &hash, false).await }));
         }
         let (ledger, closed_at) = (pending.ledger, pending.closed_at);
         match answer.unwrap_or(HashCheck::Unchecked) {

@@ -102,7 +102,7 @@ impl<'a> LakeSession<'a> {
         let tip =
             self.watched(newest.map(|newest| newest.saturating_add(1)), self.reader.newest(newest)).await?;
         // An answer here ends no outage: the object that cannot be read comes next.
-        let tip = tip.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
+        let tip = tip.inspect_err(|error| self.reader.reports.note_failure(LakeUse::Recent, error))?;
         Ok(match newest {
             Some(newest) if tip.saturating_sub(newest) <= CATCH_UP_MAX => newest.saturating_add(1),
             Some(newest) => {
@@ -133,19 +133,19 @@ impl<'a> LakeSession<'a> {
                         self.deps.writer.database.coverage().await?.last().map_or(0, |newest| newest.to);
                     let next = Some(follower.next());
                     let searched = self.watched(next, follower.seek(self.reader, held)).await?;
-                    searched.inspect_err(|error| self.reader.note_failure(LakeUse::Recent, error))?;
+                    searched.inspect_err(|error| self.reader.reports.note_failure(LakeUse::Recent, error))?;
                 }
                 self.context.pause(POLL).await;
                 Ok(())
             }
             Step::Refused { from, to, reason, is_chain_break } => {
-                let entry = self.reader.refuse(from, to, &reason, is_chain_break);
+                let entry = self.reader.reports.note_refused(from, to, &reason, is_chain_break);
                 let collected = Collected { quarantine: vec![entry], ..Collected::default() };
                 self.write(collected, None, begun).await
             }
             Step::Ahead(ahead) => Err(ahead.into()),
             Step::InDoubt(in_doubt) => {
-                self.reader.uncover(&self.deps.writer, in_doubt).await?;
+                self.reader.unconfirmed.uncover(&self.deps.writer, in_doubt).await?;
                 follower.note_uncovered();
                 Ok(())
             }
@@ -170,11 +170,11 @@ impl<'a> LakeSession<'a> {
         let covered = LedgerRange { from: sequence, to: sequence, from_time: at, to_time: at };
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         let mut collected = Collected::default();
-        self.reader.collect(ledger, self.deps.retention_days, now, &mut collected);
+        collected.add(ledger, self.reader.reports.newest_at(), self.deps.retention_days, now);
         let unconfirmed = (!is_confirmed).then_some(covered);
         let writing = self.write(collected, Some(covered), begun);
-        self.reader.store(&self.deps.writer, unconfirmed, writing).await?;
-        self.reader.note_stored(covered, 1);
+        self.reader.unconfirmed.note_around(&self.deps.writer, unconfirmed, writing).await?;
+        self.reader.reports.note_stored(covered, 1);
         Ok(())
     }
 

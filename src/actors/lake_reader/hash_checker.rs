@@ -1,0 +1,186 @@
+//! Comparison of the hashes of ledgers with Horizon's.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use tracing::{debug, warn};
+
+use super::reports::LakeReports;
+use crate::{
+    clock::SharedClock,
+    horizon::{HorizonClient, budget::Class},
+    published::HashCheck,
+};
+
+/// Longest wait for an answer of Horizon. Ledgers that prove themselves are stored without it.
+pub const HASH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which Horizon is not asked again for a hash after it did not answer.
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(60);
+/// First wait before Horizon is asked again for a ledger that it does not have yet.
+const LACKED_RETRY: Duration = Duration::from_secs(2);
+/// Longest such wait.
+const LACKED_RETRY_MAX: Duration = Duration::from_secs(30);
+/// Longest such wait for a ledger that is not stored without an answer.
+const URGENT_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Further requests for a ledger of the past that Horizon does not have.
+const FURTHER_REQUESTS_MAX: u32 = 3;
+
+/// Comparison of hashes with Horizon's, for one actor. Clones share what they know of Horizon.
+#[derive(Clone)]
+pub struct HashChecker {
+    horizon: HorizonClient,
+    /// True if hashes are compared at all.
+    is_enabled: bool,
+    clock: SharedClock,
+    reports: LakeReports,
+    /// Time of the last request that Horizon did not answer. A restart of the actor keeps it, because Horizon needs the
+    /// pause all the same.
+    unanswered_at: Rc<Cell<Option<Instant>>>,
+    /// New ledger that Horizon did not have when it was last asked. A restart of the actor keeps it, because each
+    /// attempt costs a request of the budget.
+    lacked: Rc<Cell<Option<Lacked>>>,
+}
+
+/// Ledger that Horizon does not have yet.
+#[derive(Clone, Copy, Debug)]
+struct Lacked {
+    ledger: u32,
+    /// Time of the last request.
+    asked_at: Instant,
+    /// Wait before the next request.
+    wait: Duration,
+}
+
+impl Lacked {
+    /// Notes a request in vain. After one that was in vain too, the wait doubles.
+    fn again(last: Option<Self>, ledger: u32, now: Instant) -> Self {
+        let wait = last.map_or(LACKED_RETRY, |last| (last.wait * 2).min(LACKED_RETRY_MAX));
+        Self { ledger, asked_at: now, wait }
+    }
+
+    /// True before the end of the wait, which is shorter if the next request is urgent.
+    fn must_wait(self, is_urgent: bool, now: Instant) -> bool {
+        let wait = if is_urgent { self.wait.min(URGENT_RETRY_MAX) } else { self.wait };
+        now.saturating_duration_since(self.asked_at) < wait
+    }
+}
+
+impl HashChecker {
+    /// Creates a checker, which leaves every hash unchecked unless it is enabled.
+    pub(super) fn new(
+        horizon: HorizonClient,
+        is_enabled: bool,
+        clock: SharedClock,
+        reports: LakeReports,
+    ) -> Self {
+        Self { horizon, is_enabled, clock, reports, unanswered_at: Rc::default(), lacked: Rc::default() }
+    }
+
+    /// True if hashes are compared with Horizon's.
+    #[must_use]
+    pub const fn is_enabled(&self) -> bool {
+        self.is_enabled
+    }
+
+    /// True if Horizon did not answer a moment ago.
+    #[must_use]
+    pub fn is_horizon_silent(&self) -> bool {
+        self.unanswered_at.get().is_some_and(|at| at.elapsed() < UNANSWERED_PAUSE)
+    }
+
+    /// Compares the hash of a ledger with Horizon's, if that is wanted. If Horizon does not answer or does not have the
+    /// ledger, the hash stays unchecked.
+    pub async fn check(&self, sequence: u32, lake_hash: &str, class: Class) -> HashCheck {
+        if !self.is_enabled || self.is_horizon_silent() {
+            return HashCheck::Unchecked;
+        }
+        self.compare(sequence, lake_hash, class).await
+    }
+
+    /// Compares the hash of a new ledger with Horizon's. A ledger that Horizon lacks is asked for again, and later ones
+    /// with it, after growing waits: each attempt costs a request of the budget. If it is urgent, because the ledger
+    /// is not stored without an answer, the waits stay short, also after a request that Horizon did not answer.
+    pub async fn check_new(&self, sequence: u32, lake_hash: &str, is_urgent: bool) -> HashCheck {
+        if !self.is_enabled || self.is_horizon_silent() && !is_urgent {
+            return HashCheck::Unchecked;
+        }
+        let lacked = self.lacked.get().filter(|lacked| sequence >= lacked.ledger);
+        if lacked.is_some_and(|lacked| lacked.must_wait(is_urgent, Instant::now())) {
+            return HashCheck::Unchecked;
+        }
+        let check = self.compare(sequence, lake_hash, Class::Live).await;
+        let is_lacked = check == HashCheck::Unchecked;
+        self.lacked.set(is_lacked.then(|| Lacked::again(lacked, sequence, Instant::now())));
+        self.reports.note_new_hash_check(check);
+        check
+    }
+
+    /// Compares the hash of a ledger that Horizon lacked a moment ago, a few times: at a start it may lack the newest.
+    pub async fn check_again(&self, sequence: u32, lake_hash: &str) -> HashCheck {
+        for _ in 0..FURTHER_REQUESTS_MAX {
+            if !self.is_enabled || self.is_horizon_silent() {
+                break;
+            }
+            actix_rt::time::sleep(LACKED_RETRY).await;
+            let check = self.check(sequence, lake_hash, Class::Live).await;
+            if check != HashCheck::Unchecked {
+                return check;
+            }
+        }
+        HashCheck::Unchecked
+    }
+
+    /// Asks Horizon for the hash, without a look at earlier requests.
+    async fn compare(&self, sequence: u32, lake_hash: &str, class: Class) -> HashCheck {
+        let horizon = self.horizon.of_class(class);
+        let asked = tokio::time::timeout(HASH_TIMEOUT, horizon.ledger_hash(sequence)).await;
+        let at = self.clock.now();
+        let check = match asked {
+            Ok(Ok(Some(hash))) if hash == lake_hash => HashCheck::Agrees { ledger: sequence, at },
+            Ok(Ok(Some(hash))) => {
+                warn!(ledger = sequence, lake = lake_hash, horizon = hash, "hash differs from Horizon's");
+                HashCheck::Differs { ledger: sequence, at }
+            }
+            Ok(Ok(None)) => {
+                debug!(ledger = sequence, "Horizon does not have the ledger, its hash is not compared");
+                HashCheck::Unchecked
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.unanswered_at.set(Some(Instant::now()));
+                debug!(ledger = sequence, "Horizon does not answer, the hash is not compared");
+                HashCheck::Unchecked
+            }
+        };
+        self.reports.note_hash_check(check);
+        check
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_a_ledger_that_horizon_lacks_grows_to_half_a_minute() {
+        let (mut last, now) = (None, Instant::now());
+        let waits = [0; 6].map(|_| {
+            let lacked = Lacked::again(last, 7, now);
+            last = Some(lacked);
+            lacked.wait.as_secs()
+        });
+        assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
+    }
+
+    #[test]
+    fn an_urgent_request_waits_for_five_seconds_at_most() {
+        let asked_at = Instant::now();
+        let lacked = Lacked { ledger: 7, asked_at, wait: LACKED_RETRY_MAX };
+        let must_wait =
+            |is_urgent, seconds| lacked.must_wait(is_urgent, asked_at + Duration::from_secs(seconds));
+        assert_eq!([must_wait(false, 29), must_wait(false, 30)], [true, false]);
+        assert_eq!([must_wait(true, 4), must_wait(true, 5)], [true, false]);
+    }
+}
