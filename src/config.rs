@@ -39,7 +39,7 @@ pub use environment::{
 pub(crate) use fault::OldFlag;
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
 pub use ledger_options::{LEDGER_SETTINGS, ledger_network};
-pub use ledger_source::{LakeVerify, LedgerSource, LedgerSources};
+pub use ledger_source::{LakeVerify, LedgerSources};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
 pub use otlp::{OtlpExport, Sampler};
 pub use parse::FileInterval;

@@ -52,7 +52,6 @@ use super::{
     worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
-    config::LedgerSource,
     db::{
         DbError,
         trades::{BatchKind, LIVE_CURSOR},
@@ -61,6 +60,7 @@ use crate::{
         coverage::{self, LedgerRange},
         cursor::PagingToken,
         instant::UnixSeconds,
+        ledger_source::LedgerSource,
     },
     horizon::{HorizonClient, budget::Class},
     lake::FIRST_LEDGER,

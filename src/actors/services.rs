@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use ticker_formats::pages::LiveSource;
 use tracing::error;
 
 use super::{
@@ -20,9 +19,9 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::{Config, CronSpec, EXIT_CONFIG, LakeVerify, LedgerSource, TESTNET_PASSPHRASE},
+    config::{Config, CronSpec, EXIT_CONFIG, LakeVerify, TESTNET_PASSPHRASE},
     db::Database,
-    domain::asset::Asset,
+    domain::{asset::Asset, ledger_source::LedgerSource},
     horizon::{HorizonClient, client::HorizonSettings, rate_limiter::RateLimiter},
     lake::{self, Lake, LakeAddress, LakeSettings},
     published::{ListingSource, Published},
@@ -78,7 +77,7 @@ impl Services {
         (lease_terms, lake_timeouts): (LeaseTerms, LakeTimeouts),
     ) -> Self {
         let published = Arc::<Published>::default();
-        published.vitals.live_source.store(Arc::new(live_source(config)));
+        published.vitals.live_source.store(Arc::new(config.sources.live));
         Self {
             config: Arc::new(config.clone()),
             database: database.clone(),
@@ -170,15 +169,6 @@ impl Services {
         ListingSource::new(&self.config.network_passphrase, self.usd_anchors())
             .with_facts(facts)
             .of_database(Arc::clone(&self.database_id))
-    }
-}
-
-/// Returns the source of new trades, as pages name it.
-const fn live_source(config: &Config) -> LiveSource {
-    match config.sources.live {
-        LedgerSource::Horizon => LiveSource::Horizon,
-        LedgerSource::Lake => LiveSource::Lake,
-        LedgerSource::Rpc => LiveSource::Rpc,
     }
 }
 

@@ -1,20 +1,10 @@
-//! Where trades come from: Horizon, or ledger metadata.
+//! Settings of the sources of trades.
 
 use super::{fault::ValueError, parse::http_base};
+use crate::domain::ledger_source::LedgerSource;
 
 /// Most objects that are fetched at once.
 pub(super) const PARALLEL_MAX: u32 = 128;
-
-/// Source of trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LedgerSource {
-    /// Horizon's stream and pages.
-    Horizon,
-    /// A data lake of ledger metadata.
-    Lake,
-    /// Stellar RPC's `getLedgers`.
-    Rpc,
-}
 
 /// Verification of a lake's ledgers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +30,7 @@ pub struct LedgerSources {
     pub rpc_url: Option<String>,
     /// Objects that are fetched at once.
     pub lake_parallel: usize,
-    /// Verification of its ledgers.
+    /// Verification of the ledgers of the lake, and of those of RPC.
     pub lake_verify: LakeVerify,
 }
 

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{Fault, FaultKind, ValueError};
-use super::ledger_source::{self, LedgerSource, LedgerSources};
+use super::ledger_source::{self, LedgerSources};
 use super::otlp::OtlpExport;
 use super::parse::{self, FileInterval};
 use super::schedule::CronSpec;
 use super::secret::Secret;
 use super::settings::{Profile, Settings};
 use crate::{
-    domain::{asset::Asset, conversions::SaturatingFrom},
+    domain::{asset::Asset, conversions::SaturatingFrom, ledger_source::LedgerSource},
     telemetry::LogFormat,
 };
 

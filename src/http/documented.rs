@@ -16,7 +16,10 @@ use crate::{
         Publication, Reread, SelfAudit, Vitals,
     },
 };
-use ticker_formats::legacy::{assets_json, markets_json};
+use ticker_formats::{
+    legacy::{assets_json, markets_json},
+    pages::LakeFigures,
+};
 
 /// Parts of `/readyz` that actors report.
 const PARTS: [&str; 9] =
@@ -116,8 +119,11 @@ fn vitals() -> Vitals {
     vitals.lake.update(|lake| {
         *lake = LakeState {
             url: "https://h/lake".into(),
-            newest: Some((9, UnixSeconds(2))),
-            last_refused: Some((8, "x".into())),
+            figures: LakeFigures {
+                newest: Some((9, UnixSeconds(2))),
+                last_refused: Some((8, "x".into())),
+                ..LakeFigures::default()
+            },
             outages: outages.clone(),
             hash_check: HashCheck::Agrees { ledger: 9, at },
             ..LakeState::default()

@@ -158,7 +158,7 @@ fn lake_check(lake: &LakeState, grace_s: i64, now: DateTime<Utc>) -> Value {
         (Some(detail), Some(outage)) => graced(&Check { ok: false, detail, at: outage.since }, grace_s, now),
         (Some(detail), None) => json!({"ok": false, "detail": detail, "age_s": null}),
         (None, _) => {
-            let detail = lake.newest.map_or_else(
+            let detail = lake.figures.newest.map_or_else(
                 || "nothing read yet".to_owned(),
                 |(ledger, at)| {
                     format!("newest ledger {ledger}, {} s old", now.timestamp().saturating_sub(at.0))

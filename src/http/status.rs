@@ -108,6 +108,7 @@ fn horizon(vitals: &Vitals) -> Value {
 fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     let Some(lake) = vitals.lake.load() else { return Value::Null };
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let figures = lake.figures;
     let hash_check = match lake.hash_check {
         HashCheck::Unchecked => None,
         HashCheck::Agrees { ledger, at } => Some((ledger, at, true)),
@@ -115,13 +116,13 @@ fn lake(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     };
     json!({
         "url": lake.outages.first().map_or(&lake.url, |outage| &outage.url),
-        "newest_ledger": lake.newest.map(|(ledger, _)| ledger),
-        "newest_close_time": lake.newest.map(|(_, at)| at.to_rfc3339()),
-        "lag_s": lake.newest.map(|(_, at)| now.timestamp().saturating_sub(at.0)),
-        "ledgers": lake.ledgers,
-        "refused": lake.refused,
-        "chain_breaks": lake.chain_breaks,
-        "last_refused": lake.last_refused.map(|(ledger, reason)| json!({"ledger": ledger, "reason": reason})),
+        "newest_ledger": figures.newest.map(|(ledger, _)| ledger),
+        "newest_close_time": figures.newest.map(|(_, at)| at.to_rfc3339()),
+        "lag_s": figures.newest.map(|(_, at)| now.timestamp().saturating_sub(at.0)),
+        "ledgers": figures.ledgers,
+        "refused": figures.refused,
+        "chain_breaks": figures.chain_breaks,
+        "last_refused": figures.last_refused.map(|(ledger, reason)| json!({"ledger": ledger, "reason": reason})),
         "anchor": hash_check.map(|(ledger, at, agrees)| json!({"ledger": ledger, "at": time(at), "agrees": agrees})),
         "failing_since": lake.outages.first().map(|outage| time(outage.since)),
         "error": lake.outages.first().map(|outage| &outage.error),

@@ -3,8 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-
-use crate::domain::instant::UnixSeconds;
+use ticker_formats::pages::LakeFigures;
 
 /// State of the lake. Its readers, on threads of their own, write it.
 #[derive(Debug, Default)]
@@ -15,16 +14,8 @@ pub struct LakeCell(Mutex<Option<LakeState>>);
 pub struct LakeState {
     /// URL without secrets.
     pub url: String,
-    /// Newest ledger that was read, and its close time.
-    pub newest: Option<(u32, UnixSeconds)>,
-    /// Number of ledgers that were read and believed.
-    pub ledgers: u64,
-    /// Number of ledgers that were refused.
-    pub refused: u64,
-    /// Number of refused ledgers that do not fit their neighbours.
-    pub chain_breaks: u64,
-    /// Last refused ledger, and the reason.
-    pub last_refused: Option<(u32, String)>,
+    /// Ledgers that were read.
+    pub figures: LakeFigures,
     /// Current outages by what reads the lake.
     pub outages: Outages,
     /// Last comparison of a hash with Horizon's.
@@ -152,7 +143,7 @@ impl LakeState {
                  ledgers of the lake are stored only once Horizon has their hashes"
             ));
         }
-        let (since, (ledger, closed_at)) = (self.behind?, self.newest?);
+        let (since, (ledger, closed_at)) = (self.behind?, self.figures.newest?);
         Some(format!(
             "behind the network since {}: ledger {ledger} of {} is the newest one, \
              new trades are read from Horizon",
@@ -165,6 +156,7 @@ impl LakeState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::instant::UnixSeconds;
 
     #[test]
     fn an_outage_ends_only_for_the_reader_that_got_an_answer() {
@@ -193,7 +185,7 @@ mod tests {
         assert!(state.fault().unwrap().starts_with("ledger 7 has another hash than at Horizon"));
         (state.contradicted, state.behind) = (None, Some(at));
         assert_eq!(state.fault(), None, "it has not given any ledger yet");
-        state.newest = Some((5, UnixSeconds(0)));
+        state.figures.newest = Some((5, UnixSeconds(0)));
         let fault = state.fault().unwrap();
         assert!(
             fault.starts_with("behind the network since 1970-01-01T00:00:09Z: ledger 5 of 1970"),

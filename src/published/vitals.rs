@@ -11,10 +11,10 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use ticker_formats::pages::LiveSource;
-
 use super::LakeCell;
-use crate::domain::{conversions::SaturatingFrom, coverage::LedgerRange, instant::UnixSeconds};
+use crate::domain::{
+    conversions::SaturatingFrom, coverage::LedgerRange, instant::UnixSeconds, ledger_source::LedgerSource,
+};
 
 /// Last report of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,7 +239,7 @@ pub struct Vitals {
     /// State of the data lake. None without a lake.
     pub lake: LakeCell,
     /// Source of new trades. The daemon sets it at its start.
-    pub live_source: ArcSwap<LiveSource>,
+    pub live_source: ArcSwap<LedgerSource>,
     /// Time of the last batch of trades that this replica committed. Written by the writers of trades.
     pub committed_at: ArcSwapOption<DateTime<Utc>>,
     /// Time at which the legacy files last followed a publication while no other file failed. Written by the JSON
@@ -264,8 +264,8 @@ impl Vitals {
         let horizon = self.horizon.load().as_ref().and_then(|horizon| horizon.fault());
         let lake = self.lake.load().and_then(|lake| lake.fault());
         match **self.live_source.load() {
-            LiveSource::Horizon => horizon.or(lake),
-            LiveSource::Lake | LiveSource::Rpc => lake.or(horizon),
+            LedgerSource::Horizon => horizon.or(lake),
+            LedgerSource::Lake | LedgerSource::Rpc => lake.or(horizon),
         }
     }
 
@@ -313,7 +313,7 @@ mod tests {
         })));
         let horizon = Some("http://h cannot be reached since 1970-01-01T00:00:09Z: refused".to_owned());
         assert_eq!(vitals.source_fault(), horizon);
-        for source in [LiveSource::Lake, LiveSource::Rpc] {
+        for source in [LedgerSource::Lake, LedgerSource::Rpc] {
             vitals.live_source.store(Arc::new(source));
             assert_eq!(vitals.source_fault(), lake);
         }

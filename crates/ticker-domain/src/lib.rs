@@ -17,6 +17,7 @@ pub mod identity;
 pub mod instant;
 pub mod issuer_file;
 pub mod json_text;
+pub mod ledger_source;
 pub mod listed_asset;
 pub mod listed_trade;
 pub mod listener;

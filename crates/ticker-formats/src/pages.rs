@@ -15,7 +15,7 @@ use askama::Template;
 
 pub use asset::asset;
 pub use explain::explain;
-pub use frame::{AuditState, BackfillState, BudgetState, LakeReport, LiveSource, TickerState};
+pub use frame::{AuditState, BackfillState, BudgetState, LakeFigures, LakeReport, TickerState};
 pub use list::list;
 pub use market::{MarketRequest, market, page_interval};
 pub use message::{missing, starting};

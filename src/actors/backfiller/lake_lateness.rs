@@ -49,7 +49,7 @@ impl Backfill {
             // Horizon's time is asked for with the first page. If our clock is fast, it ends the lateness.
             let report = shared.history.get().filter(|history| history.age() < timeouts.report_max());
             let now = report.and_then(|history| history.time()).map_or(now, |time| time.min(now));
-            let age_s = lake.newest.map(|(_, closed_at)| now.0.saturating_sub(closed_at.0));
+            let age_s = lake.figures.newest.map(|(_, closed_at)| now.0.saturating_sub(closed_at.0));
             let is_behind = lateness.note(age_s, timeouts, Instant::now());
             reader.reports.note_behind(is_behind);
             // The stream ingester says so once the lake has given nothing for a while.
@@ -59,7 +59,7 @@ impl Backfill {
             is_quiet || is_behind
         } else {
             let most_s = i64::saturating_from(timeouts.late.as_secs());
-            lake.newest.is_none_or(|(_, closed_at)| now.0.saturating_sub(closed_at.0) > most_s)
+            lake.figures.newest.is_none_or(|(_, closed_at)| now.0.saturating_sub(closed_at.0) > most_s)
         };
         is_out || is_late || lake.contradicted.is_some()
     }

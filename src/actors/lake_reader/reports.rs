@@ -47,7 +47,7 @@ impl LakeReports {
     /// Close time of the newest ledger that any reader of the lake has stored.
     #[must_use]
     pub fn newest_at(&self) -> Option<UnixSeconds> {
-        let newest = self.published.vitals.lake.load().and_then(|lake| lake.newest);
+        let newest = self.published.vitals.lake.load().and_then(|lake| lake.figures.newest);
         newest.map(|(_, closed_at)| closed_at)
     }
 
@@ -61,8 +61,9 @@ impl LakeReports {
     pub fn note_stored(&self, range: LedgerRange, ledgers: u64) {
         counter!("ticker_lake_ledgers_total").increment(ledgers);
         self.update(|state| {
-            state.newest = state.newest.max(Some((range.to, range.to_time)));
-            state.ledgers = state.ledgers.saturating_add(ledgers);
+            let figures = &mut state.figures;
+            figures.newest = figures.newest.max(Some((range.to, range.to_time)));
+            figures.ledgers = figures.ledgers.saturating_add(ledgers);
         });
     }
 
@@ -76,9 +77,10 @@ impl LakeReports {
             warn!(from, to, reason, suppressed, "ledgers of the lake refused");
         }
         self.update(|state| {
-            state.refused = state.refused.saturating_add(ledgers);
-            state.chain_breaks = state.chain_breaks.saturating_add(u64::from(is_chain_break));
-            state.last_refused = Some((from, reason.to_owned()));
+            let figures = &mut state.figures;
+            figures.refused = figures.refused.saturating_add(ledgers);
+            figures.chain_breaks = figures.chain_breaks.saturating_add(u64::from(is_chain_break));
+            figures.last_refused = Some((from, reason.to_owned()));
         });
         let raw = serde_json::json!({"from": from, "to": to, "lake": &*self.url}).to_string();
         let reason = format!("ledgers {from} to {to} are refused: {reason}");
@@ -87,7 +89,7 @@ impl LakeReports {
 
     /// Reports that stored ledgers turned out not to be of Horizon's chain.
     pub(super) fn note_wrong_chain(&self) {
-        self.update(|state| state.chain_breaks = state.chain_breaks.saturating_add(1));
+        self.update(|state| state.figures.chain_breaks = state.figures.chain_breaks.saturating_add(1));
     }
 
     /// Reports a comparison of a hash with Horizon's. A ledger that was not compared is no news.
@@ -149,9 +151,9 @@ mod tests {
         let raw: serde_json::Value = serde_json::from_slice(&entry.raw).unwrap();
         assert_eq!(raw, serde_json::json!({"from": 7, "to": 9, "lake": "file:///lake"}));
         assert_eq!(reports.note_refused(12, 12, "no ledger", false).source, "lake");
-        let state = state(&reports);
-        assert_eq!((state.refused, state.chain_breaks), (4, 1));
-        assert_eq!(state.last_refused, Some((12, "no ledger".to_owned())));
+        let figures = state(&reports).figures;
+        assert_eq!((figures.refused, figures.chain_breaks), (4, 1));
+        assert_eq!(figures.last_refused, Some((12, "no ledger".to_owned())));
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn upstream(vitals: &Vitals, now: DateTime<Utc>) {
     gauge!("ticker_horizon_budget_exhausted").set(flag(vitals.budget_fault.load().is_some()));
     let lake = vitals.lake.load();
     gauge!("ticker_lake_up").set(flag(lake.as_ref().is_none_or(|lake| lake.fault().is_none())));
-    let newest = lake.and_then(|lake| lake.newest).map(|(_, closed_at)| closed_at.to_utc());
+    let newest = lake.and_then(|lake| lake.figures.newest).map(|(_, closed_at)| closed_at.to_utc());
     let lag = newest.and_then(|closed_at| now.signed_duration_since(closed_at).to_std().ok());
     gauge!("ticker_lake_lag_seconds").set(lag.unwrap_or_default().as_secs_f64());
     if let Some(budget) = vitals.budget.load().as_deref() {

@@ -8,7 +8,8 @@ use super::Finding;
 use crate::{
     actors::services::{horizon_settings, lake_settings},
     clock::{Clock, SystemClock},
-    config::{Config, LakeVerify, LedgerSource},
+    config::{Config, LakeVerify},
+    domain::ledger_source::LedgerSource,
     horizon::{HorizonClient, rate_limiter::RateLimiter},
     lake::{Content, Lake, LakeAddress, LakeError, VerifiedLedger},
 };

@@ -1,6 +1,6 @@
 //! Settings that contradict others, and those that follow others or the command.
 
-use stellar_ticker::config::LedgerSource;
+use stellar_ticker::domain::ledger_source::LedgerSource;
 
 use super::*;
 

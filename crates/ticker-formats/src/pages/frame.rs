@@ -6,34 +6,12 @@ use ticker_domain::{
     conversions::SaturatingFrom,
     coverage::{LedgerRange, gaps},
     instant::{DAY, HOUR, UnixSeconds},
+    ledger_source::LedgerSource,
     plain_text::stripped,
     span::Span,
 };
 
 use crate::shown;
-
-/// Source of new trades.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LiveSource {
-    /// Horizon's stream.
-    #[default]
-    Horizon,
-    /// A data lake of ledger metadata.
-    Lake,
-    /// Stellar RPC.
-    Rpc,
-}
-
-impl LiveSource {
-    /// Name in a sentence.
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Horizon => "Horizon",
-            Self::Lake => "the lake",
-            Self::Rpc => "Stellar RPC",
-        }
-    }
-}
 
 /// State of the ticker at the moment of an answer. The HTTP server fills it in from the vitals.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +29,7 @@ pub struct TickerState {
     /// Last ledger with a trade, and its close time.
     pub latest: Option<(u32, UnixSeconds)>,
     /// Source of new trades.
-    pub source: LiveSource,
+    pub source: LedgerSource,
     /// Time of the last data from it.
     pub received_at: Option<UnixSeconds>,
     /// True if that is too long ago.
@@ -117,21 +95,28 @@ pub struct BudgetState {
     pub requests: Vec<(&'static str, u64)>,
 }
 
+/// Ledgers that were read from a lake since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LakeFigures {
+    /// Newest ledger that was read, and its close time.
+    pub newest: Option<(u32, UnixSeconds)>,
+    /// Number of ledgers that were read and believed.
+    pub ledgers: u64,
+    /// Number of ledgers that were refused.
+    pub refused: u64,
+    /// Breaks of the chain: ledgers that do not fit their neighbours, and runs of them that Horizon contradicts.
+    pub chain_breaks: u64,
+    /// Last refused ledger, and the reason.
+    pub last_refused: Option<(u32, String)>,
+}
+
 /// State of a lake of ledger metadata, or of the RPC in its place.
 #[derive(Clone, Debug, Default)]
 pub struct LakeReport {
     /// URL without secrets.
     pub url: String,
-    /// Newest ledger that was read, and its close time.
-    pub newest: Option<(u32, UnixSeconds)>,
-    /// Ledgers that were read and believed.
-    pub ledgers: u64,
-    /// Ledgers that were refused.
-    pub refused: u64,
-    /// Refused ledgers that do not fit their neighbours.
-    pub chain_breaks: u64,
-    /// Last refused ledger, and the reason.
-    pub last_refused: Option<(u32, String)>,
+    /// Ledgers that were read from it.
+    pub figures: LakeFigures,
     /// Ledger whose hash was compared with Horizon's last, and true if the hashes agree.
     pub hash_check: Option<(u32, bool)>,
     /// Start of the outage that lasts, and its last error.
@@ -223,7 +208,7 @@ impl Frame {
             replica: replica(state),
             stale,
             starting: (!state.is_published).then(|| starting(state)),
-            source: state.source.words(),
+            source: name_of(state.source),
         }
     }
 }
@@ -242,6 +227,15 @@ fn starting(state: &TickerState) -> Starting {
             .and_then(|budget| budget.remaining)
             .map(|count| shown::count(count.into())),
         fault: state.fault.as_deref().map(|fault| stripped(fault).into_owned()),
+    }
+}
+
+/// Name of a source in a sentence.
+const fn name_of(source: LedgerSource) -> &'static str {
+    match source {
+        LedgerSource::Horizon => "Horizon",
+        LedgerSource::Lake => "the lake",
+        LedgerSource::Rpc => "Stellar RPC",
     }
 }
 
@@ -407,9 +401,9 @@ mod tests {
     fn the_sentences_name_the_source_of_new_trades() {
         let latest = Some((58_214_761, UnixSeconds(10 * DAY - 862)));
         for (source, name) in [
-            (LiveSource::Horizon, "Horizon"),
-            (LiveSource::Lake, "the lake"),
-            (LiveSource::Rpc, "Stellar RPC"),
+            (LedgerSource::Horizon, "Horizon"),
+            (LedgerSource::Lake, "the lake"),
+            (LedgerSource::Rpc, "Stellar RPC"),
         ] {
             let state = TickerState {
                 source,
@@ -430,7 +424,7 @@ mod tests {
             assert!(stale.contains(&format!("will be added when {name} answers again.")), "{stale}");
             assert!(starting.contains("within a minute after the fault below has ended."), "{starting}");
             assert!(status.contains(&format!("<dt>Last data from {name}</dt>")), "{status}");
-            assert_eq!(stale.contains("Horizon"), source == LiveSource::Horizon, "{stale}");
+            assert_eq!(stale.contains("Horizon"), source == LedgerSource::Horizon, "{stale}");
         }
     }
 

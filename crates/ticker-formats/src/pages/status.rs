@@ -143,18 +143,19 @@ fn audit(state: &TickerState) -> Vec<Fact> {
 }
 
 fn lake_facts(lake: &LakeReport, now: UnixSeconds) -> Vec<Fact> {
+    let figures = &lake.figures;
     let ledger = |ledger: u32| shown::count(ledger.into());
     let mut facts = vec![
         fact("Address", stripped(&lake.url)),
         fact(
             "Newest ledger",
-            shown::or_none(lake.newest, |(newest, at)| {
+            shown::or_none(figures.newest, |(newest, at)| {
                 format!("{}, {} old", ledger(newest), shown::age(now.0.saturating_sub(at.0)))
             }),
         ),
-        fact("Ledgers read", shown::count(lake.ledgers)),
-        fact("Refused", shown::count(lake.refused)),
-        fact("Not fitting their neighbours", shown::count(lake.chain_breaks)),
+        fact("Ledgers read", shown::count(figures.ledgers)),
+        fact("Refused", shown::count(figures.refused)),
+        fact("Not fitting their neighbours", shown::count(figures.chain_breaks)),
         fact(
             "Hash of Horizon",
             shown::or_none(lake.hash_check, |(at, agrees)| {
@@ -162,7 +163,7 @@ fn lake_facts(lake: &LakeReport, now: UnixSeconds) -> Vec<Fact> {
             }),
         ),
     ];
-    if let Some((last, reason)) = &lake.last_refused {
+    if let Some((last, reason)) = &figures.last_refused {
         facts.push(fact("Refused last", format!("{}: {}", ledger(*last), stripped(reason))));
     }
     if let Some((since, error)) = &lake.outage {
@@ -187,7 +188,7 @@ fn replica(state: &TickerState, frame: &Frame) -> Vec<Fact> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::BackfillState;
+    use crate::pages::{BackfillState, LakeFigures};
 
     fn page(state: &TickerState) -> String {
         String::from_utf8(status(state)).unwrap()
@@ -203,8 +204,11 @@ mod tests {
         assert_eq!(tile(None), None);
         let lake = LakeReport {
             url: "file:///lake".to_owned(),
-            newest: Some((58_214_907, UnixSeconds(86_440))),
-            ledgers: 1_234,
+            figures: LakeFigures {
+                newest: Some((58_214_907, UnixSeconds(86_440))),
+                ledgers: 1_234,
+                ..LakeFigures::default()
+            },
             hash_check: Some((58_214_900, true)),
             ..LakeReport::default()
         };

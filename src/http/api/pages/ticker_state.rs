@@ -62,17 +62,13 @@ fn lake(lake: LakeState) -> LakeReport {
     let outage = lake.outages.first();
     LakeReport {
         url: outage.map_or(&lake.url, |outage| &outage.url).clone(),
-        newest: lake.newest,
-        ledgers: lake.ledgers,
-        refused: lake.refused,
-        chain_breaks: lake.chain_breaks,
         hash_check: match lake.hash_check {
             HashCheck::Unchecked => None,
             HashCheck::Agrees { ledger, .. } => Some((ledger, true)),
             HashCheck::Differs { ledger, .. } => Some((ledger, false)),
         },
         outage: outage.map(|outage| (UnixSeconds::from(outage.since), outage.error.clone())),
-        last_refused: lake.last_refused,
+        figures: lake.figures,
     }
 }
 
