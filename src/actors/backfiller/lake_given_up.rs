@@ -30,8 +30,8 @@ pub(super) struct LakeFilling {
     failing: BTreeMap<u32, DateTime<Utc>>,
     /// Time when a single object of the lake was last given up.
     bad_object_at: Option<DateTime<Utc>>,
-    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it. The lowest one
-    /// if hashes are not compared. The reading of a stretch sets it.
+    /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it or hashes are not compared. The
+    /// reading of a stretch sets it.
     pub(super) confirmed: Option<Link>,
 }
 
@@ -87,8 +87,8 @@ struct LeftLedgers {
 }
 
 impl Backfill {
-    /// Takes unconfirmed ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those
-    /// that are older than Horizon's history stay.
+    /// Takes unconfirmed ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those that are
+    /// older than Horizon's history stay.
     pub(super) async fn read_unconfirmed_from_horizon(
         &self,
         reader: &LakeReader,

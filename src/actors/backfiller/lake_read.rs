@@ -39,47 +39,56 @@ const MISSING_MAX: u32 = 16;
 /// Ledgers in a row with another hash than Horizon's after which the lake is not believed at all.
 const DIFFERING_MAX: u32 = 3;
 
-/// Stretch of ledgers to read from `to` down to `from`, or until they are older than wanted.
+/// Ledgers to read from `to` down to `from`, or until they are older than wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LakeStretch {
+    /// Lowest ledger to read.
     pub(super) from: u32,
+    /// Highest ledger to read.
     pub(super) to: u32,
-    /// Lowest ledger that is missing. The next object below a large hole is searched for down to here.
+    /// Lowest missing ledger, at most `from`. The next object below a large hole is searched for down to here.
     pub(super) floor: u32,
-    /// Time before which ledgers are not wanted.
+    /// Start of the wanted time.
     pub(super) since: UnixSeconds,
 }
 
 /// Dependencies of reading from the lake.
 pub(super) struct LakeRead<'a> {
+    /// Dependencies of the backfiller.
     pub(super) deps: &'a Backfill,
+    /// Reader of the lake.
     pub(super) reader: &'a LakeReader,
+    /// Frame of the actor: reports progress to the supervisor.
     pub(super) context: &'a WorkContext,
+    /// Knowledge of all loops: Horizon's history, and the ledgers that are left to it.
     pub(super) shared: &'a SharedByLoops,
+    /// Kind of the batches that are written.
     pub(super) kind: BatchKind,
-    /// Trades stored that were not there before. Shared with the progress.
+    /// Number of stored trades that were not there before. Shared with the progress.
     pub(super) stored: Rc<Cell<u64>>,
-    /// True once a ledger was believed.
+    /// True once a ledger of the stretch was believed.
     pub(super) has_found: Cell<bool>,
 }
 
 /// State of reading a stretch.
 struct ReadState {
-    /// Lowest ledger that was believed; none after one that was refused or is missing, since its link is then unknown.
+    /// Lowest ledger that was believed, which must name the next one below. None after a refused or missing ledger.
     above: Option<Link>,
-    /// Ledgers of the next batch, without a gap.
+    /// Ledgers of the next batch, without a gap; none if it is empty.
     pending: Option<LedgerRange>,
-    /// True if Horizon has a hash of the chain that is read, or can have none because it is too old.
+    /// True if Horizon has a hash of the chain that is read, or can have none because the chain is too old.
     is_confirmed: bool,
-    /// True if the next batch has ledgers of a chain of which Horizon has no hash.
+    /// True if the next batch has unconfirmed ledgers.
     holds_unconfirmed: bool,
+    /// Content of the next batch.
     collected: Collected,
+    /// Time at which the last batch was written, or the stretch begun.
     written_at: Instant,
-    /// Objects in a row that are missing.
+    /// Number of missing objects in a row.
     missing: u32,
-    /// Time of the last question for the manifest, whose answer shows that the lake is there.
+    /// Time of the last request for the manifest that was answered: then the lake was there.
     present_at: Option<Instant>,
-    /// Ledgers in a row that have another hash than at Horizon.
+    /// Number of ledgers in a row that have another hash than at Horizon.
     differing: u32,
     /// True once a ledger is older than wanted.
     is_done: bool,
@@ -88,8 +97,8 @@ struct ReadState {
 impl LakeRead<'_> {
     /// Reads a stretch. Ledgers that are missing or refused are left to Horizon.
     ///
-    /// `confirmed` is the lowest ledger that was read before, if a hash of Horizon leads to it. It is then that of this
-    /// stretch, or none if the reading is dropped.
+    /// `confirmed` is the lowest ledger that was read before this stretch, if a hash of Horizon leads down to it. The
+    /// reading replaces it by its own lowest ledger. If the reading is dropped, it is none.
     pub(super) async fn read(
         &self,
         stretch: LakeStretch,
@@ -373,7 +382,7 @@ impl LakeRead<'_> {
 }
 
 impl ReadState {
-    /// Begins below a ledger that a hash of Horizon leads to, if there is one.
+    /// Begins below a ledger that a hash of Horizon leads down to, if there is one.
     fn new(confirmed: Option<Link>) -> Self {
         Self {
             above: confirmed,

@@ -50,12 +50,17 @@ impl Following {
     }
 }
 
-/// Following of the lake until something ends it.
+/// Session of reading new trades from the lake. A failure, the drain or the loss of the lease ends it.
 pub(super) struct LakeSession<'a> {
+    /// Dependencies of the stream ingester.
     deps: &'a StreamIngest,
+    /// Reader of the lake.
     reader: &'a LakeReader,
+    /// Frame of the actor: reports progress to the supervisor.
     context: &'a WorkContext,
+    /// State that outlives the session.
     following: &'a mut Following,
+    /// True if a ledger was stored.
     has_advanced: bool,
 }
 
