@@ -25,6 +25,17 @@ pub const HTTP: Duration = Duration::from_millis(1_200);
 /// Phase of nginx and its time limit. nginx stops last, so that readers are served from its cache until then.
 pub const NGINX: (usize, Duration) = (4, Duration::from_millis(1_000));
 
+/// Time of the whole stop, from the signal to the end of the process.
+const TOTAL: Duration = Duration::from_secs(8);
+/// Shortest time for the private PostgreSQL.
+const POSTGRES_MIN: Duration = Duration::from_secs(1);
+
+/// Returns the time limit for the private PostgreSQL, which stops last, if the stop began `spent` ago.
+#[must_use]
+pub fn left_for_postgres(spent: Duration) -> Duration {
+    TOTAL.saturating_sub(spent).max(POSTGRES_MIN)
+}
+
 /// Returns the time limit of a phase after an escalation or a hang: there is little left worth waiting for.
 #[must_use]
 pub fn shortened(phase: Duration) -> Duration {
@@ -38,6 +49,8 @@ mod tests {
     #[test]
     fn all_phases_together_leave_time_for_the_private_postgres_within_eight_seconds() {
         let actors: Duration = PHASES.iter().map(|(_, within)| *within).sum();
-        assert!(actors + HTTP + NGINX.1 <= Duration::from_millis(7_000));
+        let spent = actors + HTTP + NGINX.1;
+        assert!(spent + left_for_postgres(spent) <= TOTAL);
+        assert!(left_for_postgres(Duration::ZERO) <= TOTAL);
     }
 }

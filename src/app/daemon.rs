@@ -12,7 +12,7 @@ use std::{
     io::{self, IsTerminal},
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_rt::System;
@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
-    CommandError, EXIT_SOFTWARE,
+    CommandError,
     network_check::{check_lake, check_network},
     progress_bar,
     signals::Signals,
@@ -88,25 +88,32 @@ pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
     ended
 }
 
-/// Runs the daemon, then stops the private PostgreSQL. During the drain, another stop signal ends the process at once.
+/// Runs the daemon, then stops the private PostgreSQL in the time that is left. During the drain, another stop signal
+/// ends the process at once.
 async fn run(config: &Config) -> Result<u8, CommandError> {
     let mut signals = Signals::listen()?;
-    let mut store = None;
-    let ended = run_on(config, &mut store, &mut signals).await;
+    let (mut store, mut stopping) = (None, None);
+    let ended = run_on(config, &mut store, &mut signals, &mut stopping).await;
     if let Some(store) = store {
-        let closed = blocking::run(|| store.close());
-        let exit_code = ended.as_ref().map_or(EXIT_SOFTWARE, |code| *code);
+        let left =
+            shutdown::left_for_postgres(stopping.map_or(Duration::ZERO, |since: Instant| since.elapsed()));
+        let closed = blocking::run(move || store.close_within(left));
         // A panic while closing is logged by the panic hook. Nothing is left to do here.
-        let _ = or_end_at_once(closed, exit_code, &mut signals).await;
+        let _ = or_end_at_once(closed, exit_code(&ended), &mut signals).await;
     }
     ended
 }
 
-/// Starts everything, waits for a signal or an escalation, then drains.
+fn exit_code(ended: &Result<u8, CommandError>) -> u8 {
+    ended.as_ref().map_or_else(CommandError::exit_code, |code| *code)
+}
+
+/// Starts everything, waits for a signal or an escalation, then drains. Sets `stopping` when the stop begins.
 async fn run_on(
     config: &Config,
     store: &mut Option<Store>,
     signals: &mut Signals,
+    stopping: &mut Option<Instant>,
 ) -> Result<u8, CommandError> {
     let reload = Arc::new(Notify::new());
     if config.nginx.is_some() {
@@ -117,6 +124,7 @@ async fn run_on(
         started = starting => started?,
         signal = signals.next() => {
             info!(signal, "stopping before the start was complete");
+            *stopping = Some(Instant::now());
             return Ok(Outcome::Drained.exit_code());
         }
     };
@@ -130,6 +138,7 @@ async fn run_on(
         // A stop does not wait for a reload, so the two run side by side.
         never = reloads => match never {},
     };
+    *stopping = Some(Instant::now());
     if outcome != Outcome::Drained {
         daemon.write_crash_file(config, outcome);
     }

@@ -1,6 +1,6 @@
 //! The database of a command: the one that is configured, or a private server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::runtime::Handle;
 use tracing::info;
@@ -130,9 +130,16 @@ impl Store {
         &self.url
     }
 
-    /// Stops the private server, if this process started one.
+    /// Stops the private server, if this process started one. Gives it the time that it needs to write everything.
     pub(super) fn close(self) {
         drop(self.private);
+    }
+
+    /// Does the same within `limit`. A server that needs longer replays its log at the next start.
+    pub(super) fn close_within(self, limit: Duration) {
+        if let Some(private) = self.private {
+            private.stop_within(limit);
+        }
     }
 }
 

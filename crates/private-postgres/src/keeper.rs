@@ -39,8 +39,8 @@ pub struct KeptPostgres {
     pub note: Option<String>,
     /// True if another process runs the server.
     pub is_joined: bool,
-    /// Dropped to end the keeper.
-    stop: Option<Sender<()>>,
+    /// Ends the keeper: by the time that the server has for its stop, or dropped, if that does not matter.
+    stop: Option<Sender<Duration>>,
     thread: Option<JoinHandle<()>>,
     /// True while the keeper restarts a server.
     is_starting: Arc<AtomicBool>,
@@ -51,7 +51,7 @@ struct Keeper {
     data_dir: PathBuf,
     options: Options,
     deadline: Duration,
-    stopped: Receiver<()>,
+    stopped: Receiver<Duration>,
     is_starting: Arc<AtomicBool>,
 }
 
@@ -105,6 +105,16 @@ impl KeptPostgres {
     }
 }
 
+impl KeptPostgres {
+    /// Stops the server if it is ours, within `limit`. If that is too short for a server with a slow disk, the next
+    /// start replays the log.
+    pub fn stop_within(self, limit: Duration) {
+        if let Some(stop) = &self.stop {
+            let _ = stop.send(limit); // it fails if the keeper has ended by itself
+        }
+    }
+}
+
 impl Drop for KeptPostgres {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -125,7 +135,10 @@ impl Keeper {
     /// Keeps a server running until the keeper is stopped.
     fn keep(&self, mut server: PrivatePostgres) {
         let (mut begun, mut wait) = (Instant::now(), Duration::ZERO);
-        while self.goes_on(LOOK_EVERY) {
+        let stop = loop {
+            if let Some(stop) = self.stopped_within(LOOK_EVERY) {
+                break stop;
+            }
             if server.is_running() {
                 continue;
             }
@@ -138,13 +151,16 @@ impl Keeper {
             let Some(next) = self.start_again(&mut wait) else { return };
             server = next;
             begun = Instant::now();
+        };
+        match stop {
+            Stop::Within(limit) => server.stop_within(limit),
+            Stop::Patiently => server.stop(),
         }
-        server.stop();
     }
 
     /// Retries until a server runs. Returns none if the keeper is stopped.
     fn start_again(&self, wait: &mut Duration) -> Option<PrivatePostgres> {
-        while self.goes_on(*wait) {
+        while self.stopped_within(*wait).is_none() {
             *wait = (*wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
             self.is_starting.store(true, Ordering::SeqCst);
             let may_start = matches!(self.stopped.try_recv(), Err(TryRecvError::Empty));
@@ -163,8 +179,21 @@ impl Keeper {
         None
     }
 
-    /// Waits, and returns false as soon as the keeper is stopped.
-    fn goes_on(&self, wait: Duration) -> bool {
-        matches!(self.stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+    /// Waits, and returns how to stop as soon as the keeper is stopped.
+    fn stopped_within(&self, wait: Duration) -> Option<Stop> {
+        match self.stopped.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Stop::Patiently),
+            Ok(limit) => Some(Stop::Within(limit)),
+        }
     }
+}
+
+/// Time that a stop gives the server.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    /// As much as it needs.
+    Patiently,
+    /// At most this.
+    Within(Duration),
 }

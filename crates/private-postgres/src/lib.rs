@@ -34,7 +34,7 @@ use command::{Deadline, ServerLog};
 pub use error::PrivatePostgresError;
 pub use keeper::KeptPostgres;
 use place::ClusterPaths;
-use postmaster::Launch;
+use postmaster::{Launch, StopLimits};
 
 /// Name of the daemon's role and of its database.
 const NAME: &str = "ticker";
@@ -220,15 +220,25 @@ impl PrivatePostgres {
     pub fn stop(self) {
         drop(self);
     }
+
+    /// Stops the server like [`stop`](Self::stop), but blocks for `limit` at most. If it is too short for the first
+    /// signal, the next start replays the log.
+    pub fn stop_within(mut self, limit: Duration) {
+        self.stop_owned(StopLimits::within(limit));
+    }
+
+    fn stop_owned(&mut self, limits: StopLimits) {
+        if let Some(mut owned) = self.owned.take() {
+            postmaster::stop_child(&mut owned.child, limits);
+            // Empty after a clean stop. Under /tmp nothing else would remove it.
+            let _removed = std::fs::remove_dir(&self.socket_dir);
+        }
+    }
 }
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
-        if let Some(mut owned) = self.owned.take() {
-            postmaster::stop_child(&mut owned.child);
-            // Empty after a clean stop. Under /tmp nothing else would remove it.
-            let _removed = std::fs::remove_dir(&self.socket_dir);
-        }
+        self.stop_owned(StopLimits::PATIENT);
     }
 }
 

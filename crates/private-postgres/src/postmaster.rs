@@ -18,13 +18,29 @@ use super::error::PrivatePostgresError;
 pub(super) const PORT: u16 = 5432;
 /// Part of PostgreSQL's error if the postmaster was killed and its child processes still run.
 const SESSIONS_REMAIN: &str = "pre-existing shared memory block";
-/// Signals for stopping, with the time for each: SIGINT writes everything, SIGQUIT makes the next start replay the log,
-/// and SIGKILL loses nothing more than that.
-const STOP_STEPS: [(Signal, Duration); 3] = [
-    (Signal::SIGINT, Duration::from_secs(20)),
-    (Signal::SIGQUIT, Duration::from_secs(10)),
-    (Signal::SIGKILL, Duration::from_secs(5)),
-];
+/// Time limits of the signals for stopping: SIGINT writes everything, SIGQUIT makes the next start replay the log, and
+/// SIGKILL loses nothing more than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StopLimits {
+    fast: Duration,
+    immediate: Duration,
+    kill: Duration,
+}
+
+impl StopLimits {
+    /// Limits for a command that can wait until a server with a slow disk has written everything.
+    pub(super) const PATIENT: Self = Self {
+        fast: Duration::from_secs(20),
+        immediate: Duration::from_secs(10),
+        kill: Duration::from_secs(5),
+    };
+
+    /// Limits that amount to `total`. Most of it is for writing everything.
+    pub(super) fn within(total: Duration) -> Self {
+        let part = total / 8;
+        Self { fast: part * 5, immediate: part * 2, kill: part }
+    }
+}
 
 /// A server of this cluster that accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +102,7 @@ pub(super) fn start(launch: Launch<'_>, deadline: &Deadline) -> Result<Child, Pr
                 deadline.pause_or("the sessions of a killed server to end")?;
             }
             Err(error) => {
-                stop_child(&mut child);
+                stop_child(&mut child, StopLimits::PATIENT);
                 return Err(error);
             }
         }
@@ -191,10 +207,12 @@ fn is_server_of(pid: i32, cluster: &Path) -> bool {
     ps.output().is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(cluster.as_ref()))
 }
 
-/// Stops our own child and waits for its end, with the signals of [`STOP_STEPS`].
-pub(super) fn stop_child(child: &mut Child) {
+/// Stops our own child and waits for its end, with three signals.
+pub(super) fn stop_child(child: &mut Child, limits: StopLimits) {
     let Ok(pid) = i32::try_from(child.id()).map(Pid::from_raw) else { return };
-    for (signal, patience) in STOP_STEPS {
+    let steps =
+        [(Signal::SIGINT, limits.fast), (Signal::SIGQUIT, limits.immediate), (Signal::SIGKILL, limits.kill)];
+    for (signal, patience) in steps {
         // The pid of a reaped child may belong to another process by now, which must not get the signal.
         if has_ended(child) {
             return;
@@ -249,6 +267,15 @@ mod tests {
     fn a_pid_that_would_signal_a_group_is_no_pid() {
         for text in ["", "-1\n", "0\n", "x\n"] {
             assert_eq!(PidFile::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn the_limits_of_a_stop_amount_to_its_time() {
+        for total in [Duration::from_secs(1), Duration::from_secs(8)] {
+            let StopLimits { fast, immediate, kill } = StopLimits::within(total);
+            assert_eq!(fast + immediate + kill, total);
+            assert!(fast > immediate && immediate > kill && !kill.is_zero());
         }
     }
 

@@ -15,6 +15,7 @@ use super::*;
 use crate::support::{
     bound::{Running, bound, bound_by},
     daemon::spawn,
+    figure,
     postgres::open_tempdir,
     processes::children,
     surroundings::clean,
@@ -287,4 +288,51 @@ fn every_actor_drains_in_time() {
         wait_until("the log is whole", || daemon.log().contains("\"drained\""));
         assert!(!daemon.log().contains("did not drain"), "stop {stop}: {}", daemon.log());
     }
+}
+
+#[test]
+fn a_private_server_that_hangs_delays_no_stop_for_long_and_loses_nothing() {
+    let sim = network(39, FaultPlan::none());
+    let data = open_tempdir();
+    let data_dir = data.path().join("data");
+    let (url, gateway) = (sim.url(), format!("{}/_toml", sim.url()));
+    let serve = || {
+        Daemon::start(&[
+            "serve",
+            "--horizon-url",
+            &url,
+            "--toml-gateway",
+            &gateway,
+            "--network",
+            PASSPHRASE,
+            "--horizon-requests-per-hour",
+            "0",
+            "--data-dir",
+            data_dir.to_str().unwrap(),
+        ])
+    };
+    let mut daemon = serve();
+    wait_for_pairs(&daemon);
+    let pid_file = std::fs::read_to_string(data_dir.join("pg/postmaster.pid")).unwrap();
+    let postmaster = Pid::from_raw(pid_file.lines().next().unwrap().parse().unwrap());
+    kill(postmaster, Signal::SIGSTOP).unwrap();
+    let begun = Instant::now();
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let took = begun.elapsed();
+    // Three signals, of which the first two had 20 s and 10 s before.
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let daemon = serve();
+    wait_for_pairs(&daemon);
+    let database =
+        format!("host='{}' user=ticker dbname=ticker", data_dir.join("pg-socket").to_str().unwrap());
+    block_on(async {
+        let client = recomputation::connect(&database).await;
+        compare_published(&daemon, &client).await;
+        let trades = compare_with_emitted(&client, sim.oracle()).await;
+        figure!(
+            "a daemon with a private PostgreSQL that hangs ends within 8 s of SIGTERM",
+            "{:.1} s; {trades} trades, none lost",
+            took.as_secs_f64()
+        );
+    });
 }
