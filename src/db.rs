@@ -30,6 +30,7 @@ mod network;
 mod numeric;
 pub mod origin;
 mod partitions;
+mod patience;
 mod pool;
 pub mod quarantine;
 mod quarantine_entry;

@@ -17,6 +17,9 @@ use private_postgres::{IfRunning, KeptPostgres, Options, PrivatePostgresError};
 /// Connections of the pool.
 const CONNECTIONS_MAX: usize = 16;
 
+/// Time limit for setting the tables aside. Longer than the server's own limits of its statements together.
+const SET_ASIDE_WITHIN: Duration = Duration::from_secs(300);
+
 /// Addresses of the database, and the private server if this process runs or joined one.
 pub(super) struct Store {
     /// Connection string for normal use; it may lead through a pooler.
@@ -97,7 +100,7 @@ impl Store {
         let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
         direct.wait_until_ready(config.startup_timeout).await?;
         direct.patiently(config.startup_timeout, Database::check_server).await?;
-        let migrated = direct.patiently(config.startup_timeout, Database::migrate).await?;
+        let migrated = direct.patiently_to_its_end(config.startup_timeout, Database::migrate).await?;
         if !migrated.is_empty() {
             info!(migrations = migrated.join(", "), "schema migrated");
         }
@@ -109,7 +112,8 @@ impl Store {
     pub(super) async fn set_aside(&self, config: &Config) -> Result<String, CommandError> {
         let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
         direct.wait_until_ready(config.startup_timeout).await?;
-        let schema = direct.set_aside(SystemClock.now()).await?;
+        let set_aside = direct.set_aside(SystemClock.now());
+        let schema = direct.within(SET_ASIDE_WITHIN, set_aside).await?;
         direct.close();
         Ok(schema)
     }

@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{Client, Transaction};
 use refinery::{Migration, Runner, error::Kind};
 use refinery_core::{
     AsyncMigrate,
     traits::r#async::{AsyncQuery, AsyncTransaction},
 };
-use tokio_postgres::{Client, error::SqlState, types::Type};
+use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{Database, DbError, error, read_committed};
 
@@ -33,6 +33,9 @@ const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
 const GUARD_LIMITS: &str = "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = 0; \
                             SET LOCAL tcp_keepalives_idle = 20; SET LOCAL tcp_keepalives_interval = 10; \
                             SET LOCAL tcp_keepalives_count = 3";
+/// Longest wait for the lock and for the list of applied migrations. Longer than the lock timeout. Migrations
+/// themselves may take hours.
+const PREPARED_WITHIN: Duration = Duration::from_secs(15);
 /// Longest wait for the answer of a second connection.
 const SECOND_CLIENT_WITHIN: Duration = Duration::from_secs(5);
 /// Limit of a migration's wait for a table, shorter than that of any reader: until it has the table, every later reader
@@ -65,22 +68,20 @@ impl Database {
         // The lock belongs to a transaction of its own, on another connection than refinery's. So it is always released
         // with that transaction, behind a pooler as well.
         let mut guard = self.client().await?;
-        let guard = read_committed::begin(&mut guard).await?;
-        guard.batch_execute(GUARD_LIMITS).await?;
-        let lock = "SELECT pg_advisory_xact_lock($1)";
-        guard.execute_typed(lock, &[(&MIGRATION_LOCK, Type::INT8)]).await.map_err(|error| {
-            if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
-                DbError::MigrationInterrupted("another process is migrating the database".to_owned())
-            } else {
-                error.into()
-            }
-        })?;
-        let schema = Schema::read(&guard).await?;
-        let known = migrations.iter().map(Migration::version).max().unwrap_or_default();
-        if schema.needs > known {
-            return Err(DbError::SchemaTooNew { needs: schema.needs, known });
+        let applied = self.apply_under(&mut guard, migrations).await;
+        if matches!(applied, Err(DbError::Silent(_))) {
+            drop(Client::take(guard)); // it may be in the middle of a statement, so it is closed
         }
-        schema.check_owner(&guard, migrations).await?;
+        applied
+    }
+
+    async fn apply_under(
+        &self,
+        guard: &mut Client,
+        migrations: &[Migration],
+    ) -> Result<Vec<String>, DbError> {
+        let guard = self.within(PREPARED_WITHIN, locked(guard)).await?;
+        let schema = self.within(PREPARED_WITHIN, Schema::examine(&guard, migrations)).await?;
         let missing =
             || migrations.iter().filter(|migration| !schema.applied.contains_key(&migration.version()));
         if missing().next().is_none() {
@@ -102,7 +103,7 @@ impl Database {
 impl Database {
     /// Another connection, which answers. A pooler accepts connections for which it has none to the server: their first
     /// statement waits.
-    async fn second_client(&self) -> Result<deadpool_postgres::Client, DbError> {
+    async fn second_client(&self) -> Result<Client, DbError> {
         let first = async {
             let client = self.client().await?;
             client.batch_execute("").await?;
@@ -156,9 +157,24 @@ impl Database {
     }
 }
 
+/// Begins the transaction that holds the lock of migrations.
+async fn locked(client: &mut Client) -> Result<Transaction<'_>, DbError> {
+    let guard = read_committed::begin(client).await?;
+    guard.batch_execute(GUARD_LIMITS).await?;
+    let lock = "SELECT pg_advisory_xact_lock($1)";
+    guard.execute_typed(lock, &[(&MIGRATION_LOCK, Type::INT8)]).await.map_err(|error| {
+        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            DbError::MigrationInterrupted("another process is migrating the database".to_owned())
+        } else {
+            error.into()
+        }
+    })?;
+    Ok(guard)
+}
+
 /// Connection on which each migration has [`LIMITS`]. They end with its transaction, so behind
 /// a pooler no other session inherits them.
-struct Limited<'a>(&'a mut Client);
+struct Limited<'a>(&'a mut tokio_postgres::Client);
 
 impl AsyncTransaction for Limited<'_> {
     type Error = tokio_postgres::Error;
@@ -205,6 +221,17 @@ struct Schema {
 }
 
 impl Schema {
+    /// Reads the schema. Fails if it is too new for `migrations`, or another program's.
+    async fn examine(client: &Transaction<'_>, migrations: &[Migration]) -> Result<Self, DbError> {
+        let schema = Self::read(client).await?;
+        let known = migrations.iter().map(Migration::version).max().unwrap_or_default();
+        if schema.needs > known {
+            return Err(DbError::SchemaTooNew { needs: schema.needs, known });
+        }
+        schema.check_owner(client, migrations).await?;
+        Ok(schema)
+    }
+
     async fn read(client: &Transaction<'_>) -> Result<Self, DbError> {
         let row = client.query_typed_one(include_str!("sql/schema/is_made.sql"), &[]).await?;
         let (has_history, has_needs, may_change): (bool, bool, bool) =

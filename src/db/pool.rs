@@ -10,10 +10,9 @@ use std::{
 };
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 use tokio_postgres::config::ChannelBinding;
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tracing::info;
 
 use crate::{
     connection_string::ConnectionString,
@@ -37,10 +36,6 @@ const CREATE_SLACK: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Time limit of a read of an actor.
 const READ_WITHIN: Duration = Duration::from_secs(60);
-/// Pause between attempts to reach the database at start.
-const READY_POLL: Duration = Duration::from_millis(200);
-/// Pause before a migration that gave way is tried again.
-const MIGRATION_PAUSE: Duration = Duration::from_secs(3);
 
 /// Settings of the connection to the database.
 #[derive(Clone)]
@@ -146,58 +141,6 @@ impl Database {
             read_only: Arc::default(),
             quarantine_limit: Arc::default(),
         })
-    }
-
-    /// Waits until the database answers.
-    ///
-    /// # Errors
-    ///
-    /// The last failure, if the database does not answer within `patience` or if waiting cannot help.
-    pub async fn wait_until_ready(&self, patience: Duration) -> Result<(), DbError> {
-        let until = Instant::now() + patience;
-        let mut is_logged = false;
-        loop {
-            let Err(error) = self.ping().await else { return Ok(()) };
-            if error.is_final_at_start() || Instant::now() >= until {
-                return Err(error);
-            }
-            if !std::mem::replace(&mut is_logged, true) {
-                info!(%error, "waiting for the database");
-            }
-            tokio::time::sleep(READY_POLL).await;
-        }
-    }
-
-    /// Runs a step of the start. If the database goes away or is too slow for a moment, runs it again until `patience`
-    /// is over. The step must have the same effect if it runs twice.
-    ///
-    /// # Errors
-    ///
-    /// The last failure, or one that trying again cannot help.
-    pub async fn patiently<T>(
-        &self,
-        patience: Duration,
-        step: impl AsyncFn(&Self) -> Result<T, DbError>,
-    ) -> Result<T, DbError> {
-        let until = Instant::now() + patience;
-        loop {
-            match step(self).await {
-                Err(error)
-                    if error.is_transient() && !error.is_final_at_start() && Instant::now() < until =>
-                {
-                    info!(%error, "the database failed during the start, trying again");
-                    // Those that a migration gave way to need time for themselves.
-                    let gave_way = matches!(error, DbError::MigrationInterrupted(_));
-                    tokio::time::sleep(if gave_way { MIGRATION_PAUSE } else { READY_POLL }).await;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn ping(&self) -> Result<(), DbError> {
-        self.client().await?.simple_query("").await?;
-        Ok(())
     }
 
     pub(super) async fn client(&self) -> Result<Client, DbError> {
