@@ -38,6 +38,7 @@ pub mod timetable;
 pub mod toml_checker;
 pub mod trace_exporter;
 pub mod trade_writer;
+pub mod unfit;
 pub mod wiring;
 pub mod worker;
 

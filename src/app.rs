@@ -19,6 +19,7 @@ mod validate;
 use std::process::ExitCode;
 
 use crate::{
+    actors::unfit::Unfit,
     cli::Command,
     config::{EXIT_CONFIG, EXIT_USAGE},
     db::DbError,
@@ -74,13 +75,22 @@ impl From<DbError> for CommandError {
             | DbError::NothingToSetAside
             | DbError::MayNotSetAside
             | DbError::SchemaTooNew { .. } => Self::Configuration(error.to_string()),
-            DbError::Pool(_)
+            DbError::Pool { .. }
             | DbError::Silent(_)
             | DbError::Refused(_)
             | DbError::Postgres(_)
             | DbError::MigrationInterrupted(_)
             | DbError::LeaseHeld => Self::Unavailable(error.to_string()),
             other => Self::Software(other.to_string()),
+        }
+    }
+}
+
+impl From<Unfit> for CommandError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::OtherNetwork(_) => Self::Configuration(unfit.to_string()),
+            Unfit::NoTables | Unfit::Replaced => Self::Software(unfit.to_string()),
         }
     }
 }

@@ -17,6 +17,9 @@ pub struct LeaseTerms {
     pub renew_every: Duration,
     /// Interval at which a follower asks for the lease. Short, so that a released lease finds a new holder at once.
     pub ask_every: Duration,
+    /// Time for which the database must show that it is not the one of the start, before this process ends. Longer than
+    /// `start-over` and the migrations of an empty database take.
+    pub unfit_after: Duration,
 }
 
 impl LeaseTerms {
@@ -24,7 +27,8 @@ impl LeaseTerms {
     #[must_use]
     pub const fn of(ttl: Duration) -> Self {
         let ask_every = Duration::from_millis(250);
-        Self { ttl, margin: divided(ttl, 6), renew_every: divided(ttl, 3), ask_every }
+        let unfit_after = ttl.saturating_mul(2);
+        Self { ttl, margin: divided(ttl, 6), renew_every: divided(ttl, 3), ask_every, unfit_after }
     }
 }
 

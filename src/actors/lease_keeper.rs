@@ -1,6 +1,12 @@
-//! The lease keeper: takes, renews and releases the lease that fences every write.
+//! The lease keeper: takes, renews and releases the lease that fences every write. It also finds out that the database
+//! is not the one of the start any more.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use tokio::sync::Mutex;
@@ -14,17 +20,22 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
+    unfit::{Unfit, UnfitReport},
     wiring::{DaemonActor, Wiring},
 };
 use crate::{
     clock::SharedClock,
-    db::{Database, DbError},
+    db::{Database, DbError, fault::Fault},
     published::{Published, Vitals},
     shutdown,
 };
 
 /// Name of the requests for the lease in the log.
 const TAKING: &str = "taking or renewing the lease";
+/// Detail of a database that answers.
+const ANSWERS: &str = "answers";
+/// Detail of the leadership of another replica.
+const ANOTHER_INGESTS: &str = "another replica ingests";
 /// Time limit for releasing the lease.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -43,6 +54,8 @@ pub struct LeaseKeeperDeps {
     pub clock: SharedClock,
     /// Vitals: who leads, and whether the database answers.
     pub published: Arc<Published>,
+    /// Report to the daemon that it must end.
+    pub unfit: UnfitReport,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -62,6 +75,8 @@ struct State {
     is_draining: Rc<Cell<bool>>,
     /// Held while the lease is asked for. The database may have granted it before its answer is here.
     asking: Rc<Mutex<()>>,
+    /// Time since which each answer shows that the database is not the one of the start; none if it is.
+    unfit_since: Rc<Cell<Option<Instant>>>,
 }
 
 impl DaemonActor for LeaseKeeper {
@@ -87,6 +102,7 @@ impl LeaseKeeper {
             replica_id,
             clock: Arc::clone(&services.clock),
             published: Arc::clone(&services.published),
+            unfit: services.unfit.clone(),
             status,
         };
         Self { deps, state: State::default() }
@@ -161,14 +177,8 @@ async fn keep(deps: LeaseKeeperDeps, state: State) {
 async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     let began = deps.clock.monotonic();
     let LeaseTerms { ttl, margin, .. } = deps.terms;
-    let asked = async {
-        match state.epoch.get() {
-            Some(epoch) => deps.database.renew_lease(epoch, ttl).await.map(|held| held.then_some(epoch)),
-            None => deps.database.take_lease(&deps.replica_id, ttl).await,
-        }
-    };
     // A hanging server counts as failed after the lease's own duration: its answer would be worth nothing by then.
-    match deps.database.within(ttl, asked).await {
+    match deps.database.within(ttl, ask(deps, state)).await {
         Ok(epoch) => {
             // While reads fail, the outage lasts. The aggregator ends it.
             let reads_work = deps.published.vitals.unreadable.load().is_none();
@@ -177,6 +187,7 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             }
             log_change(state.epoch.get(), epoch);
             state.epoch.set(epoch);
+            state.unfit_since.set(None);
             if state.is_draining.get() {
                 // The drain did not wait for this answer. If this fails, the lease expires by itself.
                 let _ = release(deps, state).await;
@@ -185,16 +196,49 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
             // Counted from before the request: the database may have set the end at any moment since.
             let until = began + ttl.saturating_sub(margin);
             deps.leadership.set(epoch.map(|epoch| Lease { epoch, until }));
-            deps.status.set_state(if epoch.is_some() { "leading" } else { "following" });
-            let now = deps.clock.now();
-            Vitals::report(&deps.published.vitals.database, true, "answers", now);
-            if epoch.is_none() {
-                forget_the_leaders_work(&deps.published.vitals);
-            }
-            let detail = if epoch.is_some() { "this replica ingests" } else { "another replica ingests" };
-            Vitals::report(&deps.published.vitals.leader, epoch.is_some(), detail, now);
+            report_answer(deps, epoch.is_some());
         }
-        Err(error) => record_failure(deps, &error).await,
+        Err(error) => {
+            end_if_unfit(deps, state, &error);
+            record_failure(deps, &error).await;
+        }
+    }
+}
+
+/// Renews the lease, or asks for it. Returns its epoch, or none if another replica leads.
+async fn ask(deps: &LeaseKeeperDeps, state: &State) -> Result<Option<i64>, DbError> {
+    let LeaseKeeperDeps { database, terms: LeaseTerms { ttl, .. }, replica_id, .. } = deps;
+    match state.epoch.get() {
+        Some(epoch) => Ok(database.renew_lease(epoch, *ttl).await?.then_some(epoch)),
+        None => database.take_lease(replica_id, *ttl).await,
+    }
+}
+
+/// Reports an answer in the vitals.
+fn report_answer(deps: &LeaseKeeperDeps, leads: bool) {
+    let (vitals, now) = (&deps.published.vitals, deps.clock.now());
+    deps.status.set_state(if leads { "leading" } else { "following" });
+    Vitals::report(&vitals.database, true, ANSWERS, now);
+    vitals.unleased.store(None);
+    if !leads {
+        forget_the_leaders_work(vitals);
+    }
+    let detail = if leads { "this replica ingests" } else { ANOTHER_INGESTS };
+    Vitals::report(&vitals.leader, leads, detail, now);
+}
+
+/// Makes the daemon end if all answers for some time show that the database is not the one of the start. This process
+/// would never create its tables, and must not mix two networks.
+fn end_if_unfit(deps: &LeaseKeeperDeps, state: &State, error: &DbError) {
+    let Some(unfit) = Unfit::shown_by(error) else {
+        state.unfit_since.set(None);
+        return;
+    };
+    let now = deps.clock.monotonic();
+    let since = state.unfit_since.get().unwrap_or(now);
+    state.unfit_since.set(Some(since));
+    if now.saturating_duration_since(since) >= deps.terms.unfit_after {
+        deps.unfit.report(unfit);
     }
 }
 
@@ -210,19 +254,26 @@ fn forget_the_leaders_work(vitals: &Vitals) {
 /// epoch.
 async fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
     outage::database_failed(&deps.database, error, TAKING);
-    let (database, leader) = if !deps.database.is_read_only() {
-        ((false, "does not answer"), "unknown: the database does not answer")
-    } else if deps.database.within(deps.terms.ttl, deps.database.is_led()).await.unwrap_or_default() {
+    let (vitals, now, fault) = (&deps.published.vitals, deps.clock.now(), error.fault());
+    let mut leader = format!("unknown: the database {}", fault.detail());
+    if fault.is_of_one_call() {
+        Vitals::report(&vitals.database, true, ANSWERS, now);
+        Vitals::report(&vitals.unleased, false, fault.detail(), now);
+    } else if fault == Fault::ReadOnly && is_led(deps).await {
         // A standby, whose primary has a leader.
-        ((true, "answers, read-only"), "another replica ingests")
+        Vitals::report(&vitals.database, true, "answers, read-only", now);
+        ANOTHER_INGESTS.clone_into(&mut leader);
     } else {
-        ((false, "is read-only: no trade can be stored"), "unknown: the database is read-only")
-    };
-    let now = deps.clock.now();
-    Vitals::report(&deps.published.vitals.database, database.0, database.1, now);
-    if deps.leadership.epoch().is_none() {
-        Vitals::report(&deps.published.vitals.leader, false, leader, now);
+        Vitals::report(&vitals.database, false, fault.detail(), now);
     }
+    if deps.leadership.epoch().is_none() {
+        Vitals::report(&vitals.leader, false, leader, now);
+    }
+}
+
+/// Returns true if the database shows a leader.
+async fn is_led(deps: &LeaseKeeperDeps) -> bool {
+    deps.database.within(deps.terms.ttl, deps.database.is_led()).await.unwrap_or_default()
 }
 
 fn log_change(before: Option<i64>, after: Option<i64>) {

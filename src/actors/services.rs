@@ -16,6 +16,7 @@ use super::{
     timetable::Schedule,
     trace::recorder::Recorder,
     trade_writer::{IntakeLogLimits, Listeners, TradeWriter},
+    unfit::UnfitReport,
 };
 use crate::{
     clock::SharedClock,
@@ -49,6 +50,8 @@ pub struct Services {
     pub leadership: Leadership,
     /// Duration of the lease and the intervals of its renewal.
     pub lease_terms: LeaseTerms,
+    /// Report that the database is not the one of the start.
+    pub unfit: UnfitReport,
     /// Longest waits for a lake.
     pub lake_timeouts: LakeTimeouts,
     /// Times to wait for Horizon's list of assets.
@@ -85,6 +88,7 @@ impl Services {
             published,
             leadership: Leadership::new(Arc::clone(&clock)),
             lease_terms,
+            unfit: UnfitReport::default(),
             lake_timeouts,
             asset_patience: AssetPatience::default(),
             first_publication_patience: None,

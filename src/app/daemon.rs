@@ -22,7 +22,7 @@ use nix::{
     unistd::Uid,
 };
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     CommandError,
@@ -40,6 +40,7 @@ use crate::{
         supervision::{report::TreeView, tree::RunningTree, tree_status::TreeStatus},
         supervisor::Outcome,
         trace::crash::CrashFiles,
+        unfit::UnfitReport,
     },
     blocking,
     clock::{SharedClock, SystemClock},
@@ -108,7 +109,8 @@ fn exit_code(ended: &Result<u8, CommandError>) -> u8 {
     ended.as_ref().map_or_else(CommandError::exit_code, |code| *code)
 }
 
-/// Starts everything, waits for a signal or an escalation, then drains. Sets `stopping` when the stop begins.
+/// Starts everything, waits for a signal, an escalation or the loss of the database's tables, then drains. Sets
+/// `stopping` when the stop begins.
 async fn run_on(
     config: &Config,
     store: &mut Option<Store>,
@@ -129,12 +131,18 @@ async fn run_on(
         }
     };
     let reloads = nginx::reloads(daemon.nginx.clone(), &reload);
+    let mut unfit = None;
     let outcome = tokio::select! {
         signal = signals.next() => {
             info!(signal, "draining");
             Outcome::Drained
         }
         outcome = daemon.tree.given_up() => outcome,
+        reason = daemon.unfit.reported() => {
+            error!(%reason, "draining, a new start is needed");
+            unfit = Some(reason);
+            Outcome::Drained
+        }
         // A stop does not wait for a reload, so the two run side by side.
         never = reloads => match never {},
     };
@@ -142,9 +150,10 @@ async fn run_on(
     if outcome != Outcome::Drained {
         daemon.write_crash_file(config, outcome);
     }
-    or_end_at_once(daemon.drain(outcome), outcome.exit_code(), signals).await;
+    let ended = unfit.map_or_else(|| Ok(outcome.exit_code()), |unfit| Err(unfit.into()));
+    or_end_at_once(daemon.drain(outcome), exit_code(&ended), signals).await;
     info!(%outcome, "drained");
-    Ok(outcome.exit_code())
+    ended
 }
 
 /// Waits for `work`, the last work of the process. A second stop signal exits the process at once with `exit_code`, or
@@ -166,6 +175,8 @@ struct Daemon {
     admin: Listener,
     published: Arc<Published>,
     database: Database,
+    /// Report that the database is not the one of the start.
+    unfit: UnfitReport,
     /// Port that makes nginx reload its configuration; none without `--nginx`.
     nginx: Option<Port<ReloadNginx>>,
 }
@@ -182,9 +193,10 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     )?;
     let store = store.insert(Store::open(config, IfRunning::WaitUntilGone).await?);
     let database = store.database(config).await?;
-    let candles = store.pool_of(CANDLE_CONNECTIONS)?;
     let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_and_lake());
-    services.database_id = store.identity(config).await?.into();
+    services.database_id = store.identity(config, &database).await?.into();
+    let candles = store.pool_of(CANDLE_CONNECTIONS, &database)?;
+    let unfit = services.unfit.clone();
     test_hooks::shorten(&mut services);
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
     check_lake(&services).await?;
@@ -235,7 +247,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     actix_rt::spawn(announce(Arc::clone(&published), public_url(public.address())));
     actix_rt::spawn(disk::watch(services.clone()));
     actix_rt::spawn(health::watch(status, services, metrics, views));
-    Ok(Daemon { tree, public, admin, published, database, nginx: nginx_port })
+    Ok(Daemon { tree, public, admin, published, database, unfit, nginx: nginx_port })
 }
 
 /// Returns the URL of the pages for a browser on this machine. If `bind` has port 0, the real port is known only

@@ -80,11 +80,17 @@ impl Store {
     }
 
     /// Returns the identity of the migrated database. Reads it over the direct connection: only the role of migrations
-    /// is sure to see the table of migrations.
-    pub(super) async fn identity(&self, config: &Config) -> Result<String, CommandError> {
+    /// is sure to see the table of migrations. If the role of `database` sees it too, `database` refuses later
+    /// connections to other tables.
+    pub(super) async fn identity(
+        &self,
+        config: &Config,
+        database: &Database,
+    ) -> Result<String, CommandError> {
         let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
         let identity = direct.patiently(config.startup_timeout, Database::identity).await?;
         direct.close();
+        database.patiently(config.startup_timeout, Database::remember_identity).await?;
         Ok(identity)
     }
 
@@ -118,9 +124,12 @@ impl Store {
         Ok(schema)
     }
 
-    /// Opens another pool of this many connections, for readers who must not hold up other work.
-    pub(super) fn pool_of(&self, connections: usize) -> Result<Database, CommandError> {
-        self.connect(&self.url, connections)
+    /// Opens another pool of this many connections, for readers who must not hold up other work. Like `database`, it
+    /// refuses a connection that leads to another database than at the start.
+    pub(super) fn pool_of(&self, connections: usize, database: &Database) -> Result<Database, CommandError> {
+        let pool = self.connect(&self.url, connections)?;
+        pool.expect_like(database);
+        Ok(pool)
     }
 
     fn connect(&self, url: &str, max_connections: usize) -> Result<Database, CommandError> {

@@ -23,8 +23,9 @@ pub(super) const KEEP_DAYS: &str = "keep-days";
 pub(super) const FILE: &str = "file";
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped after all work was saved; 1 stopped by a second signal; 64 usage; \
-                          69 PostgreSQL, a port, file descriptors or threads are not available; 70 an actor kept failing; \
-                          71 a part hung; 78 bad configuration";
+                          69 PostgreSQL, a port, file descriptors or threads are not available; 70 an actor kept \
+                          failing, or the database lost its tables or was replaced; 71 a part hung; 78 bad configuration, or \
+                          a database of another network";
 
 const SERVE_EXAMPLE: &str = "stellar-ticker serve --database-url postgres://ticker:PASSWORD@localhost/ticker";
 

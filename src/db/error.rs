@@ -2,6 +2,7 @@
 
 use std::io;
 
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
 use super::unreachable::Unreachable;
@@ -17,8 +18,13 @@ pub enum DbError {
     #[error("the database url cannot be used: {0}")]
     Settings(String),
     /// The pool had no connection in time, or connecting failed. The text says which.
-    #[error("{0}")]
-    Pool(String),
+    #[error("{text}")]
+    Pool {
+        /// Reason and remedy.
+        text: String,
+        /// State that the server answered the log-in with; none if it did not answer.
+        state: Option<SqlState>,
+    },
     /// No answer within the caller's limit, which is longer than the server's own limits.
     #[error("the database does not answer: no response for {} s", .0.as_secs_f32())]
     Silent(std::time::Duration),
@@ -116,6 +122,11 @@ pub enum DbError {
         /// Passphrase of the configured network.
         wanted: String,
     },
+    /// The tables are not those of the start: the database was emptied and filled again, replaced, or started over.
+    #[error(
+        "the database has other tables than when this process started: it was emptied, replaced or started over"
+    )]
+    Replaced,
     /// A row has a value that this program never writes.
     #[error("the database holds an invalid value: {0}")]
     Corrupt(String),
@@ -168,17 +179,21 @@ impl DbError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Silent(_) | Self::Refused(_) | Self::MigrationInterrupted(_) => true,
+            Self::Pool { .. } | Self::Silent(_) | Self::Refused(_) | Self::MigrationInterrupted(_) => true,
             Self::Postgres(error) => may_pass(error),
             _ => false,
         }
     }
 
-    /// Returns true if the whole database is down or read-only, so that every other caller fails as well.
+    /// Returns true if the whole database is down, read-only or not ours, so that every other caller fails as well.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Silent(_) | Self::Refused(_) => true,
+            Self::Pool { .. }
+            | Self::Silent(_)
+            | Self::Refused(_)
+            | Self::OtherNetwork { .. }
+            | Self::Replaced => true,
             Self::Postgres(error) => {
                 let code = error.code().map(SqlState::code);
                 // Connection exceptions, operator intervention, read-only transaction.
@@ -197,6 +212,15 @@ impl DbError {
     /// Returns true if waiting at start cannot help: the server is up, and only other settings change its answer.
     pub(super) fn is_final_at_start(&self) -> bool {
         !self.is_transient() || matches!(self, Self::Refused(_))
+    }
+
+    /// Returns the server's state; none if it did not answer, or the error is this program's own.
+    pub(super) fn state(&self) -> Option<&SqlState> {
+        match self {
+            Self::Postgres(error) => error.code(),
+            Self::Pool { state, .. } => state.as_ref(),
+            _ => None,
+        }
     }
 
     pub(super) fn is(&self, state: &SqlState) -> bool {
@@ -241,14 +265,14 @@ impl From<ConnectionStringError> for DbError {
     }
 }
 
-impl From<deadpool_postgres::PoolError> for DbError {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
+impl From<PoolError> for DbError {
+    fn from(error: PoolError) -> Self {
         match error {
-            deadpool_postgres::PoolError::Backend(error) if is_refusal(&error) => {
-                Self::Refused(describe(&error))
+            PoolError::Backend(error) if is_refusal(&error) => Self::Refused(describe(&error)),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                Self::Pool { text: describe_connecting(&error), state: error.code().cloned() }
             }
-            deadpool_postgres::PoolError::Backend(error) => Self::Pool(describe_connecting(&error)),
-            other => Self::Pool(format!("no database connection: {other}")),
+            other => Self::Pool { text: format!("no database connection: {other}"), state: None },
         }
     }
 }

@@ -14,16 +14,19 @@ const TRIES_MAX: u32 = 20;
 
 impl Database {
     /// Takes the lease for `ttl` if it has expired, or if its end is so late that the server's clock must have been
-    /// ahead when it was taken. Returns its epoch, or none if another replica holds it. Restores
-    /// the row if somebody deleted it.
+    /// ahead when it was taken. Returns its epoch, or none if another replica holds it. Restores the row if somebody
+    /// deleted it.
     ///
     /// # Errors
     ///
-    /// Any error of the connection.
+    /// [`DbError::OtherNetwork`] or [`DbError::Replaced`] if the database is not the one of the start: nothing is taken
+    /// then. Or any error of the connection.
     pub async fn take_lease(&self, holder: &str, ttl: Duration) -> Result<Option<i64>, DbError> {
         let client = self.client().await?;
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&holder, Type::TEXT), (&ttl.as_secs_f64(), Type::FLOAT8)];
+        self.claim.check(&**client).await?;
+        let network = self.claim.network();
+        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+            [(&holder, Type::TEXT), (&ttl.as_secs_f64(), Type::FLOAT8), (&network, Type::TEXT)];
         let take = include_str!("sql/lease/take.sql");
         let mut row = unless_serialized(async || client.query_typed_opt(take, &params).await).await?;
         if row.is_none() && client.execute_typed(include_str!("sql/lease/restore.sql"), &[]).await? > 0 {

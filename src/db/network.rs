@@ -1,12 +1,12 @@
-//! The network whose trades the database holds.
+//! The network whose trades the database holds, and the memory of it for later connections.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::{error::SqlState, types::Type};
 
 use super::{Database, DbError};
 
 impl Database {
     /// Claims an empty database for a network, or checks that it holds this network. Only the claim writes, so a
-    /// standby can be checked as well.
+    /// standby can be checked as well. From then on, a connection that leads to another network is refused.
     ///
     /// # Errors
     ///
@@ -20,8 +20,24 @@ impl Database {
         }
         let held: String = client.query_typed_one(get, &[]).await?.try_get(0)?;
         if held == passphrase {
+            self.claim.set_network(passphrase);
             return Ok(());
         }
         Err(DbError::OtherNetwork { held, wanted: passphrase.to_owned() })
+    }
+
+    /// Remembers the identity of the tables. From then on, a connection that leads to other tables is refused. A role
+    /// that may not read the table of migrations remembers nothing.
+    ///
+    /// # Errors
+    ///
+    /// An error of the connection.
+    pub async fn remember_identity(&self) -> Result<(), DbError> {
+        match self.identity().await {
+            Ok(identity) => self.claim.set_identity(identity),
+            Err(error) if error.is(&SqlState::INSUFFICIENT_PRIVILEGE) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use tokio::runtime::Handle;
 use tokio_postgres::config::ChannelBinding;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -22,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, known_days::KnownDays,
+    claim::Claim, connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, known_days::KnownDays,
     quarantine_limit::QuarantineLimit, targets, tls,
 };
 
@@ -64,6 +66,8 @@ pub struct Database {
     read_only: Arc<AtomicBool>,
     /// Limit on the bytes that go to quarantine.
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
+    /// Network and identity of the database at the start.
+    pub(super) claim: Arc<Claim>,
 }
 
 /// Use of the connection pool at one moment.
@@ -96,6 +100,24 @@ fn driver_config(known: &ConnectionString) -> Result<tokio_postgres::Config, DbE
     Ok(config)
 }
 
+/// Returns a check of each new connection, which may lead to another database than at the start.
+fn checked(claim: Arc<Claim>) -> Hook {
+    Hook::async_fn(move |client, _| {
+        let claim = Arc::clone(&claim);
+        Box::pin(async move {
+            match claim.check(&**client).await {
+                Ok(()) => Ok(()),
+                // The caller's own statement reports what is wrong with a database that answers.
+                Err(DbError::Postgres(error)) if error.as_db_error().is_some() => Ok(()),
+                Err(DbError::Postgres(error)) => Err(HookError::Backend(error)),
+                // See `Database::client`.
+                Err(DbError::OtherNetwork { held, .. }) => Err(HookError::message(held)),
+                Err(_) => Err(HookError::message("")),
+            }
+        })
+    })
+}
+
 /// Age from which idle connections are closed while the database is read-only: it may be writable for new ones.
 const READ_ONLY_SESSION_MAX: Duration = Duration::from_secs(5);
 
@@ -121,6 +143,7 @@ impl Database {
             host_timeout,
             passed_over: Arc::default(),
         };
+        let claim = Arc::<Claim>::default();
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_connect(config, connect, manager_config))
             .max_size(settings.max_connections)
@@ -129,6 +152,7 @@ impl Database {
             // Each host has its own limit. This one is a backstop, larger than their sum.
             .create_timeout(Some(host_timeout.saturating_mul(hosts).saturating_add(CREATE_SLACK)))
             .recycle_timeout(Some(POOL_TIMEOUT))
+            .post_create(checked(Arc::clone(&claim)))
             .build()
             .map_err(|error| DbError::Settings(error.to_string()))?;
         let (ids, days) = (Arc::default(), Arc::default());
@@ -140,11 +164,25 @@ impl Database {
             refusals: Arc::default(),
             read_only: Arc::default(),
             quarantine_limit: Arc::default(),
+            claim,
         })
     }
 
+    /// Makes the checks of new connections those of another pool, whose start has checked the database.
+    pub fn expect_like(&self, checked: &Self) {
+        self.claim.copy(&checked.claim);
+    }
+
+    /// Returns a connection to the database of the start.
     pub(super) async fn client(&self) -> Result<Client, DbError> {
-        Ok(self.pool.get().await?)
+        self.pool.get().await.map_err(|error| match (error, self.claim.network()) {
+            // Of the check of new connections: the network that it found, or nothing if the tables are others.
+            (PoolError::PostCreateHook(HookError::Message(held)), Some(wanted)) if !held.is_empty() => {
+                DbError::OtherNetwork { held: held.into_owned(), wanted: wanted.to_owned() }
+            }
+            (PoolError::PostCreateHook(HookError::Message(_)), _) => DbError::Replaced,
+            (error, _) => error.into(),
+        })
     }
 
     /// Runs a call with a time limit. A call that exceeds it means that the server hangs or the connection is dead.

@@ -74,8 +74,9 @@ impl Database {
     /// # Errors
     ///
     /// [`DbError::Trimmed`] if the batches after `after` were deleted, [`DbError::Rewound`] if a batch of `known` is
-    /// missing, [`DbError::TooFarBehind`] if too much was committed: read everything then. Or an error of the
-    /// connection. The sink may have received trades by then.
+    /// missing, [`DbError::TooFarBehind`] if too much was committed: read everything then. [`DbError::OtherNetwork`] or
+    /// [`DbError::Replaced`] if the database is not the one of the start. Or an error of the connection. The sink may
+    /// have received trades by then.
     pub async fn load_snapshot(
         &self,
         after: Option<i64>,
@@ -85,6 +86,10 @@ impl Database {
     ) -> Result<LoadedRows, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        // Known batches that the database still holds show that it is the same one.
+        if known.is_empty() {
+            self.claim.check(&*transaction).await?;
+        }
         let Position { seq, newest } = marks::position(&transaction, known).await?;
         let mut read = LoadedRows {
             seq,
@@ -112,6 +117,7 @@ impl Database {
     pub async fn load_lists(&self) -> Result<LoadedRows, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        self.claim.check(&*transaction).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let mut read = LoadedRows { seq, ..LoadedRows::default() };
         load_lists_into(&transaction, &mut read).await?;
@@ -132,6 +138,7 @@ impl Database {
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        self.claim.check(&*transaction).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&edge.to_utc(), Type::TIMESTAMPTZ), (&markets, Type::INT4_ARRAY)];

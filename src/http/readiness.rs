@@ -86,8 +86,8 @@ pub(super) fn readiness(
     (failing, json!({"status": status, "checks": checks}))
 }
 
-/// Returns the report of the database that matters most. One that answers may fail to read or to store trades. A
-/// follower stores none.
+/// Returns the report of the database that matters most. One that answers may fail to read or to store trades, or to
+/// renew the lease. A follower stores none.
 fn database(vitals: &Vitals, follows: bool) -> &ArcSwapOption<Check> {
     if vitals.database.load().as_ref().is_none_or(|check| !check.ok) {
         &vitals.database
@@ -95,6 +95,8 @@ fn database(vitals: &Vitals, follows: bool) -> &ArcSwapOption<Check> {
         &vitals.unreadable
     } else if !follows && vitals.unwritable_stream.load().is_some() {
         &vitals.unwritable_stream
+    } else if vitals.unleased.load().is_some() {
+        &vitals.unleased
     } else if !follows && vitals.unwritable_history.load().is_some() {
         &vitals.unwritable_history
     } else {
@@ -261,6 +263,26 @@ mod tests {
             Vitals::report(&vitals.database, false, "does not answer", UnixSeconds(NOW).to_utc());
             assert_eq!(check()["detail"], "does not answer", "the larger fault");
         }
+    }
+
+    #[test]
+    fn a_refused_renewal_of_the_lease_hides_no_more_exact_fault() {
+        let vitals = vitals(&[]);
+        let check = || {
+            let now = UnixSeconds(NOW).to_utc();
+            readiness(&vitals, Some(&publication(0)), Duration::from_secs(600), now).1["checks"]["database"]
+                .clone()
+        };
+        let report = |cell, detail| Vitals::report(cell, false, detail, UnixSeconds(NOW - 9).to_utc());
+        report(&vitals.unwritable_history, "writes of history fail");
+        report(&vitals.unleased, "refuses to renew the lease (SQLSTATE 42501)");
+        let renewal =
+            json!({"ok": false, "detail": "refuses to renew the lease (SQLSTATE 42501)", "age_s": 9});
+        assert_eq!(check(), renewal, "without a lease no history is written either");
+        report(&vitals.unwritable_stream, "writes of the stream fail");
+        assert_eq!(check()["detail"], "writes of the stream fail");
+        report(&vitals.unreadable, "reads fail");
+        assert_eq!(check()["detail"], "reads fail");
     }
 
     #[test]

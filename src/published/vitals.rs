@@ -200,6 +200,8 @@ pub struct Vitals {
     /// Failing reads of committed trades, until one succeeds. The database may answer others meanwhile. Written by the
     /// aggregator.
     pub unreadable: ArcSwapOption<Check>,
+    /// Failing requests for the lease although the database answers, until one succeeds. Written by the lease keeper.
+    pub unleased: ArcSwapOption<Check>,
     /// Failing writes of the stream's trades, until one succeeds or the lease is lost. Written by the writers of
     /// trades.
     pub unwritable_stream: ArcSwapOption<Check>,

@@ -22,6 +22,7 @@ mod lives;
 mod locked_trades;
 mod lookups;
 mod minutes;
+mod other_database;
 mod panics;
 mod readiness;
 mod redirected_file;

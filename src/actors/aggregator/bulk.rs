@@ -77,6 +77,7 @@ pub(super) async fn aside<T: Send + 'static>(
 fn outcome<T>(ended: Result<T, JoinError>) -> Result<T, DbError> {
     ended.map_err(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
-        Err(error) => DbError::Pool(format!("no database connection: {error}")), // the runtime is shutting down
+        // The runtime is shutting down.
+        Err(error) => DbError::Pool { text: format!("no database connection: {error}"), state: None },
     })
 }

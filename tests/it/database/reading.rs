@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stellar_ticker::{
     actors::aggregator::MarketState,
-    db::DbError,
+    db::{DbError, fault::Fault},
     domain::{trade_stats::WindowTrade, windows::MarketId},
 };
 
@@ -48,6 +48,51 @@ async fn another_network_is_refused() {
     scene.database.claim_network("one").await.unwrap();
     let refused = scene.database.claim_network("another").await;
     assert!(matches!(refused, Err(DbError::OtherNetwork { .. })), "{refused:?}");
+}
+
+/// Errors that a daemon meets first in a database that is not the one of its start: of an existing connection that asks
+/// for the lease, of one that reads everything, and of a new one.
+async fn meet(database: &Database, url: &str) -> [Option<DbError>; 3] {
+    let lease = database.take_lease("me", Duration::from_secs(60)).await.err();
+    let read = database.load_snapshot(None, &[], UnixSeconds(0), &mut |_, _| {}).await.err();
+    let connecting = open(url);
+    connecting.expect_like(database);
+    [lease, read, connecting.current_seq().await.err()]
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_the_one_of_the_start_is_neither_read_nor_led() {
+    let scene = Scene::new().await;
+    let execute = async |sql: &str| scene.client.batch_execute(sql).await.unwrap();
+    execute("UPDATE ingest_lease SET expires_at = '-infinity'").await;
+    scene.database.claim_network("one").await.unwrap();
+    scene.database.remember_identity().await.unwrap();
+    let lease = async || {
+        let sql = "SELECT holder || epoch || expires_at FROM ingest_lease";
+        scene.client.query_one(sql, &[]).await.unwrap().get::<_, String>(0)
+    };
+    let before = lease().await;
+    execute("UPDATE network SET passphrase = 'two'").await;
+    for error in meet(&scene.database, &scene.url).await {
+        let is_other = |held: &str, wanted: &str| (held, wanted) == ("two", "one");
+        assert!(
+            matches!(&error, Some(DbError::OtherNetwork { held, wanted }) if is_other(held, wanted)),
+            "{error:?}"
+        );
+    }
+    execute("UPDATE network SET passphrase = 'one'; UPDATE refinery_schema_history SET applied_on = 'later'")
+        .await;
+    for error in meet(&scene.database, &scene.url).await {
+        assert!(matches!(error, Some(DbError::Replaced)), "{error:?}");
+    }
+    execute("DELETE FROM network").await;
+    for error in meet(&scene.database, &scene.url).await {
+        assert!(matches!(error, Some(DbError::Replaced)), "{error:?}");
+    }
+    assert_eq!(lease().await, before, "nothing is written");
+    execute("DROP TABLE network").await;
+    let [lease, ..] = meet(&scene.database, &scene.url).await;
+    assert_eq!(lease.unwrap().fault(), Fault::NoTables);
 }
 
 #[tokio::test]

@@ -9,4 +9,5 @@ SET holder = $1,
     expires_at = now() + make_interval(secs => $2)
 WHERE name = 'ingest'
   AND (expires_at < now() OR expires_at > now() + make_interval(secs => greatest(10 * $2, 60)))
+  AND ($3::text IS NULL OR EXISTS (SELECT FROM network WHERE passphrase = $3))
 RETURNING epoch
