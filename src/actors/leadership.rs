@@ -20,15 +20,28 @@ pub struct LeaseTerms {
     /// Time for which the database must show that it is not the one of the start, before this process ends. Longer than
     /// `start-over` and the migrations of an empty database take.
     pub unfit_after: Duration,
+    /// Time for which a leader must fail to read new trades, before another replica may take the lease from it.
+    pub blind_after: Duration,
 }
+
+/// Usual time for which a leader must fail to read new trades, before another replica may take over. A take-over costs
+/// little, but an outage of a minute mostly ends by itself, and mostly concerns all replicas.
+const BLIND_AFTER: Duration = Duration::from_secs(60);
 
 impl LeaseTerms {
     /// Returns terms in the usual proportions to a time to live.
     #[must_use]
     pub const fn of(ttl: Duration) -> Self {
         let ask_every = Duration::from_millis(250);
-        let unfit_after = ttl.saturating_mul(2);
-        Self { ttl, margin: divided(ttl, 6), renew_every: divided(ttl, 3), ask_every, unfit_after }
+        let (unfit_after, blind_after) = (ttl.saturating_mul(2), BLIND_AFTER);
+        Self {
+            ttl,
+            margin: divided(ttl, 6),
+            renew_every: divided(ttl, 3),
+            ask_every,
+            unfit_after,
+            blind_after,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The lease keeper: takes, renews and releases the lease that fences every write. It also finds out that the database
 //! is not the one of the start any more.
 
+mod source;
+
 use std::{
     cell::Cell,
     rc::Rc,
@@ -11,6 +13,8 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
+
+use source::{Looks, is_blind};
 
 use super::{
     leadership::{Leadership, Lease, LeaseTerms},
@@ -56,6 +60,8 @@ pub struct LeaseKeeperDeps {
     pub published: Arc<Published>,
     /// Report to the daemon that it must end.
     pub unfit: UnfitReport,
+    /// Parts of the client of the source of new trades.
+    services: Services,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
 }
@@ -75,8 +81,12 @@ struct State {
     is_draining: Rc<Cell<bool>>,
     /// Held while the lease is asked for. The database may have granted it before its answer is here.
     asking: Rc<Mutex<()>>,
+    /// Time at which this lease was granted; none without one.
+    led_since: Rc<Cell<Option<Instant>>>,
     /// Time since which each answer shows that the database is not the one of the start; none if it is.
     unfit_since: Rc<Cell<Option<Instant>>>,
+    /// Looks at the source of new trades while another replica leads.
+    looks: Looks,
 }
 
 impl DaemonActor for LeaseKeeper {
@@ -103,6 +113,7 @@ impl LeaseKeeper {
             clock: Arc::clone(&services.clock),
             published: Arc::clone(&services.published),
             unfit: services.unfit.clone(),
+            services: services.clone(),
             status,
         };
         Self { deps, state: State::default() }
@@ -114,6 +125,8 @@ impl Actor for LeaseKeeper {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let (deps, state) = (self.deps.clone(), self.state.clone());
+        let looks = state.looks.clone().keep(deps.services.clone(), Arc::clone(&deps.status));
+        ctx.spawn(looks.into_actor(self));
         ctx.spawn(keep(deps, state).into_actor(self));
     }
 }
@@ -186,7 +199,9 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
                 info!("database answers again");
             }
             log_change(state.epoch.get(), epoch);
-            state.epoch.set(epoch);
+            if state.epoch.replace(epoch) != epoch {
+                state.led_since.set(epoch.map(|_| began));
+            }
             state.unfit_since.set(None);
             if state.is_draining.get() {
                 // The drain did not wait for this answer. If this fails, the lease expires by itself.
@@ -207,11 +222,29 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
 
 /// Renews the lease, or asks for it. Returns its epoch, or none if another replica leads.
 async fn ask(deps: &LeaseKeeperDeps, state: &State) -> Result<Option<i64>, DbError> {
-    let LeaseKeeperDeps { database, terms: LeaseTerms { ttl, .. }, replica_id, .. } = deps;
-    match state.epoch.get() {
-        Some(epoch) => Ok(database.renew_lease(epoch, *ttl).await?.then_some(epoch)),
-        None => database.take_lease(replica_id, *ttl).await,
+    let LeaseKeeperDeps { database, terms: LeaseTerms { ttl, blind_after, .. }, replica_id, .. } = deps;
+    let looks = &state.looks;
+    if let Some(epoch) = state.epoch.get() {
+        looks.leader_is_blind.set(false);
+        let now = deps.clock.monotonic();
+        let led_for =
+            state.led_since.get().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let is_held = if is_blind(&deps.published.vitals, led_for, *blind_after, deps.clock.now()) {
+            database.renew_lease_as_blind(epoch, *ttl).await?
+        } else {
+            database.renew_lease(epoch, *ttl).await?
+        };
+        return Ok(is_held.then_some(epoch));
     }
+    if looks.permit_take_over()
+        && let Some(epoch) = database.take_lease_from_blind(replica_id, *ttl).await?
+    {
+        info!(epoch, "taking over from a replica that cannot read new trades");
+        return Ok(Some(epoch));
+    }
+    let epoch = database.take_lease(replica_id, *ttl).await?;
+    looks.leader_is_blind.set(epoch.is_none() && database.is_led_by_blind().await?);
+    Ok(epoch)
 }
 
 /// Reports an answer in the vitals.

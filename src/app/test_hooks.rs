@@ -9,8 +9,8 @@ use crate::{
         services::Services, supervision::tree_status::TreeStatus,
     },
     config::{
-        CHAOS, CHAOS_ASSETS_MS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS, CHAOS_LAKE_LATE_MS,
-        CHAOS_LEASE_MS, CHAOS_STALE_MS,
+        CHAOS, CHAOS_ASSETS_MS, CHAOS_BLIND_MS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS,
+        CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS,
     },
     http::admin,
     published::Grace,
@@ -32,9 +32,13 @@ pub(super) fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
 }
 
 /// Returns the terms of the lease and the longest waits for a lake. Tests of take-overs set a short lease by
-/// `TICKER_CHAOS_LEASE_MS`, tests of lakes that fail a short wait by `TICKER_CHAOS_LAKE_LATE_MS`.
+/// `TICKER_CHAOS_LEASE_MS` and a short wait for a leader without its source by `TICKER_CHAOS_BLIND_MS`, tests of lakes
+/// that fail a short wait by `TICKER_CHAOS_LAKE_LATE_MS`.
 pub(super) fn lease_and_lake() -> (LeaseTerms, LakeTimeouts) {
-    let lease = time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of);
+    let mut lease = time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of);
+    if let Some(blind_after) = time(CHAOS_BLIND_MS) {
+        lease.blind_after = blind_after;
+    }
     (lease, time(CHAOS_LAKE_LATE_MS).map_or_else(LakeTimeouts::default, LakeTimeouts::of))
 }
 

@@ -17,6 +17,9 @@ pub const PG_BIN_DIR: &str = "TICKER_PG_BIN_DIR";
 pub const CHAOS: &str = "TICKER_CHAOS";
 /// Time for which the sweep of all assets may stall in such tests, in milliseconds.
 pub const CHAOS_ASSETS_MS: &str = "TICKER_CHAOS_ASSETS_MS";
+/// Time for which a leader must fail to read new trades in such tests, before another replica takes over, in
+/// milliseconds.
+pub const CHAOS_BLIND_MS: &str = "TICKER_CHAOS_BLIND_MS";
 /// Time after which the first publication waits no longer for assets in such tests, in milliseconds.
 pub const CHAOS_FIRST_PUBLICATION_MS: &str = "TICKER_CHAOS_FIRST_PUBLICATION_MS";
 /// Time for which a part may fail before its check does in such tests, in milliseconds.
@@ -31,10 +34,11 @@ pub const CHAOS_STALE_MS: &str = "TICKER_CHAOS_STALE_MS";
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 18] = [
+const OTHERS: [&str; 19] = [
     PG_BIN_DIR,
     CHAOS,
     CHAOS_ASSETS_MS,
+    CHAOS_BLIND_MS,
     CHAOS_FIRST_PUBLICATION_MS,
     CHAOS_GRACE_MS,
     CHAOS_LAKE_LATE_MS,

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Error, error::SqlState, types::Type};
+use tokio_postgres::{
+    Error,
+    error::SqlState,
+    types::{ToSql, Type},
+};
 use tracing::warn;
 
 use super::{Database, DbError};
@@ -22,11 +26,28 @@ impl Database {
     /// [`DbError::OtherNetwork`] or [`DbError::Replaced`] if the database is not the one of the start: nothing is taken
     /// then. Or any error of the connection.
     pub async fn take_lease(&self, holder: &str, ttl: Duration) -> Result<Option<i64>, DbError> {
+        self.take(holder, ttl, false).await
+    }
+
+    /// Takes the lease like [`Self::take_lease`], and also from a leader that cannot read new trades.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::take_lease`].
+    pub async fn take_lease_from_blind(&self, holder: &str, ttl: Duration) -> Result<Option<i64>, DbError> {
+        self.take(holder, ttl, true).await
+    }
+
+    async fn take(&self, holder: &str, ttl: Duration, from_blind: bool) -> Result<Option<i64>, DbError> {
         let client = self.client().await?;
         self.claim.check(&**client).await?;
         let network = self.claim.network();
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-            [(&holder, Type::TEXT), (&ttl.as_secs_f64(), Type::FLOAT8), (&network, Type::TEXT)];
+        let params: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&holder, Type::TEXT),
+            (&ttl.as_secs_f64(), Type::FLOAT8),
+            (&network, Type::TEXT),
+            (&from_blind, Type::BOOL),
+        ];
         let take = include_str!("sql/lease/take.sql");
         let mut row = unless_serialized(async || client.query_typed_opt(take, &params).await).await?;
         if row.is_none() && client.execute_typed(include_str!("sql/lease/restore.sql"), &[]).await? > 0 {
@@ -34,6 +55,17 @@ impl Database {
             row = unless_serialized(async || client.query_typed_opt(take, &params).await).await?;
         }
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// True if the lease is held by a leader that cannot read new trades.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn is_led_by_blind(&self) -> Result<bool, DbError> {
+        let client = self.client().await?;
+        let row = client.query_typed_opt(include_str!("sql/lease/is_led_by_blind.sql"), &[]).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
     }
 
     /// True if some replica holds the lease.
@@ -52,9 +84,23 @@ impl Database {
     ///
     /// Any error of the connection; the outcome is then unknown.
     pub async fn renew_lease(&self, epoch: i64, ttl: Duration) -> Result<bool, DbError> {
+        self.renew(epoch, ttl, false).await
+    }
+
+    /// Renews the lease like [`Self::renew_lease`], and marks its holder as one that cannot read new trades, until the
+    /// next renewal without this mark. A replica that can read them may take it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::renew_lease`].
+    pub async fn renew_lease_as_blind(&self, epoch: i64, ttl: Duration) -> Result<bool, DbError> {
+        self.renew(epoch, ttl, true).await
+    }
+
+    async fn renew(&self, epoch: i64, ttl: Duration, is_blind: bool) -> Result<bool, DbError> {
         let client = self.client().await?;
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&epoch, Type::INT8), (&ttl.as_secs_f64(), Type::FLOAT8)];
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&epoch, Type::INT8), (&ttl.as_secs_f64(), Type::FLOAT8), (&is_blind, Type::BOOL)];
         let renew = include_str!("sql/lease/renew.sql");
         Ok(unless_serialized(async || client.execute_typed(renew, &params).await).await? == 1)
     }
@@ -66,7 +112,7 @@ impl Database {
     /// Any error of the connection. The lease then expires by itself.
     pub async fn release_lease(&self, epoch: i64) -> Result<(), DbError> {
         let client = self.client().await?;
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&epoch, Type::INT8)];
+        let params: [(&(dyn ToSql + Sync), Type); 1] = [(&epoch, Type::INT8)];
         let release = include_str!("sql/lease/release.sql");
         unless_serialized(async || client.execute_typed(release, &params).await).await?;
         Ok(())

@@ -1,6 +1,7 @@
 //! Two replicas on one database: one ingests, both serve, and when either fails, nothing is lost and nothing doubled.
 
 mod balanced;
+mod blind;
 mod candles;
 mod documents;
 mod pooled;

@@ -140,6 +140,25 @@ async fn a_lease_of_a_clock_that_was_ahead_is_taken_and_its_writer_is_fenced() {
     assert_eq!(scene.database.take_lease("third", TTL).await.unwrap(), None, "the new one is like any other");
 }
 
+#[tokio::test]
+async fn a_lease_with_the_mark_of_a_blind_leader_is_taken_only_by_a_replica_that_sees() {
+    let scene = Scene::new().await;
+    let blind = async || scene.database.is_led_by_blind().await.unwrap();
+    assert!(!blind().await);
+    assert_eq!(scene.database.take_lease_from_blind("sees", TTL).await.unwrap(), None, "the leader sees too");
+    assert!(scene.database.renew_lease_as_blind(scene.epoch, TTL).await.unwrap());
+    assert!(scene.database.renew_lease_as_blind(scene.epoch, TTL).await.unwrap());
+    assert!(blind().await);
+    assert_eq!(scene.database.lease_view().await.unwrap().unwrap().holder, "me", "the mark is no part of it");
+    assert_eq!(scene.database.take_lease("blind too", TTL).await.unwrap(), None);
+    assert!(scene.database.renew_lease(scene.epoch, TTL).await.unwrap());
+    assert!(!blind().await, "it sees again");
+    assert!(scene.database.renew_lease_as_blind(scene.epoch, TTL).await.unwrap());
+    let epoch = scene.database.take_lease_from_blind("sees", TTL).await.unwrap();
+    assert!(epoch > Some(scene.epoch) && !blind().await);
+    assert!(!scene.database.renew_lease(scene.epoch, TTL).await.unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_writers_at_once_are_numbered_without_holes() {
     let scene = Scene::new().await;

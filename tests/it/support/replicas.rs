@@ -40,6 +40,8 @@ pub(crate) const NAMES: [&str; 2] = ["a", "b"];
 /// Two replicas, a network, and a client beside them.
 pub(crate) struct Replicas {
     sim: Option<SimServer>,
+    /// URL of Horizon for each.
+    horizons: [String; 2],
     pub(crate) database: String,
     pub(crate) client: Client,
     pub(crate) both: [Daemon; 2],
@@ -49,25 +51,35 @@ pub(crate) struct Replicas {
 impl Replicas {
     /// Starts both on a database of their own, and waits until one of them leads and both publish.
     pub(crate) async fn start(sim: SimServer, environment: &[(&'static str, &'static str)]) -> Self {
+        let horizons = [sim.url(), sim.url()];
+        Self::start_at(horizons, sim, environment).await
+    }
+
+    /// The same with an address of Horizon for each.
+    pub(crate) async fn start_at(
+        horizons: [String; 2],
+        sim: SimServer,
+        environment: &[(&'static str, &'static str)],
+    ) -> Self {
         let database = fresh_database().await;
         assert_eq!(run(&["migrate", "--database-url", &database]).0, 0);
         execute(&database, RECORD).await;
         let client = connect(&database).await;
         // One after the other: a follower that begins on an empty database waits for a minute before it publishes.
-        let both = NAMES.map(|name| {
-            let daemon = serve(&sim, &database, name, environment);
+        let both = [0, 1].map(|place| {
+            let daemon = serve(&horizons[place], &database, NAMES[place], environment);
             wait_for_pairs(&daemon);
             daemon
         });
-        let replicas = Self { sim: Some(sim), database, client, both, environment: environment.to_vec() };
+        let environment = environment.to_vec();
+        let replicas = Self { sim: Some(sim), horizons, database, client, both, environment };
         replicas.leader();
         replicas
     }
 
     /// A new process in place of one.
     pub(crate) fn restart(&mut self, place: usize) {
-        let sim = self.sim.as_ref().unwrap();
-        self.both[place] = serve(sim, &self.database, NAMES[place], &self.environment);
+        self.both[place] = serve(&self.horizons[place], &self.database, NAMES[place], &self.environment);
     }
 
     /// Waits until exactly one replica leads, and returns its place.
@@ -142,7 +154,7 @@ pub(crate) async fn settle(sim: SimServer, client: &Client, daemons: &[&Daemon])
 }
 
 /// A replica whose connections carry its name.
-fn serve(sim: &SimServer, database: &str, name: &str, environment: &[(&str, &str)]) -> Daemon {
+fn serve(horizon: &str, database: &str, name: &str, environment: &[(&str, &str)]) -> Daemon {
     let url = format!("{database} options='-c test.replica={name}'");
-    Daemon::serve_in(environment, &sim.url(), &url, PASSPHRASE, &[])
+    Daemon::serve_in(environment, horizon, &url, PASSPHRASE, &[])
 }
