@@ -1,9 +1,13 @@
 //! The cleaner: drops old trades by schedule, while this replica leads. It also keeps the stored facts that
 //! views show.
 
+mod backoff;
 mod hourly;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::counter;
 use tracing::info;
@@ -23,9 +27,11 @@ use crate::{
     shutdown,
 };
 
+use backoff::Backoff;
 pub use hourly::Hourly;
 
-/// Pause before days are tried again that could not be dropped because others were reading them.
+/// Pause before days are tried again that could not be dropped because others were reading them, and before a pass is
+/// tried again after its first failure.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Dependencies of the cleaner.
@@ -74,7 +80,7 @@ impl DaemonActor for Cleaner {
 impl Work for Clean {
     async fn run(self, context: WorkContext) {
         let mut timetable = Timetable::due_at_start(Arc::clone(&self.schedule));
-        let mut is_due = false;
+        let (mut is_due, mut backoff) = (false, Backoff::new(AGAIN));
         let mut times = hourly::Times::default();
         loop {
             context.advance();
@@ -91,10 +97,10 @@ impl Work for Clean {
                 outage::database_failed(&self.database, &error, "counting the accounts behind markets");
                 context.pause(AGAIN).await;
             }
-            // A pass stays due until all old days are dropped.
+            // A pass stays due until it has succeeded and all old days are dropped.
             is_due |= timetable.take_due(self.clock.now());
-            if !is_due {
-                self.status.set_state("idle");
+            if !is_due || !backoff.is_over(Instant::now()) {
+                self.status.set_state(if is_due { "waiting after a failure" } else { "idle" });
                 context.pause(TICK).await;
                 continue;
             }
@@ -102,20 +108,13 @@ impl Work for Clean {
             match self.clean(epoch, context.heartbeat()).await {
                 Ok(cleaned) => {
                     self.status.succeeds("old trades are dropped");
+                    backoff.reset();
                     is_due = cleaned.days_left > 0;
-                    counter!("ticker_cleaned_partitions_total").increment(cleaned.days);
-                    counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
-                    if cleaned != Cleaned::default() {
-                        info!(
-                            days_dropped = cleaned.days,
-                            days_left = cleaned.days_left,
-                            rows_deleted = cleaned.rows,
-                            "cleaned"
-                        );
-                    }
+                    report(cleaned);
                 }
                 Err(error) => {
                     self.status.fails(&error);
+                    backoff.note_failure(&error, Instant::now());
                     outage::database_failed(&self.database, &error, "dropping old trades");
                 }
             }
@@ -136,5 +135,19 @@ impl Clean {
         let now = self.clock.now();
         let time = self.database.retention_time(now).await?.unwrap_or(now);
         self.database.clean(epoch, self.retention_days, time, advance).await
+    }
+}
+
+/// Counts and logs the result of a pass.
+fn report(cleaned: Cleaned) {
+    counter!("ticker_cleaned_partitions_total").increment(cleaned.days);
+    counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
+    if cleaned != Cleaned::default() {
+        info!(
+            days_dropped = cleaned.days,
+            days_left = cleaned.days_left,
+            rows_deleted = cleaned.rows,
+            "cleaned"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::Transaction;
-use tokio_postgres::{error::SqlState, types::Type};
+use tokio_postgres::{Row, error::SqlState, types::Type};
 
 use super::{
     Database, DbError, candles, coverage,
@@ -23,6 +23,11 @@ const ROWS_AT_ONCE: i64 = 10_000;
 const QUARANTINED_MAX: i64 = 100_000;
 /// Number of the newest batches that stay whatever their age, for readers that are behind.
 const BATCHES_KEPT_MIN: i64 = 10_000;
+/// Largest number of batches, whatever their age: some 130 MB.
+const BATCHES_KEPT_MAX: i64 = 1_000_000;
+
+/// Seconds by which no row is newer than a pass, so that all rows count as older.
+const ANY_AGE: i64 = 100 * 365 * DAY;
 
 /// Result of a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,13 +81,15 @@ impl Database {
             advance();
             self.trim_coverage(epoch).await?;
         }
-        for (sql, kept) in [
-            (include_str!("sql/clean/trim_batches.sql"), BATCHES_KEPT_MIN),
-            (include_str!("sql/clean/trim_quarantine.sql"), QUARANTINED_MAX),
+        let batches = include_str!("sql/clean/trim_batches.sql");
+        for (sql, edge, kept) in [
+            (batches, edge, BATCHES_KEPT_MIN),
+            (batches, UnixSeconds::from(now).plus(ANY_AGE), BATCHES_KEPT_MAX),
+            (include_str!("sql/clean/trim_quarantine.sql"), edge, QUARANTINED_MAX),
         ] {
             cleaned.rows += self.trim(epoch, sql, edge, kept, &advance).await?;
         }
-        // Looking for markets without trades reads a whole index. A pass that is repeated every few seconds must not.
+        // Looking for markets without trades may scan all trades. A pass that is repeated every few seconds must not.
         if cleaned.days_left == 0 {
             cleaned.rows += self.retire(epoch, &advance).await?;
         }
@@ -93,9 +100,8 @@ impl Database {
     pub(super) async fn days_before(&self, day: i64) -> Result<Vec<NaiveDate>, DbError> {
         self.bounded(async {
             let rows = self.client().await?.query_typed(include_str!("sql/clean/days.sql"), &[]).await?;
-            let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
             let before = UnixSeconds(day.saturating_mul(DAY)).to_utc().date_naive();
-            Ok(names.iter().filter_map(|name| day_of(name)).filter(|its_day| *its_day < before).collect())
+            Ok(days_of(&rows)?.into_iter().filter(|its_day| *its_day < before).collect())
         })
         .await
     }
@@ -164,15 +170,30 @@ impl Database {
             }
             fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
             deleted += step;
+            // Each step is itself a batch, and so makes another one too many.
+            if i64::saturating_from(step) < ROWS_AT_ONCE {
+                return Ok(deleted);
+            }
         }
     }
 }
 
 /// Returns the number of ranges that became shorter or went.
 async fn forget_dropped_ledgers(transaction: &Transaction<'_>) -> Result<u64, DbError> {
-    let trimmed = transaction.execute_typed(include_str!("sql/clean/trim_coverage.sql"), &[]).await?;
+    let days = days_of(&transaction.query_typed(include_str!("sql/clean/days.sql"), &[]).await?)?;
+    // Without any day the date is NULL, and nothing is deleted.
+    let oldest = days.first();
+    let sql = include_str!("sql/clean/trim_coverage.sql");
+    let trimmed = transaction.execute_typed(sql, &[(&oldest, Type::DATE)]).await?;
     let clipped = transaction.execute_typed(include_str!("sql/clean/clip_coverage.sql"), &[]).await?;
     Ok(trimmed + clipped)
+}
+
+/// Returns the days of the rows of `days.sql`, the oldest first. Leaves out partitions with other names: somebody
+/// attached them by hand.
+fn days_of(rows: &[Row]) -> Result<Vec<NaiveDate>, DbError> {
+    let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+    Ok(names.iter().filter_map(|name| day_of(name)).collect())
 }
 
 /// Returns the day of a partition from its name, or none for another name.

@@ -204,6 +204,12 @@ impl DbError {
         }
     }
 
+    /// Returns true if a statement ran into its time limit.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.is(&SqlState::QUERY_CANCELED)
+    }
+
     /// Returns true if the database takes no writes: it is a standby, or a setting makes it read-only.
     pub(super) fn is_read_only(&self) -> bool {
         self.is(&SqlState::READ_ONLY_SQL_TRANSACTION)

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::{error::SqlState, types::Type};
+use tracing::{debug, warn};
 
 use super::{
     Database, DbError, batches,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::domain::windows::MarketId;
 
-/// Limits of the scan of all trades, which is needed because no index by market exists. No other work waits for it.
+/// Limits of the scan of a day of trades. No index by market exists. No other work waits for the scan.
 const SCAN_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '1s'; \
                            SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 /// Markets deleted in one transaction. Writes of trades wait for its duration.
@@ -33,42 +34,83 @@ impl Database {
     /// Valid assets stay, traded or not, because `assets.json` lists them. Assets that meet the rules and wait for
     /// their stellar.toml stay as well. Calls `advance` before each transaction.
     ///
+    /// If a statement takes too long, the rest is left to the next pass. That is no error: a pass that failed would be
+    /// repeated soon, with all its scans.
+    ///
     /// # Errors
     ///
     /// [`DbError::LeaseLost`], or an error of the connection. Earlier steps stay committed.
     pub(super) async fn retire(&self, epoch: i64, advance: impl Fn()) -> Result<u64, DbError> {
-        advance();
-        let (seq, untraded) = self.untraded_markets().await?;
         let mut deleted = 0;
+        match self.retire_all(epoch, &mut deleted, &advance).await {
+            // A long write holds the lock of the ids, or somebody locked a table.
+            Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => {
+                debug!(%error, "deletion of unused markets is left to the next pass");
+            }
+            Err(error) if error.is_timeout() => {
+                warn!(%error, "deletion of unused markets took too long and is left to the next pass");
+            }
+            retired => retired?,
+        }
+        Ok(deleted)
+    }
+
+    /// Adds the number of deleted rows to `deleted`, also if a later step fails.
+    async fn retire_all(&self, epoch: i64, deleted: &mut u64, advance: &impl Fn()) -> Result<(), DbError> {
+        let (seq, untraded) = self.untraded_markets(advance).await?;
         for part in untraded.chunks(MARKETS_AT_ONCE) {
             advance();
-            match self.retire_markets(epoch, seq, part).await {
-                Ok(step) => deleted += step,
-                // A long write holds the lock. The next pass tries again.
-                Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(deleted),
-                Err(error) => return Err(error),
-            }
+            *deleted += self.retire_markets(epoch, seq, part).await?;
         }
         loop {
             advance();
-            match self.retire_assets(epoch).await {
-                Ok(0) => return Ok(deleted),
-                Ok(step) => deleted += step,
-                Err(error) if error.is(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(deleted),
-                Err(error) => return Err(error),
+            match self.retire_assets(epoch).await? {
+                0 => return Ok(()),
+                step => *deleted += step,
             }
         }
     }
 
-    /// Returns the markets without a trade and a book, and the last batch that this takes into account.
-    async fn untraded_markets(&self) -> Result<(i64, Vec<MarketId>), DbError> {
+    /// Returns the markets without a trade and a book, and the last batch that this takes into account. Scans the days
+    /// of trades one by one, and only until each market without a book is found in one.
+    async fn untraded_markets(&self, advance: &impl Fn()) -> Result<(i64, Vec<MarketId>), DbError> {
+        advance();
+        let (seq, mut untraded, days) = self.markets_without_books().await?;
+        for day in days {
+            if untraded.is_empty() {
+                break;
+            }
+            advance();
+            let traded = self.markets_traded_in(&day).await?;
+            untraded.retain(|market| !traded.contains(market));
+        }
+        Ok((seq, untraded))
+    }
+
+    /// Returns the last batch, and the markets without a book and all partitions of `trades` at that moment. Trades
+    /// that a scan of a partition misses are of later batches.
+    async fn markets_without_books(&self) -> Result<(i64, Vec<MarketId>, Vec<String>), DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, SCAN_LIMITS).await?;
         let seq = seq(&transaction).await?;
-        let rows = transaction.query_typed(include_str!("sql/clean/untraded_markets.sql"), &[]).await?;
+        let markets =
+            transaction.query_typed(include_str!("sql/clean/markets_without_books.sql"), &[]).await?;
+        let markets = markets.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let parts = transaction.query_typed(include_str!("sql/clean/partitions.sql"), &[]).await?;
+        let parts = parts.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        transaction.commit().await?;
+        Ok((seq, markets, parts))
+    }
+
+    /// Returns the markets with a trade in a partition. `partition` is its name as SQL, quoted if needed.
+    async fn markets_traded_in(&self, partition: &str) -> Result<HashSet<MarketId>, DbError> {
+        let mut client = self.client().await?;
+        let transaction = snapshot_read::begin(&mut client, SCAN_LIMITS).await?;
+        let sql = include_str!("sql/clean/traded_markets.sql").replace(":partition", partition);
+        let rows = transaction.query_typed(&sql, &[]).await?;
         let markets = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         transaction.commit().await?;
-        Ok((seq, markets))
+        Ok(markets)
     }
 
     /// Deletes those of these markets that were not traded after the batch `since` either.

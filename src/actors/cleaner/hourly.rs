@@ -8,6 +8,7 @@ use std::{
 
 use tracing::info;
 
+use super::backoff::Backoff;
 use crate::{
     clock::SharedClock,
     db::{Database, DbError},
@@ -15,6 +16,7 @@ use crate::{
         asset::Asset,
         coverage,
         instant::{DAY, HOUR, NOTICE, UnixSeconds},
+        market_snapshot::MarketSnapshot,
         symbol_choice::{self, Choices},
         symbols::candidates,
     },
@@ -28,11 +30,11 @@ const _: () = assert!(NOTICE > 120, "two readings must fit into the notice");
 /// Interval at which the leader checks the choices.
 const CHECK: Duration = Duration::from_secs(3_600);
 
-/// Wait before a count is tried again that failed by itself, as one that runs into its time limit does. Each further
-/// failure doubles it: a count may take the database two minutes.
+/// Wait before a count is tried again that failed by itself, as one that runs into its time limit does. A count may
+/// take the database two minutes.
 const COUNT_AGAIN: Duration = Duration::from_secs(300);
-/// Longest wait before a count is tried again.
-const COUNT_AGAIN_MAX: Duration = Duration::from_secs(3_600);
+/// Wait before a check is tried again that failed by itself.
+const CHECK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Share of the wanted history that must be held for a choice. A small gap that never closes must not prevent it.
 const CHOICE_SHARE: f64 = 0.99;
@@ -47,11 +49,22 @@ pub struct Hourly {
 }
 
 /// Times of the last reading, of the last check and of the last count.
-#[derive(Default)]
 pub(super) struct Times {
     read_at: Option<Instant>,
     checked_at: Option<Instant>,
+    check_backoff: Backoff,
     counting: Counting,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            read_at: None,
+            checked_at: None,
+            check_backoff: Backoff::new(CHECK_AGAIN),
+            counting: Counting::default(),
+        }
+    }
 }
 
 impl Times {
@@ -61,31 +74,26 @@ impl Times {
 }
 
 /// Last count of accounts.
-#[derive(Default)]
 struct Counting {
     /// End of the last count that succeeded. One without trades is not stored, and must not be repeated either.
     counted: Option<UnixSeconds>,
-    /// Time of the last failure, and the wait after it; none after a success.
-    failed: Option<(Instant, Duration)>,
+    backoff: Backoff,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self { counted: None, backoff: Backoff::new(COUNT_AGAIN) }
+    }
 }
 
 impl Counting {
     fn is_due(&self, until: UnixSeconds, now: Instant) -> bool {
-        let waits = self.failed.is_some_and(|(at, wait)| now.saturating_duration_since(at) < wait);
-        self.counted != Some(until) && !waits
+        self.counted != Some(until) && self.backoff.is_over(now)
     }
 
     fn succeeded(&mut self, until: UnixSeconds) {
-        *self = Self { counted: Some(until), failed: None };
-    }
-
-    /// Notes a failure. One of the whole database, or of the lease, says nothing about the count, which may then be
-    /// tried again soon.
-    fn failed(&mut self, error: &DbError, now: Instant) {
-        if !error.is_outage() && !matches!(error, DbError::LeaseLost) {
-            let wait = self.failed.map_or(COUNT_AGAIN, |(_, wait)| wait.saturating_mul(2));
-            self.failed = Some((now, wait.min(COUNT_AGAIN_MAX)));
-        }
+        self.counted = Some(until);
+        self.backoff.reset();
     }
 }
 
@@ -133,7 +141,7 @@ impl Hourly {
         advance();
         match &counted {
             Ok(()) => times.counting.succeeded(until),
-            Err(error) => times.counting.failed(error, Instant::now()),
+            Err(error) => times.counting.backoff.note_failure(error, Instant::now()),
         }
         counted
     }
@@ -170,16 +178,34 @@ impl Hourly {
         let Some(newest) = self.published.newest().filter(|_| self.has_history(CHOICE_SHARE)) else {
             return Ok(());
         };
-        if !Times::is_due(times.checked_at, CHECK) {
+        if !Times::is_due(times.checked_at, CHECK) || !times.check_backoff.is_over(Instant::now()) {
             return Ok(());
         }
+        let checked = self.store_choices(database, epoch, clock, &newest.snapshot).await;
+        match &checked {
+            Ok(()) => {
+                times.checked_at = Some(Instant::now());
+                times.check_backoff.reset();
+            }
+            Err(error) => times.check_backoff.note_failure(error, Instant::now()),
+        }
+        checked
+    }
+
+    /// Determines the choices, stores and publishes them.
+    async fn store_choices(
+        &self,
+        database: &Database,
+        epoch: i64,
+        clock: &SharedClock,
+        snapshot: &MarketSnapshot,
+    ) -> Result<(), DbError> {
         let stored = database.symbol_choices().await?;
         let now = UnixSeconds::from(clock.now());
-        let choices = symbol_choice::next(&stored, &candidates(&newest.snapshot, &self.anchors), now);
+        let choices = symbol_choice::next(&stored, &candidates(snapshot, &self.anchors), now);
         if !choices.is_empty() {
             database.record_symbol_choices(epoch, &choices).await?;
         }
-        times.checked_at = Some(Instant::now());
         report(&stored, &choices);
         self.published.facts.set_choices(&choices);
         Ok(())
@@ -205,23 +231,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_that_fails_by_itself_is_tried_ever_more_seldom_and_that_of_an_hour_without_trades_once() {
-        let (mut counting, mut now) = (Counting::default(), Instant::now());
+    fn a_count_that_fails_waits_and_that_of_an_hour_without_trades_is_made_once() {
+        let (mut counting, now) = (Counting::default(), Instant::now());
         let until = UnixSeconds(HOUR);
-        let own = DbError::Corrupt("a count".to_owned());
-        for minutes in [5, 10, 20, 40, 60, 60] {
-            assert!(counting.is_due(until, now));
-            counting.failed(&own, now);
-            now += Duration::from_secs(60 * minutes);
-            assert!(!counting.is_due(until, now.checked_sub(Duration::from_secs(1)).unwrap()), "{minutes}");
-        }
+        assert!(counting.is_due(until, now));
+        counting.backoff.note_failure(&DbError::Corrupt("a count".to_owned()), now);
+        let after = |seconds| now.checked_add(Duration::from_secs(seconds)).unwrap();
+        assert!(!counting.is_due(until, after(299)) && counting.is_due(until, after(300)));
         counting.succeeded(until);
         assert!(!counting.is_due(until, now) && counting.is_due(until.plus(HOUR), now));
-        for error in [DbError::Silent(READ), DbError::LeaseLost] {
-            counting.failed(&error, now);
-            assert!(counting.is_due(until.plus(HOUR), now), "{error}");
-        }
-        counting.failed(&own, now);
-        assert!(!counting.is_due(until.plus(HOUR), now.checked_add(Duration::from_secs(299)).unwrap()));
     }
 }

@@ -91,6 +91,45 @@ async fn a_pass_that_failed_after_it_dropped_a_day_is_made_up_for_by_the_next() 
     assert_eq!(scene.count("ingest_batches").await, before, "a pass without work leaves no trace");
 }
 
+/// A partition that somebody attached by hand, such as trades from an archive.
+#[tokio::test]
+async fn partitions_with_other_names_stay_and_hold_up_no_pass() {
+    let scene = Scene::new().await;
+    for day in 0..2_u32 {
+        scene.database.write_trades(scene.epoch, &day_of_trades(day)).await.unwrap();
+    }
+    for (name, month) in [("trades_old", "01"), ("\"Trades of March\"", "03"), ("trades_p20201399", "05")] {
+        let attach = format!(
+            "CREATE TABLE {name} (LIKE trades INCLUDING ALL);
+             ALTER TABLE trades ATTACH PARTITION {name}
+                 FOR VALUES FROM ('2020-{month}-01 00:00:00+00') TO ('2020-{month}-02 00:00:00+00')"
+        );
+        scene.client.batch_execute(&attach).await.unwrap();
+    }
+    assert_eq!(scene.clean(KEEP, at(NOW + (KEEP + 1) * DAY)).await.days, 1);
+    let coverage = scene.database.coverage().await.unwrap();
+    assert_eq!(coverage[0].from, LEDGERS_A_DAY + 1, "{coverage:?}");
+    let others =
+        "pg_inherits WHERE inhparent = 'trades'::regclass AND inhrelid::regclass::text !~ '^trades_p2026'";
+    assert_eq!(scene.count(others).await, 3);
+}
+
+/// A poller without a budget of requests writes many in a day.
+#[tokio::test]
+async fn batches_beyond_a_number_are_deleted_whatever_their_age() {
+    let scene = Scene::new().await;
+    for day in 0..3_u32 {
+        scene.database.write_trades(scene.epoch, &day_of_trades(day)).await.unwrap();
+    }
+    candles::derive(&scene.database, scene.epoch, NOW).await;
+    scene.client.batch_execute("UPDATE ingest_lease SET seq = 1000002").await.unwrap();
+    let cleaned = scene.database.clean(scene.epoch, KEEP, at(NOW), || {}).await.unwrap();
+    assert_eq!(cleaned.rows, 2);
+    let kept = scene.client.query("SELECT seq FROM ingest_batches ORDER BY seq", &[]).await.unwrap();
+    let kept: Vec<i64> = kept.iter().map(|row| row.get(0)).collect();
+    assert_eq!(kept, [3, 1_000_003], "the last one deleted the others");
+}
+
 /// Two writers that add touching ranges at once may leave such rows.
 #[tokio::test]
 async fn overlapping_rows_of_the_coverage_are_merged_before_they_are_shortened() {

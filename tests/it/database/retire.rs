@@ -136,3 +136,51 @@ async fn markets_that_are_traded_again_while_they_are_taken_away_never_lose_thei
     }
     println!("{kept} writes came first, {taken} second");
 }
+
+#[tokio::test]
+async fn markets_are_looked_for_day_by_day_with_a_sign_of_progress_before_each() {
+    const UNTRADED: u8 = 9;
+    let scene = Scene::new().await;
+    let gone = on_day(0, 90, UNTRADED);
+    scene.database.write_trades(scene.epoch, &gone).await.unwrap();
+    scene.client.batch_execute("DELETE FROM trades").await.unwrap();
+    for day in 0..4_u8 {
+        let traded = on_day(day.into(), u32::from(day) + 1, day + 1);
+        scene.database.write_trades(scene.epoch, &traded).await.unwrap();
+    }
+    let reported = std::cell::Cell::new(0);
+    let advance = || reported.set(reported.get() + 1);
+    let cleaned = scene.database.clean(scene.epoch, KEEP, at(NOW + 3 * DAY), advance).await.unwrap();
+    assert_eq!((cleaned.days, cleaned.rows), (0, 2), "a market and its asset");
+    assert_eq!(scene.count("markets").await, 4);
+    // Two trimmed tables, the markets without books, four days and two later ones, the markets, twice the assets.
+    assert!(reported.get() >= 12, "{}", reported.get());
+}
+
+#[tokio::test]
+async fn a_scan_that_is_held_up_or_cancelled_leaves_its_markets_to_the_next_pass_which_is_not_repeated() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &on_day(0, 1, 1)).await.unwrap();
+    scene.client.batch_execute("DELETE FROM trades").await.unwrap();
+    let clean = async || scene.database.clean(scene.epoch, KEEP, at(NOW), || {}).await;
+    let lock = connect(&scene.url).await;
+    lock.batch_execute("BEGIN; LOCK TABLE trades_p20261123 IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    assert_eq!(clean().await.unwrap(), Cleaned::default(), "held up");
+    let cancel = async {
+        let waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        loop {
+            scene.client.execute(waiting, &[]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let cleaned = tokio::select! {
+        cleaned = clean() => cleaned,
+        () = cancel => unreachable!("it has no end"),
+    };
+    assert_eq!(cleaned.unwrap(), Cleaned::default(), "cancelled, as by a time limit");
+    assert_eq!(scene.count("markets").await, 1);
+    lock.batch_execute("COMMIT").await.unwrap();
+    clean().await.unwrap();
+    assert_eq!(scene.count("markets").await, 0);
+}

@@ -1,0 +1,1 @@
+SELECT DISTINCT market_id FROM :partition

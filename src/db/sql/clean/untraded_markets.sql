@@ -1,4 +1,0 @@
-SELECT m.id FROM markets m
-WHERE NOT EXISTS (SELECT 1 FROM trades t WHERE t.market_id = m.id)
-  AND NOT EXISTS (SELECT 1 FROM orderbook_stats o WHERE o.market_id = m.id)
-ORDER BY m.id
