@@ -126,6 +126,14 @@ impl DaemonActor for Auditor {
     }
 }
 
+/// Markets that are compared together.
+#[derive(Clone, Copy, Debug)]
+struct Slice<'a> {
+    markets: &'a [MarketId],
+    /// Longest time for reading their rows.
+    limit: Duration,
+}
+
 /// True for a publication that may be compared next.
 type IsNext<'a> = &'a dyn Fn(&Publication) -> bool;
 
@@ -197,12 +205,15 @@ impl pace::Steps for Steps<'_> {
         self.tally.spent
     }
 
-    async fn slice(&mut self, markets: Vec<MarketId>) -> Duration {
+    async fn slice(&mut self, markets: Vec<MarketId>, limit: Duration) -> pace::Sliced {
         self.context.advance();
         let before = self.tally.spent;
-        let audited = self.audit.audit(self.context, &markets, &mut self.tally).await;
+        let slice = Slice { markets: &markets, limit };
+        let audited = self.audit.audit(self.context, slice, &mut self.tally).await;
+        let is_over_time = audited.as_ref().is_err_and(DbError::is_timeout);
         let is_read = audited.unwrap_or_else(|error| {
-            warn!(%error, markets = markets.len(), "audit of a slice failed, the next pass tries again");
+            let limit_s = limit.as_secs();
+            warn!(%error, markets = markets.len(), limit_s, "audit of a slice failed, the next pass tries again");
             false
         });
         if !is_read {
@@ -215,7 +226,7 @@ impl pace::Steps for Steps<'_> {
         } else {
             status.fails(&"a slice of the markets could not be compared");
         }
-        self.tally.spent.saturating_sub(before)
+        pace::Sliced { took: self.tally.spent.saturating_sub(before), is_over_time }
     }
 
     async fn rest(&mut self, rest: Duration) {
@@ -256,12 +267,14 @@ impl Audit {
     async fn audit(
         &self,
         context: &WorkContext,
-        markets: &[MarketId],
+        slice: Slice<'_>,
         tally: &mut Tally,
     ) -> Result<bool, DbError> {
         let mut step = context.pass(steps::AUDIT);
-        step.set_subject(Subject::none().with_members("markets", markets.iter().map(|id| i64::from(*id))));
-        let audited = self.audit_slice(context, &step.trace(), markets, tally).await;
+        step.set_subject(
+            Subject::none().with_members("markets", slice.markets.iter().map(|id| i64::from(*id))),
+        );
+        let audited = self.audit_slice(context, &step.trace(), slice, tally).await;
         step.ended(&audited);
         audited
     }
@@ -270,13 +283,13 @@ impl Audit {
         &self,
         context: &WorkContext,
         trace: &TraceContext,
-        markets: &[MarketId],
+        slice: Slice<'_>,
         tally: &mut Tally,
     ) -> Result<bool, DbError> {
-        let Some((first, found)) = self.compare_markets(context, markets, tally, |_| true).await? else {
+        let Some((first, found)) = self.compare_markets(context, slice, tally, |_| true).await? else {
             return Ok(false);
         };
-        let number = u64::saturating_from(markets.len());
+        let number = u64::saturating_from(slice.markets.len());
         tally.markets = tally.markets.saturating_add(number);
         counter!("ticker_audit_markets_total").increment(number);
         if found.comparison.difference_count == 0 {
@@ -288,12 +301,16 @@ impl Audit {
             "slice differs, comparing again"
         );
         // If only the file differs, no single market is to blame: compare and rebuild the whole slice.
-        let suspects: Vec<MarketId> =
-            if found.markets.is_empty() { markets.to_vec() } else { found.markets.iter().copied().collect() };
+        let suspects: Vec<MarketId> = if found.markets.is_empty() {
+            slice.markets.to_vec()
+        } else {
+            found.markets.iter().copied().collect()
+        };
+        let suspects = Slice { markets: &suspects, ..slice };
         let again = self.found_twice(
             &first,
             tally,
-            async |tally, is_next| self.compare_markets(context, &suspects, tally, is_next).await,
+            async |tally, is_next| self.compare_markets(context, suspects, tally, is_next).await,
             |slice| &slice.comparison,
         );
         let Some(again) = again.await? else { return Ok(false) };
@@ -307,7 +324,7 @@ impl Audit {
                 "published figure differs from the rows"
             );
         }
-        let repaired = self.repair(context, trace, &first, &suspects, &again, tally).await?;
+        let repaired = self.repair(context, trace, &first, suspects, &again, tally).await?;
         tally.repaired = tally.repaired.saturating_add(repaired);
         self.publish_tally(tally, false);
         Ok(true)
@@ -347,14 +364,17 @@ impl Audit {
         context: &WorkContext,
         cause: &TraceContext,
         before: &Publication,
-        suspects: &[MarketId],
+        suspects: Slice<'_>,
         found: &SliceComparison,
         tally: &mut Tally,
     ) -> Result<u64, DbError> {
-        let message = RebuildMarkets { markets: suspects.into() };
+        let message = RebuildMarkets { markets: suspects.markets.into() };
         let rebuilt = self.aggregator.call(Some(cause), message, REBUILD_TIMEOUT).await;
         let Ok(Some(rebuilt)) = rebuilt else {
-            warn!(markets = suspects.len(), "windows could not be rebuilt, the next pass tries again");
+            warn!(
+                markets = suspects.markets.len(),
+                "windows could not be rebuilt, the next pass tries again"
+            );
             return Ok(0);
         };
         let is_rebuilt = |newest: &Publication| rebuilt.is_in(newest.seq, newest.as_of, BACK_SECONDS_MIN);

@@ -1,8 +1,9 @@
 //! Recomputation for the audit: expected figures from the raw rows, as of one moment and of a publication's `seq`.
 //!
 //! Trades carry no `seq`. So the rows of later batches are excluded by their ranges of tokens, provided that these
-//! ranges hold no other rows. If assets or books changed after the publication, their earlier values are lost. The
-//! caller then retries with a newer publication.
+//! ranges hold no other rows. If assets changed after the publication, or books or markets were removed, their earlier
+//! values are lost. The caller then retries with a newer publication. The same holds for changed books, unless the
+//! caller can leave them out: the poller stores some nearly each second.
 
 mod lists;
 mod rows;
@@ -68,7 +69,9 @@ struct Later {
     ranges: Vec<(PagingToken, PagingToken)>,
     /// Number of trades in the later batches.
     trades: i64,
-    /// True if assets or books changed too, so that their earlier values are lost.
+    /// First and last version of changed books. Their earlier figures are lost.
+    books: Option<(i64, i64)>,
+    /// True if assets changed too, or books or markets were removed, so that their earlier values are lost.
     has_others: bool,
 }
 
@@ -81,6 +84,11 @@ struct LaterColumns {
 }
 
 impl Later {
+    fn add_books(&mut self, from: i64, to: i64) {
+        let (first, last) = self.books.unwrap_or((from, to));
+        self.books = Some((first.min(from), last.max(to)));
+    }
+
     fn columns(&self) -> LaterColumns {
         let (from, to): (Vec<PagingToken>, Vec<PagingToken>) = self.ranges.iter().copied().unzip();
         let ends = [from, to];
@@ -103,7 +111,7 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
-            Ok(later) if later.has_others => {
+            Ok(later) if later.has_others || later.books.is_some() => {
                 return Ok(Recomputed::Missed("assets or books changed since the publication"));
             }
             Ok(later) => later,
@@ -144,6 +152,7 @@ async fn later(transaction: &Transaction<'_>, seq: i64) -> Result<Result<Later, 
                 later.ranges.push((token(from)?, token(to)?));
                 later.trades = later.trades.saturating_add(i64::from(trades));
             }
+            ("books", (Some(from), Some(to))) => later.add_books(version(from)?, version(to)?),
             // The cleaner drops only days that no window reaches. A batch without tokens changed no row.
             ("clean", _) | ("live" | "backfill" | "repair" | "assets" | "books", (None, None)) => {}
             _ => later.has_others = true,
@@ -176,6 +185,10 @@ async fn count_between(
 }
 
 fn token(text: &str) -> Result<PagingToken, DbError> {
+    text.parse().map_err(|error| DbError::Corrupt(format!("batch from or to {text:?}: {error}")))
+}
+
+fn version(text: &str) -> Result<i64, DbError> {
     text.parse().map_err(|error| DbError::Corrupt(format!("batch from or to {text:?}: {error}")))
 }
 

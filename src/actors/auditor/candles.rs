@@ -35,18 +35,28 @@ impl Audit {
                 return;
             }
         };
-        let mut failed = 0_u32;
+        let (mut failed, mut is_postponed) = (0_u32, false);
         for hour in hours {
             let begun = self.clock.monotonic();
-            if let Err(error) = self.audit_hour(context, hour, tally).await {
-                tally.is_partial = true;
-                warn!(%error, hour = %hour.to_rfc3339(), "audit of candles failed, a later pass tries again");
-                failed = failed.saturating_add(1);
-                if error.is_outage() || matches!(error, DbError::LeaseLost) || failed >= FAILED_HOURS_MAX {
-                    return;
+            match self.audit_hour(context, hour, tally).await {
+                Ok(true) => failed = 0,
+                Ok(false) => {
+                    tally.is_partial = true;
+                    // The next pass begins with the first such hour. None starves: what waits concerns all hours.
+                    if !is_postponed {
+                        self.next_candle_hour.set(hour.hour());
+                    }
+                    (failed, is_postponed) = (0, true);
                 }
-            } else {
-                failed = 0;
+                Err(error) => {
+                    tally.is_partial = true;
+                    warn!(%error, hour = %hour.to_rfc3339(), "audit of candles failed, a later pass tries again");
+                    failed = failed.saturating_add(1);
+                    if error.is_outage() || matches!(error, DbError::LeaseLost) || failed >= FAILED_HOURS_MAX
+                    {
+                        return;
+                    }
+                }
             }
             let took = self.since(begun);
             tally.spent = tally.spent.saturating_add(took);
@@ -70,23 +80,24 @@ impl Audit {
         chosen
     }
 
+    /// Returns false if the hour could not be compared, because too many trades wait to be in candles.
     async fn audit_hour(
         &self,
         context: &WorkContext,
         hour: UnixSeconds,
         tally: &mut Tally,
-    ) -> Result<(), DbError> {
+    ) -> Result<bool, DbError> {
         let now = self.clock.now();
         let now = self.database.retention_time(now).await?.unwrap_or(now);
         let Some(CandleAudit { compared, differences }) =
             self.database.audit_candles(hour, now, context.heartbeat()).await?
         else {
             debug!(hour = %hour.to_rfc3339(), "too many trades wait to be in candles, hour not audited");
-            return Ok(());
+            return Ok(false);
         };
         counter!("ticker_audit_candles_total").increment(compared);
         if differences.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let count = u64::saturating_from(differences.len());
         self.count_differences(tally, count);
@@ -100,10 +111,10 @@ impl Audit {
             );
         }
         // Only the leader writes. It finds the same difference.
-        let Some(epoch) = self.leadership.epoch() else { return Ok(()) };
+        let Some(epoch) = self.leadership.epoch() else { return Ok(true) };
         self.database.mend_candles(epoch, hour, now, context.heartbeat()).await?;
         tally.repaired = tally.repaired.saturating_add(count);
         counter!("ticker_audit_mended_candles_total").increment(count);
-        Ok(())
+        Ok(true)
     }
 }

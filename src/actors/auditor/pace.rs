@@ -29,26 +29,43 @@ const TRADES_MIN: u64 = 1_000;
 const SLICES_MAX: u64 = 32;
 /// Trades in the largest slice.
 const TRADES_MAX: u64 = 2_000_000;
+/// Time limit of a slice at first.
+const LIMIT_FIRST: Duration = Duration::from_secs(20);
+/// Longest time limit of a slice. After three minutes without progress the auditor would be restarted.
+const LIMIT_MAX: Duration = Duration::from_secs(120);
+/// Fewest slices per pass for which slices are enlarged.
+const SLICES_MIN: u64 = 3;
 
 /// Steps of a pass.
 pub(super) trait Steps {
     /// Audits assets, markets and books. Returns the time that this and the reading of the markets took.
     async fn lists(&mut self) -> Duration;
 
-    /// Audits the markets of a slice. Returns the time that it took.
-    async fn slice(&mut self, markets: Vec<MarketId>) -> Duration;
+    /// Audits the markets of a slice. Reading them may take as long as `limit`.
+    async fn slice(&mut self, markets: Vec<MarketId>, limit: Duration) -> Sliced;
 
     /// Rests. The time may be zero.
     async fn rest(&mut self, rest: Duration);
 }
 
-/// Size of the slices of a pass, and the rest after each.
+/// Result of a slice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sliced {
+    /// Time that it took.
+    pub(super) took: Duration,
+    /// True if its rows could not be read within the limit.
+    pub(super) is_over_time: bool,
+}
+
+/// Size of the slices of a pass, their time limit, and the rest after each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// Trades in the next slice.
     trades: u64,
     /// Smallest size of a slice in this pass.
     least: u64,
+    /// Time limit of a slice. On slow storage the scan of the week alone may take longer than the first one.
+    limit: Duration,
     /// Longest rest, as a multiple of the slice before.
     rest_times_max: f64,
     /// Trades of all slices of this pass.
@@ -67,6 +84,7 @@ impl Pace {
         Self {
             trades: TRADES_FIRST,
             least: TRADES_MIN,
+            limit: LIMIT_FIRST,
             rest_times_max,
             pass_trades: 0,
             sliced_trades: 0,
@@ -80,8 +98,9 @@ impl Pace {
         let took = steps.lists().await;
         steps.rest(self.rest_after(took)).await;
         while !groups.is_empty() {
-            let took = steps.slice(self.cut(&mut groups)).await;
-            steps.rest(self.record_slice(took)).await;
+            let slice = self.cut(&mut groups);
+            let sliced = steps.slice(slice, self.limit).await;
+            steps.rest(self.record_slice(sliced)).await;
         }
     }
 
@@ -90,20 +109,43 @@ impl Pace {
         self.pass_trades = groups.iter().map(|group| group.trades).sum();
         self.sliced_trades = 0;
         self.spent = Duration::ZERO;
-        // Each slice scans the whole week, however few trades it has. More slices would only be more scans.
-        self.least = self.pass_trades.div_ceil(SLICES_MAX).clamp(TRADES_MIN, TRADES_MAX);
+        self.set_least();
         self.trades = self.trades.max(self.least);
     }
 
-    /// Records how long a slice took and adapts the size of the next ones. Returns the rest after this slice.
-    fn record_slice(&mut self, took: Duration) -> Duration {
+    /// Each slice scans the whole week, however few trades it has. More slices would only be more scans. The longer the
+    /// scan takes, the fewer are affordable.
+    fn set_least(&mut self) {
+        let slow = self.slowness();
+        let slices = (SLICES_MAX / slow.saturating_mul(slow)).max(SLICES_MIN);
+        self.least = self.pass_trades.div_ceil(slices).clamp(TRADES_MIN, self.trades_max());
+    }
+
+    /// Returns the time limit as a multiple of the first one.
+    fn slowness(&self) -> u64 {
+        self.limit.as_secs() / LIMIT_FIRST.as_secs()
+    }
+
+    fn trades_max(&self) -> u64 {
+        TRADES_MAX.saturating_mul(self.slowness())
+    }
+
+    /// Records how long a slice took and adapts the size and the time limit of the next ones. Returns the rest after
+    /// this slice.
+    fn record_slice(&mut self, Sliced { took, is_over_time }: Sliced) -> Duration {
         self.spent = self.spent.saturating_add(took);
-        if took > SLICE_LONG {
+        let is_slow = is_over_time || took.saturating_mul(2) > self.limit;
+        if is_slow && self.trades <= self.least {
+            // A smaller slice would not be faster: the scan takes the time.
+            self.limit = self.limit.saturating_mul(2).min(LIMIT_MAX);
+            self.set_least();
+        } else if took > SLICE_LONG {
             self.trades /= 2;
         } else if took < SLICE_SHORT {
             self.trades = self.trades.saturating_mul(2);
+            self.limit = LIMIT_FIRST;
         }
-        self.trades = self.trades.clamp(self.least, TRADES_MAX);
+        self.trades = self.trades.clamp(self.least, self.trades_max());
         self.rest_after(took)
     }
 
@@ -184,8 +226,11 @@ mod tests {
     struct Machine<'a> {
         /// Trades of each market.
         weights: &'a [u64],
-        /// Audited markets.
+        /// Time to scan a row of the week, in nanoseconds.
+        scan_ns: u64,
+        /// Audited markets, and those whose rows could not be read in time.
         seen: usize,
+        unread: usize,
         /// Time since the beginning of the pass.
         passed: Duration,
         /// Longest step.
@@ -214,12 +259,19 @@ mod tests {
         }
 
         /// A scan of the week, some time per trade in the slice, and some per market of the file.
-        async fn slice(&mut self, markets: Vec<MarketId>) -> Duration {
+        async fn slice(&mut self, markets: Vec<MarketId>, limit: Duration) -> Sliced {
             self.seen += markets.len();
             let trades: u64 =
                 markets.iter().map(|market| self.weights[usize::try_from(*market).unwrap()]).sum();
             let all: u64 = self.weights.iter().sum();
-            self.work(Duration::from_nanos(all * 200 + trades * 2_000 + self.markets() * 20_000))
+            let scan = Duration::from_nanos(all * self.scan_ns + trades * 2_000);
+            let is_over_time = scan > limit;
+            if is_over_time {
+                self.unread += markets.len();
+                return Sliced { took: self.work(limit * 2), is_over_time }; // it is tried twice
+            }
+            let took = self.work(scan + Duration::from_nanos(self.markets() * 20_000));
+            Sliced { took, is_over_time }
         }
 
         async fn rest(&mut self, rest: Duration) {
@@ -229,18 +281,27 @@ mod tests {
 
     /// Runs a pass. Returns its duration, the longest step, and the time spent on steps.
     fn pass(pace: &mut Pace, weights: &[u64]) -> (Duration, Duration, Duration) {
+        let (unread, passed, longest, spent) = pass_on(pace, weights, 200);
+        assert_eq!(unread, 0);
+        (passed, longest, spent)
+    }
+
+    /// The same on storage of which a scan takes some time per row. Also returns the number of unread markets.
+    fn pass_on(pace: &mut Pace, weights: &[u64], scan_ns: u64) -> (usize, Duration, Duration, Duration) {
         let group = |(market, trades): (i32, &u64)| Group { trades: *trades, markets: vec![market] };
         let groups: VecDeque<Group> = (0..).zip(weights).map(group).collect();
         let mut machine = Machine {
             weights,
+            scan_ns,
             seen: 0,
+            unread: 0,
             passed: Duration::ZERO,
             longest: Duration::ZERO,
             spent: Duration::ZERO,
         };
         pace.run(groups, &mut machine).now_or_never().expect("no step waits");
         assert_eq!(machine.seen, weights.len(), "every market, once");
-        (machine.passed, machine.longest, machine.spent)
+        (machine.unread, machine.passed, machine.longest, machine.spent)
     }
 
     /// Distributes trades over markets, most of them to the first ones.
@@ -291,10 +352,54 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_that_takes_longer_than_the_first_limit_raises_it_so_that_every_market_is_audited() {
+        let weights = weights(12_000_000, 30_000);
+        for scan_s in [15, 30, 60, 100] {
+            let mut pace = Pace::new(INTERVAL);
+            let scan_ns = scan_s * 1_000_000_000 / 12_000_000;
+            let (unread, first, ..) = pass_on(&mut pace, &weights, scan_ns);
+            println!("a scan of {scan_s} s: {unread} markets unread in the first pass of {first:?}");
+            for _ in 0..3 {
+                let (unread, passed, longest, spent) = pass_on(&mut pace, &weights, scan_ns);
+                println!("then a pass takes {passed:?}, slices up to {longest:?}, {spent:?} spent");
+                assert_eq!(unread, 0, "{scan_s} s");
+                assert!(longest <= LIMIT_MAX + Duration::from_secs(5), "{longest:?}");
+                assert!(passed <= Duration::from_secs(3 * 3_600), "an alert follows after three hours");
+                assert!(spent.as_secs_f64() <= 0.05 * passed.as_secs_f64());
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_rises_for_the_smallest_slices_only_and_falls_once_they_are_short_again() {
+        let mut pace = Pace::new(INTERVAL);
+        let is_over_time = true;
+        let mut raised = 0;
+        while pace.trades > pace.least {
+            pace.record_slice(Sliced { took: LIMIT_FIRST, is_over_time });
+            raised += u32::from(pace.limit > LIMIT_FIRST);
+        }
+        assert_eq!(raised, 0);
+        let limits = [(); 4].map(|()| {
+            pace.record_slice(Sliced { took: pace.limit, is_over_time });
+            pace.limit.as_secs()
+        });
+        assert_eq!(limits, [40, 80, 120, 120]);
+        record(&mut pace, Duration::from_secs(100));
+        assert_eq!(pace.limit, LIMIT_MAX);
+        record(&mut pace, Duration::from_secs(1));
+        assert_eq!(pace.limit, LIMIT_FIRST);
+    }
+
+    fn record(pace: &mut Pace, took: Duration) {
+        pace.record_slice(Sliced { took, is_over_time: false });
+    }
+
+    #[test]
     fn slow_slices_make_the_next_ones_smaller_and_a_market_is_never_split() {
         let mut pace = Pace::new(INTERVAL);
         for _ in 0..20 {
-            pace.record_slice(Duration::from_secs(5));
+            record(&mut pace, Duration::from_secs(5));
         }
         assert_eq!(pace.trades, TRADES_MIN);
         let groups = [5_000, 400, 500, 200].map(|trades| Group { trades, markets: vec![1] });
@@ -306,7 +411,7 @@ mod tests {
         .collect();
         assert_eq!(sizes, [1, 2, 1]);
         for _ in 0..20 {
-            pace.record_slice(Duration::ZERO);
+            record(&mut pace, Duration::ZERO);
         }
         assert_eq!(pace.trades, TRADES_MAX);
     }

@@ -1,12 +1,12 @@
 //! Audit of one slice: the rows of some markets as of a publication, compared with that publication.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use metrics::histogram;
 use tokio::task::JoinError;
 use tracing::{debug, warn};
 
-use super::{AFTER_FAILURE, Audit, Tally, WorkContext};
+use super::{AFTER_FAILURE, Audit, PUBLICATION_POLL, Slice, Tally, WorkContext};
 use crate::{
     audit::{
         UnreadableError,
@@ -16,7 +16,6 @@ use crate::{
         DbError,
         recomputation::{Audited, Summed},
     },
-    domain::windows::MarketId,
     published::Publication,
 };
 
@@ -24,18 +23,22 @@ use crate::{
 const TRIES_MAX: u32 = 5;
 /// Failed reads among those tries.
 const FAILURES_MAX: u32 = 1;
+/// Longest wait for another publication after one that cannot be audited any more.
+const ANOTHER_WITHIN: Duration = Duration::from_secs(2);
 
 impl Audit {
     /// Compares some markets of the first acceptable publication, see [`Self::compare_first`].
     pub(super) async fn compare_markets(
         &self,
         context: &WorkContext,
-        markets: &[MarketId],
+        slice: Slice<'_>,
         tally: &mut Tally,
         is_acceptable: impl Fn(&Publication) -> bool,
     ) -> Result<Option<(Arc<Publication>, SliceComparison)>, DbError> {
-        let compare =
-            async |publication: &Arc<Publication>| self.compare_markets_of(publication, markets).await;
+        let compare = async |publication: &Arc<Publication>| {
+            context.advance(); // a slice may take two minutes
+            self.compare_markets_of(publication, slice).await
+        };
         self.compare_first(context, tally, is_acceptable, compare).await
     }
 
@@ -58,26 +61,39 @@ impl Audit {
             tally.spent = tally.spent.saturating_add(took);
             match outcome {
                 Ok(Some(found)) => return Ok(Some((publication, found))),
-                Ok(None) => {}
+                // The same one would miss again. A new one has the best chance: nothing was committed since.
+                Ok(None) => self.wait_for_another(context, &publication).await,
                 // The read took too long, or the database was away for a moment.
                 Err(error) if error.is_transient() && failures < FAILURES_MAX => {
                     warn!(%error, "audit could not read a slice, retrying");
                     failures += 1;
+                    context.pause(AFTER_FAILURE).await;
                 }
                 Err(error) => return Err(error),
             }
-            context.pause(AFTER_FAILURE).await;
         }
         Ok(None)
+    }
+
+    /// Waits until another publication is the newest, for [`ANOTHER_WITHIN`] at most.
+    async fn wait_for_another(&self, context: &WorkContext, last: &Publication) {
+        let begun = self.clock.monotonic();
+        let is_last = |newest: &Publication| (newest.seq, newest.as_of) == (last.seq, last.as_of);
+        while self.published.newest().is_none_or(|newest| is_last(&newest))
+            && self.since(begun) < ANOTHER_WITHIN
+            && !context.is_draining()
+        {
+            context.pause(PUBLICATION_POLL).await;
+        }
     }
 
     async fn compare_markets_of(
         &self,
         publication: &Arc<Publication>,
-        markets: &[MarketId],
+        Slice { markets, limit }: Slice<'_>,
     ) -> Result<Option<SliceComparison>, DbError> {
         let audited = Audited { seq: publication.seq, as_of: publication.as_of };
-        let sums = match self.database.sum_markets(audited, markets).await? {
+        let sums = match self.database.sum_markets(audited, markets, limit).await? {
             Summed::Sums(sums) => sums,
             Summed::Missed(reason) => {
                 debug!(reason, "publication expired before it was audited");

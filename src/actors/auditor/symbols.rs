@@ -18,7 +18,7 @@ impl Audit {
     /// Compares the stored choices with the last pass, and the published symbols with the stored choices. The leader
     /// writes a choice back that changed against the rule, and every replica takes over what is stored.
     pub(super) async fn audit_symbols(&self, tally: &mut Tally) -> Result<(), DbError> {
-        let Some(publication) = self.published.newest() else { return Ok(()) };
+        let Some(publication) = self.published.newest() else { return Ok(()) }; // each pass begins with one
         let mut stored = self.database.symbol_choices().await?;
         let wrong = overturned(&self.choices_seen.borrow(), &stored);
         for (code, choice) in wrong.iter().take(DIFFERENCES_LOGGED_MAX) {
@@ -38,6 +38,7 @@ impl Audit {
         let held = self.published.facts.load();
         // Right after the start nothing has been read yet.
         if held.choices.is_empty() {
+            tally.is_partial |= !stored.is_empty();
             return Ok(());
         }
         let shown = Symbols::of(&publication.snapshot, &self.anchors, &held.choices);

@@ -1,9 +1,15 @@
 //! All rows of assets, markets and books as of one moment, for the self-audit.
 
-use super::{Audited, Database, DbError, assets, later, rows::LIMITS, snapshot_read};
+use std::collections::BTreeSet;
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{Audited, Database, DbError, Later, assets, later, rows::LIMITS, snapshot_read};
 use crate::{
     audit::lists::ExpectedLists,
     db::{books, listing},
+    domain::windows::MarketId,
 };
 
 /// Result of reading the lists.
@@ -16,7 +22,7 @@ pub enum Listed {
 }
 
 impl Database {
-    /// Reads all rows of assets, markets and books as of a publication.
+    /// Reads all rows of assets, markets and books as of a publication. Names the books that changed since.
     ///
     /// # Errors
     ///
@@ -24,13 +30,13 @@ impl Database {
     pub async fn listed(&self, audited: Audited) -> Result<Listed, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
-        match later(&transaction, audited.seq).await? {
+        let later = match later(&transaction, audited.seq).await? {
             Ok(later) if later.has_others => {
-                return Ok(Listed::Missed("assets or books changed since the publication"));
+                return Ok(Listed::Missed("assets changed since the publication, or books were removed"));
             }
-            Ok(_) => {}
+            Ok(later) => later,
             Err(missed) => return Ok(Listed::Missed(missed)),
-        }
+        };
         let file = assets(&transaction).await?;
         let listed = listing::read(&transaction, None).await?;
         let markets = transaction.query_typed(include_str!("../sql/markets/all.sql"), &[]).await?;
@@ -43,8 +49,17 @@ impl Database {
                 .map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
                 .collect::<Result<_, DbError>>()?,
             books: books.iter().map(books::book).collect::<Result<_, DbError>>()?,
+            changed_books: changed_books(&transaction, &later).await?,
         };
         transaction.commit().await?;
         Ok(Listed::Lists(Box::new(lists)))
     }
+}
+
+/// Returns the markets whose books changed after the publication.
+async fn changed_books(transaction: &Transaction<'_>, later: &Later) -> Result<BTreeSet<MarketId>, DbError> {
+    let Some((first, last)) = later.books else { return Ok(BTreeSet::new()) };
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&last, Type::INT8)];
+    let rows = transaction.query_typed(include_str!("../sql/books/markets_changed.sql"), &params).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

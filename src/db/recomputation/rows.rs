@@ -1,6 +1,6 @@
 //! Sums of the raw rows of some markets, for a slice of the self-audit.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use futures_util::TryStreamExt;
 use tokio_postgres::{
@@ -15,8 +15,7 @@ use crate::{
     domain::{span::Span, windows::MarketId},
 };
 
-/// Limits of a slice. It runs on one core, so that its time is its cost. The auditor chooses slices of less than 5 s if
-/// the size of the week allows it; a longer slice is still better than no audit.
+/// Limits of a slice, except for the statement that scans the week. It runs on one core, so that its time is its cost.
 pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '20s'; SET LOCAL lock_timeout = '1s'; \
                       SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
@@ -30,12 +29,18 @@ pub enum Summed {
 }
 
 impl Database {
-    /// Sums the raw rows of some markets as of a publication.
+    /// Sums the raw rows of some markets as of a publication. `limit` is the longest time for the scan of the week,
+    /// which a slice takes however small it is.
     ///
     /// # Errors
     ///
     /// Any error of the connection, a time-out among them.
-    pub async fn sum_markets(&self, audited: Audited, markets: &[MarketId]) -> Result<Summed, DbError> {
+    pub async fn sum_markets(
+        &self,
+        audited: Audited,
+        markets: &[MarketId],
+        limit: Duration,
+    ) -> Result<Summed, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
@@ -54,6 +59,8 @@ impl Database {
             (&to_toids, Type::INT8_ARRAY),
             (&to_orders, Type::INT4_ARRAY),
         ];
+        let scan_limit = format!("SET LOCAL statement_timeout = '{}ms'", limit.as_millis());
+        transaction.batch_execute(&scan_limit).await?;
         let mut sums: BTreeMap<MarketId, MarketSums> = BTreeMap::new();
         // The rows are streamed and summed one by one, because those of a slice may not fit into memory. The block ends
         // the stream before the commit.

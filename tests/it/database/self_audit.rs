@@ -8,7 +8,11 @@ use stellar_ticker::{
     actors::aggregator::MarketState,
     audit::{lists, windows},
     db::recomputation::{Audited, Listed, Summed},
-    domain::{trade_stats::WindowTrade, windows::Windows},
+    domain::{
+        orderbook::{BestPrices, BookFigures, OrderBook, PolledBook},
+        trade_stats::WindowTrade,
+        windows::Windows,
+    },
     published::{FileMaker, Publication},
 };
 
@@ -21,6 +25,8 @@ const TRADES: i32 = 12;
 const CORRUPTIONS: usize = 1_000;
 /// Markets in a slice.
 const SLICE: usize = 170;
+/// Time for reading one.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// XLM and a code that only this market has.
 fn trade_of(market: i32, place: i32) -> Trade {
@@ -64,7 +70,7 @@ async fn found(scene: &Scene, publication: &Publication) -> (BTreeSet<i32>, u64)
     let audited = Audited { seq: publication.seq, as_of: publication.as_of };
     let (mut found, mut figures) = (BTreeSet::new(), 0);
     for slice in scene.database.market_ids().await.unwrap().chunks(SLICE) {
-        let Summed::Sums(sums) = scene.database.sum_markets(audited, slice).await.unwrap() else {
+        let Summed::Sums(sums) = scene.database.sum_markets(audited, slice, LIMIT).await.unwrap() else {
             panic!("nothing was committed meanwhile")
         };
         let reported =
@@ -180,7 +186,9 @@ async fn a_skew_of_the_file_alone_is_found() {
     let text = String::from_utf8(clean.files.markets.raw.to_vec()).unwrap();
     let ids = scene.database.market_ids().await.unwrap();
     let audited = Audited { seq: clean.seq, as_of: clean.as_of };
-    let Summed::Sums(sums) = scene.database.sum_markets(audited, &ids).await.unwrap() else { panic!() };
+    let Summed::Sums(sums) = scene.database.sum_markets(audited, &ids, LIMIT).await.unwrap() else {
+        panic!()
+    };
     let entries = |text: &str| windows::compare(&clean.snapshot, text.as_bytes(), &ids, &sums).unwrap();
     assert_eq!(entries(&text).comparison.difference_count, 0);
     let reported = entries(&text.replacen("\"trade_count_7d\": 12", "\"trade_count_7d\": 13", 1));
@@ -251,6 +259,54 @@ async fn the_lists_of_ten_thousand_valid_assets_are_read_and_agree() {
         (begun.elapsed() - read).as_secs_f64(),
         comparison.figures
     );
+}
+
+/// The poller stores some nearly each second. No publication would ever be compared.
+#[tokio::test]
+async fn books_that_changed_after_the_publication_keep_no_other_from_being_compared() {
+    let (scene, _) = world().await;
+    let book = |market: i32, bid_count| {
+        let figures = BookFigures { bid_count, bid_volume: 0.1, ..BookFigures::default() };
+        let polled = PolledBook { figures, best: BestPrices::default(), fetched_at: UnixSeconds(NOW) };
+        (market, polled, OrderBook::default())
+    };
+    let ids = scene.database.market_ids().await.unwrap();
+    let (changed, wrong, new) = (ids[0], ids[1], ids[2]);
+    let before = [book(changed, 1), book(wrong, 2)];
+    scene.database.record_books(scene.epoch, &before).await.unwrap();
+    let mut state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
+    let publication = published(&mut state);
+    for bid_count in [5, 6] {
+        let later = [book(changed, bid_count), book(new, bid_count)];
+        scene.database.record_books(scene.epoch, &later).await.unwrap();
+    }
+    let audited = Audited { seq: publication.seq, as_of: publication.as_of };
+    let differing = async || {
+        let Listed::Lists(rows) = scene.database.listed(audited).await.unwrap() else { panic!("missed") };
+        assert_eq!(rows.changed_books, [changed, new].into());
+        let compared = lists::compare(&publication.snapshot, &publication.files.assets.raw, &rows).unwrap();
+        compared.differences.into_iter().map(|found| found.entry).collect::<Vec<_>>()
+    };
+    assert_eq!(differing().await, Vec::<String>::new());
+    let spoil = format!("UPDATE orderbook_stats SET bid_count = 3 WHERE market_id = {wrong}");
+    scene.client.batch_execute(&spoil).await.unwrap();
+    assert_eq!(differing().await, [format!("book of market {wrong}")]);
+    // The row of a removed book is gone, and nothing names it.
+    scene.database.keep_books_of(scene.epoch, &[wrong, new]).await.unwrap();
+    let removed = scene.database.listed(audited).await.unwrap();
+    assert!(matches!(removed, Listed::Missed(_)), "{removed:?}");
+}
+
+#[tokio::test]
+async fn a_slice_may_take_as_long_as_it_is_given() {
+    let (scene, mut state) = world().await;
+    let publication = published(&mut state);
+    let audited = Audited { seq: publication.seq, as_of: publication.as_of };
+    let ids = scene.database.market_ids().await.unwrap();
+    let none = scene.database.sum_markets(audited, &ids, Duration::from_millis(1)).await;
+    assert!(none.is_err_and(|error| error.is_timeout()));
+    let sums = scene.database.sum_markets(audited, &ids, Duration::from_secs(120)).await.unwrap();
+    assert!(matches!(sums, Summed::Sums(_)));
 }
 
 #[tokio::test]

@@ -79,6 +79,79 @@ fn unreadable_rows_are_reported_and_do_not_count_as_audited() {
     });
 }
 
+/// Time of the last pass that compared everything; empty before the first.
+fn audited_at(daemon: &Daemon) -> String {
+    daemon.status()["audit"]["at"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Asks for a pass of the audit, and waits until it has compared the one market and ended.
+fn audit_again(daemon: &Daemon) {
+    let compared = || {
+        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("ticker_audit_markets_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let before = compared();
+    daemon.audit_now();
+    wait_until("the market is compared", || compared() > before);
+    wait_until("the pass has ended", || daemon.has_resting_auditor());
+}
+
+/// Adds batches of a kind without changing a row.
+async fn add_batches(client: &Client, kind: &str, versions: &str, count: u32) {
+    let add = format!(
+        "WITH lease AS (UPDATE ingest_lease SET seq = seq + {count} RETURNING seq - {count} AS seq)
+         INSERT INTO ingest_batches (seq, kind, from_token, to_token, trades)
+         SELECT lease.seq + n, '{kind}', {versions}, {versions}, 0 FROM lease, generate_series(1, {count}) n"
+    );
+    client.batch_execute(&add).await.unwrap();
+}
+
+#[test]
+fn a_pass_that_cannot_compare_the_lists_does_not_count_as_complete() {
+    block_on(async {
+        let (sim, _source, database, mut daemon) = scene(&[]).await;
+        daemon.terminate();
+        // What changes after its first publication stays later than the newest one.
+        let rarely = ["--audit-interval", "24h", "--publish-interval", "1h"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &rarely);
+        daemon.wait_for_publication();
+        daemon.wait_until_the_auditor_rests();
+        let client = recomputation::connect(&database).await;
+        add_batches(&client, "assets", "'1'", 1).await;
+        let before = audited_at(&daemon);
+        audit_again(&daemon);
+        assert_eq!(audited_at(&daemon), before);
+        assert_eq!(audit_count(&daemon, &["unread"]), 0, "the market was compared");
+    });
+}
+
+#[test]
+fn a_pass_that_cannot_compare_the_candles_does_not_count_as_complete() {
+    block_on(async {
+        let (_sim, _source, database, daemon) = scene(&["--audit-interval", "24h"]).await;
+        daemon.wait_until_the_auditor_rests();
+        let client = recomputation::connect(&database).await;
+        let is_audited = || {
+            audit_again(&daemon);
+            !audited_at(&daemon).is_empty()
+        };
+        wait_until("a pass is complete", is_audited);
+        // Candles are not derived meanwhile, and more batches wait than are looked at.
+        client.batch_execute("BEGIN; SELECT FROM candle_progress FOR UPDATE").await.unwrap();
+        let other = recomputation::connect(&database).await;
+        add_batches(&other, "books", "NULL", 900).await;
+        let before = audited_at(&daemon);
+        audit_again(&daemon);
+        assert_eq!(audited_at(&daemon), before);
+        client.batch_execute("COMMIT").await.unwrap();
+        wait_until("a pass is complete again", || {
+            audit_again(&daemon);
+            audited_at(&daemon) != before
+        });
+    });
+}
+
 #[test]
 fn a_wrong_window_is_found_reported_and_rebuilt() {
     block_on(async {

@@ -215,15 +215,17 @@ impl Daemon {
 
     /// Waits until the auditor rests after its first pass. If the interval is long, it then finds nothing by itself.
     pub(crate) fn wait_until_the_auditor_rests(&self) {
-        let rests = || {
-            let all = self.admin("/actors.json").json();
-            let mut actors = all["actors"].as_array().unwrap().iter();
-            actors.any(|actor| actor["name"] == "auditor" && actor["state"] == "resting")
-        };
-        if !rests() {
+        if !self.has_resting_auditor() {
             self.audit_now(); // so that the pass makes no pauses
-            wait_until("the first pass of the self-audit has ended", rests);
+            wait_until("the first pass of the self-audit has ended", || self.has_resting_auditor());
         }
+    }
+
+    /// True between two passes of the self-audit.
+    pub(crate) fn has_resting_auditor(&self) -> bool {
+        let all = self.admin("/actors.json").json();
+        let mut actors = all["actors"].as_array().unwrap().iter();
+        actors.any(|actor| actor["name"] == "auditor" && actor["state"] == "resting")
     }
 
     /// The names of its actors.
