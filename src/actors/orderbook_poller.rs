@@ -1,10 +1,14 @@
 //! The order-book poller: reads the books of all markets with trades in the last 7 days, by schedule and within its
 //! share of the request budget, while this replica leads.
 
+mod parts;
 mod pass;
 mod queue;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream};
 use tracing::{debug, info};
@@ -37,8 +41,8 @@ use crate::{
     shutdown, steps,
 };
 
+use parts::next_part;
 use pass::Pass;
-use queue::queue;
 
 /// Books per round. After each round the next ones are chosen again.
 const ROUND: usize = 32;
@@ -46,8 +50,9 @@ const ROUND: usize = 32;
 const AT_ONCE: usize = 4;
 /// Interval at which new markets are looked for between passes.
 const REST: Duration = Duration::from_secs(5);
-/// Most books that are stored together.
-const STORED_AT_ONCE: usize = 8;
+/// Time for which books are collected that are stored together. Each time of storing takes a batch number, and many
+/// batches make the readers of batches slow.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Dependencies of the order-book poller.
 #[derive(Clone)]
@@ -192,19 +197,23 @@ impl OrderbookPoll {
         if context.takes_hook(test_hooks::FLOOD) {
             test_hooks::flood(&self.ranking, cause).await;
         }
-        let Some(ranked) = self.ranking.ask(cause).await else { return Ok(Round::RankingUnknown) };
-        let times = self.database.book_times().await?;
-        let read_at: HashMap<MarketId, UnixSeconds> =
-            times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();
+        let is_fresh = pass.needs_survey(Instant::now());
+        if is_fresh && !self.survey(pass, cause).await? {
+            return Ok(Round::RankingUnknown);
+        }
         let now = UnixSeconds::from(self.clock.now());
-        let next = |pass: &Pass| {
-            queue(&ranked, &read_at, pass.start(), now, |market| pass.has_given_up(market), ROUND)
-        };
-        let mut wanted = next(pass);
+        let mut wanted = pass.next(now, ROUND);
+        if wanted.is_empty() && !is_fresh {
+            // The end of a pass must not depend on an old survey.
+            if !self.survey(pass, cause).await? {
+                return Ok(Round::RankingUnknown);
+            }
+            wanted = pass.next(now, ROUND);
+        }
         let has_ended = pass.is_under_way() && wanted.is_empty();
         if has_ended || pass.is_due() {
             // At each due time, and not only at the end of a pass: with many markets and few requests none ends.
-            let alive: Vec<MarketId> = ranked.iter().map(|market| market.market).collect();
+            let alive: Vec<MarketId> = pass.ranked().iter().map(|market| market.market).collect();
             let removed = self.database.keep_books_of(epoch, &alive).await?;
             if has_ended {
                 let unreadable = alive.iter().filter(|market| pass.has_given_up(**market)).count();
@@ -217,13 +226,22 @@ impl OrderbookPoll {
         if pass.is_due() {
             // An unfinished pass starts again: its oldest books then take turns with the busiest ones.
             pass.begin(now);
-            wanted = next(pass);
+            wanted = pass.next(now, ROUND);
         }
         if wanted.is_empty() {
             return Ok(Round::AllRead);
         }
         self.status.set_state("reading");
         self.read_round(epoch, &wanted, pass, cause, context).await
+    }
+
+    /// Surveys all markets. Returns false if the ranking is not available now.
+    async fn survey(&self, pass: &mut Pass, cause: &TraceContext) -> Result<bool, PollError> {
+        let Some(ranked) = self.ranking.ask(cause).await else { return Ok(false) };
+        let times = self.database.book_times().await?;
+        let read_at = times.into_iter().map(|(market, at)| (market, UnixSeconds::from(at))).collect();
+        pass.set_survey(ranked, read_at, Instant::now());
+        Ok(true)
     }
 
     /// Reads these books and stores them.
@@ -237,14 +255,16 @@ impl OrderbookPoll {
     ) -> Result<Round, PollError> {
         let markets = self.database.market_assets(wanted).await?;
         let (mut failed, mut any_read, mut unreadable) = (None, false, Vec::new());
-        let mut reads = stream::iter(markets)
-            .map(|market| self.read(market, cause))
-            .buffer_unordered(AT_ONCE)
-            .ready_chunks(STORED_AT_ONCE);
-        while let Some(chunk) = reads.next().await {
+        let mut reads =
+            stream::iter(markets).map(|market| self.read(market, cause)).buffer_unordered(AT_ONCE);
+        loop {
+            let part = next_part(&mut reads, STORED_WITHIN).await;
+            if part.is_empty() {
+                break;
+            }
             context.advance();
             let mut books = Vec::new();
-            for (market, read) in chunk {
+            for (market, read) in part {
                 match read {
                     Ok((polled, book)) => books.push((market, polled, book)),
                     Err(error) => {
@@ -258,12 +278,11 @@ impl OrderbookPoll {
             }
             if !books.is_empty() {
                 let recorded = self.database.record_books(epoch, &books).await?;
-                let is_stored = |market: &MarketId| !recorded.refused.contains(market);
-                books
-                    .iter()
-                    .map(|(market, ..)| *market)
-                    .filter(is_stored)
-                    .for_each(|market| pass.note_success(market));
+                for (market, polled, _) in &books {
+                    if !recorded.refused.contains(market) {
+                        pass.note_success(*market, polled.fetched_at);
+                    }
+                }
                 unreadable.extend(recorded.refused); // PostgreSQL would refuse it again
                 any_read = true;
                 debug!(books = books.len(), "order books stored");

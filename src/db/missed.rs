@@ -17,8 +17,11 @@ use crate::domain::{
     trade_stats::WindowTrade, windows::MarketId,
 };
 
-/// Most batches of an absence.
+/// Most batches with trades of an absence.
 const BATCHES_MAX: usize = 20_000;
+/// Most batches of an absence, those of books and assets included. Readers may have seen any of them. Their marks take
+/// 24 bytes each.
+const MARKS_MAX: usize = 100_000;
 /// Most missed trades.
 const TRADES_MAX: usize = 20_000;
 /// Most rows that are read to find them. The batches name ranges, and a late trade makes a range wide.
@@ -78,10 +81,10 @@ impl Database {
     pub async fn missed_trades(&self, after: i64, upto: i64) -> Result<Missed, DbError> {
         let mut client = self.client().await?;
         let transaction = snapshot_read::begin(&mut client, READ_LIMITS).await?;
-        let most = limit(BATCHES_MAX);
+        let most = limit(MARKS_MAX);
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&after, Type::INT8), (&most, Type::INT8)];
         let rows = transaction.query_typed(include_str!("sql/batches/from.sql"), &params).await?;
-        if rows.len() > BATCHES_MAX {
+        if rows.len() > MARKS_MAX {
             return Ok(Missed::TooMany);
         }
         let batches: Vec<Mark> = rows.iter().map(mark).collect::<Result<_, _>>()?;
@@ -92,6 +95,9 @@ impl Database {
         let edge = UnixSeconds::from(first.committed_at).minus(NEW_TRADE_S + CLOCKS_S);
         let ranges: Vec<Range> =
             rows.iter().filter_map(|row| range(row, after, upto).transpose()).collect::<Result<_, _>>()?;
+        if ranges.len() > BATCHES_MAX {
+            return Ok(Missed::TooMany);
+        }
         let (Some(from), Some(to)) =
             (ranges.iter().map(|range| range.from).min(), ranges.iter().map(|range| range.to).max())
         else {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Database, DbError};
+use super::{Database, DbError, candles::READ_LIMITS, snapshot_read};
 use crate::domain::{cursor::PagingToken, instant::UnixSeconds, windows::MarketId};
 
 /// Value of a query and its type.
@@ -78,16 +78,19 @@ impl Database {
     ///
     /// Any error of the connection.
     pub async fn trade_origin(&self, token: PagingToken) -> Result<TradeOrigin, DbError> {
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        // The asking side gives up after some seconds. The statements must end as well: one reads all batches.
+        let transaction = snapshot_read::begin(&mut client, READ_LIMITS).await?;
         let text = token.to_string();
         let (toid, order): (Value<'_>, Value<'_>) = ((&token.toid, Type::INT8), (&token.order, Type::INT4));
         let limit: Value<'_> = (&ROWS_MAX, Type::INT8);
         let stored = [toid.clone(), order];
-        let stored = client.query_typed(include_str!("sql/trades/origin.sql"), &stored).await?;
-        let batches =
-            client.query_typed(include_str!("sql/batches/of_trade.sql"), &[toid, limit.clone()]).await?;
+        let stored = transaction.query_typed(include_str!("sql/trades/origin.sql"), &stored).await?;
+        let sql = include_str!("sql/batches/of_trade.sql");
+        let batches = transaction.query_typed(sql, &[toid, limit.clone()]).await?;
         let refused: [Value<'_>; 2] = [(&text, Type::TEXT), limit];
-        let refused = client.query_typed(include_str!("sql/quarantine/of_token.sql"), &refused).await?;
+        let refused = transaction.query_typed(include_str!("sql/quarantine/of_token.sql"), &refused).await?;
+        transaction.commit().await?;
         let stored = stored.first().map(|row| {
             Ok::<_, DbError>(StoredTrade {
                 ledger_close_time: row.try_get(0)?,

@@ -1,13 +1,30 @@
-//! State of the passes over all books. Pure.
+//! State of the passes over all books. Pure: callers pass the time.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::domain::{instant::UnixSeconds, windows::MarketId};
+use super::queue::queue;
+use crate::domain::{instant::UnixSeconds, ranking::RankedMarket, windows::MarketId};
 
 /// Most attempts per pass for a book that cannot be read while others can.
 const TRIES_MAX: u32 = 3;
 /// Earliest time. With it as the start of a pass, only books that were never read are due.
 const NEVER: UnixSeconds = UnixSeconds(i64::MIN);
+/// Time for which a survey of all markets is used. It takes the aggregator and the database a look at each of them,
+/// and rounds may follow each other several times a second.
+const SURVEY_FOR: Duration = Duration::from_secs(5);
+
+/// Ranking of all markets, and the times at which their books were read.
+#[derive(Debug)]
+struct Survey {
+    made_at: Instant,
+    ranked: Arc<Vec<RankedMarket>>,
+    /// Kept up to date with the books that this poller reads itself.
+    read_at: HashMap<MarketId, UnixSeconds>,
+}
 
 /// The pass under way, and the books that it cannot read.
 #[derive(Debug, Default)]
@@ -20,6 +37,8 @@ pub(super) struct Pass {
     tries: HashMap<MarketId, u32>,
     /// True if a book was read since the last pass began.
     has_read: bool,
+    /// Last survey; none before the first.
+    survey: Option<Survey>,
 }
 
 impl Pass {
@@ -43,8 +62,35 @@ impl Pass {
         self.began.is_some()
     }
 
+    /// Returns true if the last survey is too old. A pass that begins needs a new one.
+    pub(super) fn needs_survey(&self, now: Instant) -> bool {
+        let is_fresh = |survey: &Survey| now.saturating_duration_since(survey.made_at) < SURVEY_FOR;
+        self.is_due || !self.survey.as_ref().is_some_and(is_fresh)
+    }
+
+    /// Takes over a survey that was made at `now`.
+    pub(super) fn set_survey(
+        &mut self,
+        ranked: Arc<Vec<RankedMarket>>,
+        read_at: HashMap<MarketId, UnixSeconds>,
+        now: Instant,
+    ) {
+        self.survey = Some(Survey { made_at: now, ranked, read_at });
+    }
+
+    /// Returns the ranked markets of the last survey.
+    pub(super) fn ranked(&self) -> &[RankedMarket] {
+        self.survey.as_ref().map_or(&[], |survey| &survey.ranked)
+    }
+
+    /// Returns the next books to read by the last survey, at most `limit`.
+    pub(super) fn next(&self, now: UnixSeconds, limit: usize) -> Vec<MarketId> {
+        let Some(Survey { ranked, read_at, .. }) = &self.survey else { return Vec::new() };
+        queue(ranked, read_at, self.start(), now, |market| self.has_given_up(market), limit)
+    }
+
     /// Returns the time since which a book must have been read.
-    pub(super) fn start(&self) -> UnixSeconds {
+    fn start(&self) -> UnixSeconds {
         self.began.unwrap_or(NEVER)
     }
 
@@ -58,10 +104,13 @@ impl Pass {
         *self.tries.entry(market).or_default() += 1;
     }
 
-    /// Records that a book was read.
-    pub(super) fn note_success(&mut self, market: MarketId) {
+    /// Records that a book was read and stored.
+    pub(super) fn note_success(&mut self, market: MarketId, read_at: UnixSeconds) {
         self.has_read = true;
         self.tries.remove(&market);
+        if let Some(survey) = &mut self.survey {
+            survey.read_at.insert(market, read_at);
+        }
     }
 
     /// Returns true if a book was read since the last pass began.
@@ -106,8 +155,42 @@ mod tests {
     fn a_book_that_is_read_has_all_its_attempts_again() {
         let mut pass = Pass::since(UnixSeconds(1));
         (0..2).for_each(|_| pass.note_failure(7));
-        pass.note_success(7);
+        pass.note_success(7, UnixSeconds(1));
         (0..2).for_each(|_| pass.note_failure(7));
         assert!(!pass.has_given_up(7));
+    }
+
+    #[test]
+    fn one_survey_serves_the_rounds_of_some_seconds_and_a_pass_begins_with_a_new_one() {
+        let market = |market| RankedMarket {
+            market,
+            base: 1,
+            counter: 2,
+            day_trades: 1,
+            week_trades: 1,
+            is_valid: true,
+        };
+        let ranked = Arc::new((0..100).map(market).collect::<Vec<_>>());
+        let mut pass = Pass::since(UnixSeconds(10));
+        let (begun, mut surveys, mut read) = (Instant::now(), 0, Vec::new());
+        // Rounds of ten books, four in a second.
+        for round in 0..10 {
+            let now = begun + Duration::from_millis(250 * round);
+            if pass.needs_survey(now) {
+                surveys += 1;
+                pass.set_survey(Arc::clone(&ranked), HashMap::new(), now);
+            }
+            for market in pass.next(UnixSeconds(20), 10) {
+                pass.note_success(market, UnixSeconds(15));
+                read.push(market);
+            }
+        }
+        read.sort_unstable();
+        assert_eq!((surveys, read), (1, (0..100).collect()));
+        assert_eq!(pass.next(UnixSeconds(20), 10), [0; 0]);
+        let later = begun + SURVEY_FOR;
+        assert!(pass.needs_survey(later) && !pass.needs_survey(begun));
+        pass.set_due();
+        assert!(pass.needs_survey(begun));
     }
 }

@@ -255,3 +255,17 @@ async fn what_is_in_quarantine_already_uses_up_no_number() {
     scene.database.write_trades(scene.epoch, &quarantine("once")).await.unwrap();
     assert_eq!(scene.count("quarantine WHERE id <= 2").await, 2, "the oldest are dropped by their numbers");
 }
+
+/// The search reads all batches. Whoever asked has long given up.
+#[tokio::test]
+async fn the_search_for_a_trade_has_a_time_limit() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10)])).await.unwrap();
+    let origin = scene.database.trade_origin(token(5, 0)).await.unwrap();
+    assert!(origin.stored.is_some());
+    assert_eq!(origin.batches.iter().map(|batch| batch.seq).collect::<Vec<_>>(), [1]);
+    let lock = connect(&scene.url).await;
+    lock.batch_execute("BEGIN; LOCK TABLE ingest_batches IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(60), scene.database.trade_origin(token(5, 0)));
+    assert!(asked.await.expect("it has ended").is_err());
+}

@@ -77,3 +77,33 @@ async fn more_trades_than_the_bound_are_too_many() {
     let missed = scene.database.missed_trades(first, more).await.unwrap();
     assert!(matches!(missed, Missed::TooMany), "{missed:?}");
 }
+
+/// Adds batches of a kind, as the pollers and other replicas write them.
+async fn add_batches(scene: &Scene, kind: &str, count: u32) {
+    let add = format!(
+        "INSERT INTO ingest_batches (seq, kind, from_token, to_token, trades)
+         SELECT l.seq + n, '{kind}', n || '{0}', n || '{0}', 0 FROM ingest_lease l, generate_series(1, {count}) n;
+         UPDATE ingest_lease SET seq = seq + {count}",
+        if kind == "live" { "-0" } else { "" }
+    );
+    scene.client.batch_execute(&add).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_batches_with_trades_make_an_absence_too_long() {
+    let scene = Scene::new().await;
+    let first = scene.database.write_trades(scene.epoch, &filled(vec![closed(1, 0, 1)])).await.unwrap().seq;
+    add_batches(&scene, "books", 40_000).await;
+    let last = scene.database.write_trades(scene.epoch, &filled(vec![closed(2, 0, 1)])).await.unwrap().seq;
+    let all = missed(&scene, first, last).await;
+    assert_eq!((tokens(&all), all.batches.len()), (vec![(token(2, 0), last)], 40_002));
+    // A reader may have seen any of them.
+    assert_eq!(tokens(&missed(&scene, first + 7, last).await).len(), 1);
+    add_batches(&scene, "live", 20_000).await;
+    let too_many = scene.database.missed_trades(first, i64::MAX).await.unwrap();
+    assert!(matches!(too_many, Missed::TooMany), "{too_many:?}");
+    assert_eq!(tokens(&missed(&scene, last, i64::MAX).await), []);
+    add_batches(&scene, "books", 40_000).await;
+    let too_many = scene.database.missed_trades(first, first).await.unwrap();
+    assert!(matches!(too_many, Missed::TooMany), "{too_many:?}");
+}

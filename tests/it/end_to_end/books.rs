@@ -82,3 +82,33 @@ fn the_book_of_a_market_without_trades_goes_although_no_pass_ends() {
         assert!(number(&client, "SELECT count(*) FROM orderbook_stats").await > 0, "others stay");
     });
 }
+
+#[test]
+fn the_books_of_many_markets_take_few_batches_and_few_questions_for_the_ranking() {
+    const MARKETS: u32 = 1_000;
+    let (sim, source) = scripted_since(LEDGER - 10, FaultPlan::none());
+    let other = |number: u32| {
+        let mut trade = trade(LEDGER + 1 + number / 100, (number % 100).into(), Utc::now());
+        trade["counter_asset_code"] = format!("A{number}").into();
+        trade
+    };
+    source.push_trades((0..MARKETS).map(other)).unwrap();
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = connect(&database).await;
+        reached("all books are stored", async || {
+            number(&client, "SELECT count(*) FROM orderbook_stats").await == i64::from(MARKETS)
+        })
+        .await;
+        let batches = number(&client, "SELECT count(*) FROM ingest_batches WHERE kind = 'books'").await;
+        assert!(batches * 8 < i64::from(MARKETS), "{batches}");
+        let flow = daemon.admin("/flow.json").json();
+        let asked = flow["edges"].as_array().unwrap().iter().find(|edge| {
+            edge["from"] == "orderbook_poller" && edge["to"] == "aggregator" && edge["type"] == "RankMarkets"
+        });
+        let asked = asked.unwrap()["count"].as_u64().unwrap();
+        println!("{MARKETS} books in {batches} batches, {asked} questions for the ranking");
+        assert!(asked < u64::from(MARKETS / 32), "{asked}");
+    });
+}
