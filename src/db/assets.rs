@@ -60,18 +60,35 @@ pub struct AssetSweep {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+/// Largest number of due assets that is counted. Beyond it their number does not matter.
+pub const DUE_COUNTED_MAX: i64 = 1_000;
+
 /// Assets that wait for a look-up of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DueAssets {
     /// The first of them up to the limit, the highest ranked first.
     pub assets: Vec<Asset>,
-    /// Number of all due assets.
+    /// Number of due assets. Those that are not ranked are counted up to [`DUE_COUNTED_MAX`].
     pub count: i64,
     /// Number of due assets that are ranked.
     pub ranked: i64,
 }
 
 impl Database {
+    /// Returns the number of due assets, counted up to `most`. Reads no more rows than that.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn count_due_assets(&self, most: i64) -> Result<i64, DbError> {
+        self.bounded(async {
+            let client = self.client().await?;
+            let sql = include_str!("sql/assets/count_due.sql");
+            Ok(client.query_typed_one(sql, &[(&most, Type::INT8)]).await?.try_get(0)?)
+        })
+        .await
+    }
+
     /// Returns assets that were never looked up, or that were missing from the last completed sweep.
     ///
     /// # Errors
@@ -80,8 +97,9 @@ impl Database {
     pub async fn due_assets(&self, ranked: &[AssetId], limit: i64) -> Result<DueAssets, DbError> {
         self.bounded(async {
             let client = self.client().await?;
-            let params: [(&(dyn ToSql + Sync), Type); 2] =
-                [(&ranked, Type::INT4_ARRAY), (&limit, Type::INT8)];
+            let searched = limit.max(DUE_COUNTED_MAX);
+            let params: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&ranked, Type::INT4_ARRAY), (&limit, Type::INT8), (&searched, Type::INT8)];
             let rows = client.query_typed(include_str!("sql/assets/due.sql"), &params).await?;
             let mut due = DueAssets::default();
             for row in &rows {

@@ -120,7 +120,7 @@ impl AssetPoll {
         }
         let all_upto = self.database.current_seq().await?; // read before the due assets, so that it is never too high
         // A cheap check first: mostly nothing is due, and the ranking need not be computed.
-        if self.database.due_assets(&[], 1).await?.count == 0 {
+        if self.database.count_due_assets(1).await? == 0 {
             return Ok(Round::NothingDue { all_upto });
         }
         let ranked = self.ranking.ask(cause).await.unwrap_or_default();

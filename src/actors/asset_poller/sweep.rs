@@ -85,8 +85,8 @@ impl AssetPoll {
         let now = self.clock.now();
         let mut sweep = self.database.asset_sweep().await?;
         if sweep.began_at.is_none() {
-            let many_wait =
-                has_rested(&sweep, now) && self.database.due_assets(&[], 1).await?.count > SINGLES_MAX;
+            let many_wait = has_rested(&sweep, now)
+                && self.database.count_due_assets(SINGLES_MAX.saturating_add(1)).await? > SINGLES_MAX;
             if !is_due && !many_wait {
                 return Ok(None);
             }

@@ -77,6 +77,8 @@ async fn assets_of_trades_are_due_the_ranked_ones_first_until_they_were_looked_u
     assert!(!scene.database.any_asset_checked().await.unwrap());
     let due = scene.database.due_assets(&[], 10).await.unwrap();
     assert_eq!((due.assets.len(), due.count, due.ranked), (3, 3, 0), "XLM is never due");
+    assert_eq!(scene.database.count_due_assets(2).await.unwrap(), 2);
+    assert_eq!(scene.database.count_due_assets(9).await.unwrap(), 3);
     let third: i32 = scene
         .client
         .query_one("SELECT id FROM assets WHERE issuer = $1", &[&address(3)])
@@ -88,6 +90,42 @@ async fn assets_of_trades_are_due_the_ranked_ones_first_until_they_were_looked_u
     scene.record(&[standing(1, URL), AssetStanding::gone(tea(2))]).await;
     assert_eq!(scene.database.due_assets(&[], 10).await.unwrap().assets, [tea(3)]);
     assert!(scene.database.any_asset_checked().await.unwrap());
+}
+
+/// The search runs every few seconds, and mostly finds nothing.
+#[tokio::test]
+async fn due_assets_are_found_by_the_index_however_many_were_looked_up() {
+    let scene = Scene::new().await;
+    let many = format!(
+        "INSERT INTO assets (code, issuer, type, checked_at)
+         SELECT 'T' || n, '{}', 'credit_alphanum12', now() - n * interval '1 second' FROM generate_series(1, 50000) n;
+         UPDATE asset_sweep SET swept_from = now() - interval '1 day';
+         ANALYZE assets, asset_sweep",
+        address(1)
+    );
+    scene.client.batch_execute(&many).await.unwrap();
+    assert_eq!(scene.database.count_due_assets(301).await.unwrap(), 0);
+    assert!(scene.database.due_assets(&[], 20).await.unwrap().assets.is_empty());
+    let count = include_str!("../../../src/db/sql/assets/count_due.sql");
+    let due = include_str!("../../../src/db/sql/assets/due.sql");
+    for (statement, values) in
+        [(count, ["1", "", ""]), (count, ["301", "", ""]), (due, ["'{}'", "20", "1000"])]
+    {
+        let mut statement = statement.to_owned();
+        for (parameter, value) in ["$1", "$2", "$3"].iter().zip(values) {
+            statement = statement.replace(parameter, value);
+        }
+        let rows = scene.client.query(&format!("EXPLAIN {statement}"), &[]).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains("assets_checked_at") && !plan.contains("Seq Scan on assets"), "{plan}");
+    }
+    scene.client.batch_execute("UPDATE asset_sweep SET swept_from = now()").await.unwrap();
+    assert_eq!(scene.database.count_due_assets(301).await.unwrap(), 301);
+    let last = scene.client.query_one("SELECT min(id) FROM assets WHERE code = 'T1'", &[]).await.unwrap();
+    let due = scene.database.due_assets(&[last.get(0)], 20).await.unwrap();
+    assert_eq!((due.assets.len(), due.ranked, due.assets[0].code()), (20, 1, "T1"));
+    assert!((1_000..=1_001).contains(&due.count), "{}", due.count);
 }
 
 #[tokio::test]
