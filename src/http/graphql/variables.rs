@@ -27,12 +27,19 @@ pub(super) fn completed(
     variables
 }
 
-/// Returns the operation that will run; none if the name fits none.
+/// Returns the operation that will run; none if async-graphql will refuse the name or its absence.
 fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
-    match &document.operations {
-        DocumentOperations::Single(operation) => Some(&operation.node),
-        DocumentOperations::Multiple(operations) => operations.get(name?).map(|operation| &operation.node),
-    }
+    let operation = match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Some(operation),
+        (DocumentOperations::Single(_), Some(_)) => None,
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
+        // The parser puts a single operation here too, if it has a name.
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next()
+        }
+        (DocumentOperations::Multiple(_), None) => None,
+    };
+    operation.map(|operation| &operation.node)
 }
 
 fn is_int(declared: &Type) -> bool {
@@ -70,6 +77,20 @@ mod tests {
         assert_eq!(complete(two, Some("A"), json!({})), json!({"s": true}));
         assert_eq!(complete(two, Some("B"), json!({})), json!({"s": false}));
         assert_eq!(complete(two, None, json!({})), json!({}));
+    }
+
+    #[test]
+    fn the_only_operation_runs_without_its_name_if_it_has_one() {
+        let named = "query A($s: Boolean = true, $h: Int) { a }";
+        let expected = json!({"s": true, "h": 24});
+        assert_eq!(complete(named, None, json!({"h": 24.0})), expected);
+        assert_eq!(complete(named, Some("A"), json!({"h": 24.0})), expected);
+        assert_eq!(complete(named, Some("B"), json!({})), json!({}), "no operation runs");
+        assert_eq!(
+            complete("query($s: Boolean = true) { a }", Some("A"), json!({})),
+            json!({}),
+            "none either"
+        );
     }
 
     #[test]

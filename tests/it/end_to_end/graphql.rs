@@ -180,6 +180,24 @@ fn head_is_get_without_a_body(daemon: &Daemon) {
     assert_eq!(head.header("content-type"), got.header("content-type"));
 }
 
+/// Sends a document with one operation, with and without a name. graphql-request and Apollo Client name theirs.
+fn the_only_operation_has_its_defaults_with_and_without_a_name(daemon: &Daemon) {
+    for name in ["", "Names"] {
+        let query = format!(
+            "query {name}($yes: Boolean = true, $no: Boolean = false, $h: Int!) {{
+               shown: ticker(numHoursAgo: $h) @include(if: $yes) {{ tradePair close @include(if: $no) }}
+               hidden: ticker @skip(if: $yes) {{ tradePair }} }}"
+        );
+        let body = json!({"query": query, "variables": {"h": 24.0}}).to_string();
+        let answer = daemon.post("/graphql", "", body.as_bytes()).json();
+        assert_eq!(answer.get("errors"), None, "{name}");
+        let data = answer["data"].as_object().unwrap();
+        assert_eq!(data.keys().collect::<Vec<_>>(), ["shown"], "{name}");
+        let row = data["shown"][0].as_object().unwrap();
+        assert_eq!(row.keys().collect::<Vec<_>>(), ["tradePair"], "{name}");
+    }
+}
+
 #[test]
 fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
     let sim = network(63, FaultPlan::none());
@@ -241,6 +259,7 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
             Some("GET, HEAD, POST, OPTIONS")
         );
         head_is_get_without_a_body(&daemon);
+        the_only_operation_has_its_defaults_with_and_without_a_name(&daemon);
         // A wrong document gets a few short errors.
         let wrong = body(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400)));
         let answer = daemon.post("/graphql", "", wrong.as_bytes());
