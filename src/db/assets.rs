@@ -326,6 +326,10 @@ async fn update(
         (&requires_toml, Type::BOOL),
         (&now, Type::TIMESTAMPTZ),
     ];
+    // A statement sees what was committed before it began. If it waited for a row that the TOML checker is writing, it
+    // would replace the new verdict by one without the file. So wait in a statement of its own.
+    let rows: [(&(dyn ToSql + Sync), Type); 2] = [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY)];
+    transaction.execute_typed(include_str!("sql/assets/lock.sql"), &rows).await?;
     let row = transaction.query_typed_one(include_str!("sql/assets/record_standings.sql"), &params).await?;
     versions(&row)
 }

@@ -18,6 +18,7 @@ mod retire;
 mod rewound;
 mod self_audit;
 mod volumes;
+mod words;
 
 use std::time::Duration;
 

@@ -82,7 +82,8 @@ async fn filled(sim: &SimServer) -> (Daemon, tokio_postgres::Client) {
     let all = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0);
     let is_filled = "SELECT (SELECT finished_at IS NOT NULL FROM asset_sweep)
          AND NOT EXISTS (SELECT 1 FROM assets WHERE checked_at IS NULL)
-         AND NOT EXISTS (SELECT 1 FROM assets WHERE meets_rules AND toml_url <> '' AND toml_url NOT IN (SELECT url FROM toml_files))
+         AND NOT EXISTS (SELECT 1 FROM assets a LEFT JOIN toml_files f ON f.url = a.toml_url
+                         WHERE a.meets_rules AND a.toml_url <> '' AND (f.url IS NULL OR f.is_good AND a.toml_applied_at IS NULL))
          AND (SELECT count(*) FROM orderbook_stats) = (SELECT count(DISTINCT market_id) FROM trades WHERE ledger_close_time > now() - interval '7 days')";
     wait_until("history is whole", || daemon.status()["backfill"]["done_ratio"] == 1.0);
     let begun = std::time::Instant::now();

@@ -56,15 +56,15 @@ pub(super) fn file(issuer: u8, anchor: &str) -> IssuerFile {
 }
 
 impl Scene {
-    async fn record(&self, standings: &[AssetStanding]) -> i64 {
+    pub(super) async fn record(&self, standings: &[AssetStanding]) -> i64 {
         self.database.record_standings(self.epoch, standings, true, None, now()).await.unwrap()
     }
 
-    async fn record_fetch(&self, outcome: Result<IssuerFile, String>, at: DateTime<Utc>) -> i64 {
+    pub(super) async fn record_fetch(&self, outcome: Result<IssuerFile, String>, at: DateTime<Utc>) -> i64 {
         self.database.record_files(self.epoch, &[fetch(outcome)], true, at).await.unwrap()
     }
 
-    async fn valid(&self) -> i64 {
+    pub(super) async fn valid(&self) -> i64 {
         self.count("assets WHERE is_valid AND issuer <> 'native'").await
     }
 }

@@ -16,7 +16,12 @@ async fn strict() -> Scene {
 
 /// Runs `call` while another session holds what `lock` locks, until it waits for that. Then runs `meanwhile` and lets
 /// it go on.
-async fn held_up<T>(scene: &Scene, lock: &str, call: impl Future<Output = T>, meanwhile: &str) -> T {
+pub(super) async fn held_up<T>(
+    scene: &Scene,
+    lock: &str,
+    call: impl Future<Output = T>,
+    meanwhile: &str,
+) -> T {
     let holder = connect(&scene.url).await;
     holder.batch_execute(&format!("BEGIN ISOLATION LEVEL READ COMMITTED; {lock}")).await.unwrap();
     let release = async {
