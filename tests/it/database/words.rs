@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use stellar_ticker::{
     db::{assets::AssetStanding, toml_files::FileFetch},
-    domain::{directory::AssetId, issuer_file::IssuerFile},
+    domain::{asset::Asset, directory::AssetId, issuer_file::IssuerFile, listed_asset::ListedAsset},
 };
 
 use super::{
@@ -39,6 +39,13 @@ impl Scene {
         let expected: BTreeMap<String, &str> =
             expected.iter().map(|(issuer, anchor)| (address(*issuer), *anchor)).collect();
         assert_eq!(found, expected, "{why}");
+    }
+
+    /// Names of the organisations behind the valid assets.
+    async fn organisations(&self) -> Vec<String> {
+        let (all, _) = load(&self.database, None).await;
+        let listed = all.assets.into_iter().filter_map(|(_, asset)| asset);
+        listed.filter(|asset| asset.issuer() != "native").map(|asset| asset.issuer.name.clone()).collect()
     }
 
     async fn due(&self, ranked: &[AssetId]) -> Vec<String> {
@@ -142,4 +149,35 @@ async fn a_look_up_that_meets_the_storing_of_a_file_takes_nothing_of_it_back() {
     held_up(&scene, lock, scene.record(&standings), &stored).await;
     scene.expect(&[(1, "USD")], "the verdict stays").await;
     assert!(scene.due(&[]).await.is_empty(), "the file was read for it");
+}
+
+#[tokio::test]
+async fn an_issuer_that_moves_is_the_same_for_all_its_assets_and_for_every_reader() {
+    let scene = Scene::new().await;
+    let coffee = AssetStanding { asset: Asset::issued("COFFEE", &address(1)).unwrap(), ..standing(1, URL) };
+    let store = async |url: &str, name: &str| {
+        let mut described = file(1, "");
+        described.org.name = name.into();
+        let fetched = FileFetch { url: url.into(), ..fetch(Ok(described)) };
+        scene.database.record_files(scene.epoch, &[fetched], true, now()).await.unwrap();
+    };
+    scene.record(&[standing(1, URL), coffee]).await;
+    store(URL, "Tea House").await;
+    let (before, _) = load(&scene.database, None).await;
+    // One of its assets is looked up since it moved. The other one links to the old file until the next sweep.
+    scene.record(&[standing(1, OTHER)]).await;
+    store(OTHER, "Coffee House").await;
+    let (changes, _) = load(&scene.database, Some(before.seq)).await;
+    let mut followed: BTreeMap<AssetId, Option<ListedAsset>> = before.assets.into_iter().collect();
+    followed.extend(changes.assets);
+    followed.retain(|_, asset| asset.is_some());
+    assert_eq!(scene.organisations().await, ["Coffee House"; 2]);
+    let loaded: BTreeMap<AssetId, Option<ListedAsset>> =
+        load(&scene.database, None).await.0.assets.into_iter().collect();
+    assert_eq!(followed, loaded, "by changes, and at once");
+    store(URL, "Tea House").await;
+    assert_eq!(scene.organisations().await, ["Coffee House"; 2], "its old file is no longer its own");
+    scene.record(&[standing(1, URL)]).await;
+    store(URL, "Tea House").await;
+    assert_eq!(scene.organisations().await, ["Tea House"; 2], "it has moved back");
 }

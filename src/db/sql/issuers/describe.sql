@@ -1,6 +1,10 @@
--- Writes only rows that change. The assets of those issuers get a new version.
+-- Writes only rows that change. All assets of those issuers get a new version, also those that link to another file,
+-- since each is published with the row of its issuer. The link in that row is from the newest look-up (link.sql). An
+-- issuer whose link is another one by now has moved, and some of its assets were not looked up since.
 WITH wanted AS (
-    SELECT DISTINCT issuer FROM assets WHERE toml_url = $1 AND meets_rules
+    SELECT DISTINCT a.issuer FROM assets a
+    WHERE a.toml_url = $1 AND a.meets_rules
+      AND NOT EXISTS (SELECT 1 FROM issuers i WHERE i.public_key = a.issuer AND i.toml_url NOT IN ($1, ''))
 ), written AS (
     INSERT INTO issuers (public_key, toml_url, name, url, federation_server, auth_server, transfer_server,
                          web_auth_endpoint, deposit_server, org_twitter)
@@ -16,7 +20,7 @@ WITH wanted AS (
     RETURNING public_key
 ), changed AS (
     UPDATE assets a SET version = nextval('asset_version')
-    FROM written WHERE a.issuer = written.public_key AND a.toml_url = $1
+    FROM written WHERE a.issuer = written.public_key
     RETURNING a.version
 )
 SELECT min(version), max(version) FROM changed
