@@ -50,6 +50,22 @@ test("tickers have the figures of the API, and null for unknown ones", async () 
   assert.deepEqual(Object.keys(await exchange.fetchTickers([symbol])), [symbol]);
 });
 
+test("rounding by CCXT leaves every price and amount what it is", async () => {
+  const tickers = await exchange.fetchTickers();
+  for (const { symbol: of, last } of Object.values(tickers)) {
+    const { amount, price } = exchange.market(of).precision;
+    assert.ok(amount === 1e-7 && price > 0 && price <= 1e-7, `${of}: ${amount} ${price}`);
+    const rounded = Number(exchange.priceToPrecision(of, last));
+    assert.ok(Math.abs(rounded / last - 1) < 1e-4, `${of}: ${rounded} is not ${last}`);
+    assert.equal(exchange.amountToPrecision(of, 0.0000123), "0.0000123");
+  }
+  // A market as the server describes one whose last price is 0.00000000031415.
+  const id = Object.keys(tickers)[0];
+  exchange.markets[id].precision.price = 1e-15;
+  assert.equal(exchange.priceToPrecision(id, 3.14159265e-10), "0.000000000314159");
+  await exchange.loadMarkets(true);
+});
+
 test("an order book is sorted and not crossed", async () => {
   const book = await exchange.fetchOrderBook(symbol, 5);
   assert.ok(book.bids.length <= 5 && book.asks.length <= 5 && book.timestamp > 0);

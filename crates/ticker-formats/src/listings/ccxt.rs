@@ -3,12 +3,15 @@
 //! A symbol is `BASE/QUOTE`. A side is the code if the asset stands for it, else `CODE-ISSUER`, so that no two markets
 //! share a symbol: CCXT would silently keep only one of them. Unknown figures are null, since a bot would trade on a 0.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    ops::RangeInclusive,
+};
 
 use serde::Serialize;
 use ticker_domain::{
-    candles::Interval, decimal, identity::SpelledAsset, instant::UnixSeconds, listed_trade::ListedTrade,
-    quoted::QuotedStats, span::Span,
+    candles::Interval, conversions::SaturatingFrom, decimal, identity::SpelledAsset, instant::UnixSeconds,
+    listed_trade::ListedTrade, quoted::QuotedStats, span::Span,
 };
 
 use super::{
@@ -24,8 +27,11 @@ use super::{
     view::{IdStyle, ListingView},
 };
 
-/// Size of a tick: amounts are stroops. Printed without an exponent, as all numbers.
-const TICK: &str = "0.0000001";
+/// Decimal places of an amount, which is in whole stroops.
+const AMOUNT_PLACES: u32 = 7;
+/// Decimal places of a price. A price is a ratio and has no tick of its own, but clients round to the one that is
+/// given. CCXT takes no more than 22 places.
+const PRICE_PLACES: RangeInclusive<u32> = AMOUNT_PLACES..=18;
 /// Timeframes, and the intervals that they mean.
 pub const TIMEFRAMES: [(&str, Interval); 7] = [
     ("1m", Interval::Minute),
@@ -153,9 +159,14 @@ pub(crate) fn markets(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
         kind: "spot",
         spot: true,
         active: true,
-        precision: Precision { amount: Number(TICK.to_owned()), price: Number(TICK.to_owned()) },
+        precision: Precision { amount: tick(AMOUNT_PLACES), price: tick(market.price_places(PRICE_PLACES)) },
     };
     write_json(out, &OneByOne::new(&view.listed_markets(), |listed| Some(market(listed))))
+}
+
+/// Size of a tick, without an exponent as all numbers: 0.0000001 for 7 places.
+fn tick(places: u32) -> Number {
+    Number(format!("0.{:0>width$}", 1, width = usize::saturating_from(places)))
 }
 
 /// Writes `tickers`: the listed markets with their figures of 24 hours.
@@ -283,5 +294,48 @@ impl Page {
             all.drain(..all.len().saturating_sub(self.limit));
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        asset::Asset, directory::Directory, market::QUOTE_ASSETS, market_snapshot::MarketSnapshot,
+        test_support::trade, windows::Windows,
+    };
+
+    use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+
+    /// Tick of the price of XLM in USDC, whose last price is this one.
+    fn tick_of(price: (i64, i64)) -> String {
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, Asset::Native), (2, usdc)]);
+        directory.add_markets([(1, 1, 2)]);
+        windows.add(1, trade(1, 0, NOW.0, (10_000, 10_000), price));
+        windows.advance(NOW);
+        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+        let view = ListingView::new(7, snapshot, "Test".into(), &[], &Arc::default());
+        let market = view.market_of(&Asset::Native, &usdc).unwrap();
+        tick(market.price_places(PRICE_PLACES)).0
+    }
+
+    #[test]
+    fn a_price_of_any_size_keeps_six_digits() {
+        for (price, expected) in [
+            ((314_159_265, 1), "0.0000001"),
+            ((1, 3), "0.0000001"),
+            ((314_159, 10_000_000), "0.0000001"),
+            ((99_999, 10_000_000), "0.00000001"),
+            ((1, 1_000_000_000), "0.00000000000001"),
+            ((1, i64::MAX), "0.000000000000000001"),
+            ((0, 0), "0.0000001"),
+        ] {
+            assert_eq!(tick_of(price), expected, "{price:?}");
+        }
     }
 }

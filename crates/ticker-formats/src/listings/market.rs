@@ -1,6 +1,9 @@
 //! A market as documents show it: base and quote in the orientation of new outputs.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+};
 
 use ticker_domain::{
     candles::Buckets,
@@ -131,6 +134,17 @@ impl<'a> MarketView<'a> {
     #[must_use]
     pub fn last(&self) -> Option<Price> {
         self.stats(Span::Week).prices.map(|prices| prices.close)
+    }
+
+    /// Decimal places with which the last price has six digits, within these limits.
+    pub(super) fn price_places(&self, limits: RangeInclusive<u32>) -> u32 {
+        let (least, most) = (*limits.start(), *limits.end());
+        let Some(last) = self.last() else { return least };
+        let (n, d) = (i128::from(last.n()), i128::from(last.d()));
+        let has_digits = |places: &u32| {
+            n.saturating_mul(10_i128.saturating_pow(*places)) >= d.saturating_mul(100_000) // six digits
+        };
+        (least..=most).find(has_digits).unwrap_or(most)
     }
 
     /// Prices of the last 24 hours for listing sites, and of bots' tickers. `close` is the [last price](Self::last). If

@@ -1,5 +1,7 @@
 //! TradingView's UDF: the protocol by which its charts read candles.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 use ticker_domain::{candles::Interval, instant::UnixSeconds, quoted::QuotedStats};
 
@@ -21,6 +23,9 @@ pub const RESOLUTIONS: [(&str, Interval); 7] = [
     ("1D", Interval::Day),
     ("1W", Interval::Week),
 ];
+
+/// Decimal places of a symbol's prices.
+const SCALE_PLACES: RangeInclusive<u32> = 2..=12;
 
 #[derive(Serialize)]
 struct Config {
@@ -126,7 +131,7 @@ pub fn symbol(market: &MarketView<'_>) -> Vec<u8> {
         exchange: "Stellar",
         listed_exchange: "Stellar",
         minmov: 1,
-        pricescale: scale(market),
+        pricescale: 10_u64.saturating_pow(market.price_places(SCALE_PLACES)),
         has_intraday: true,
         has_weekly_and_monthly: true,
         supported_resolutions: names(),
@@ -214,15 +219,4 @@ fn description(market: &MarketView<'_>) -> String {
         None => asset.name(),
     };
     format!("{} / {}", by(market.base()), by(market.quote()))
-}
-
-/// Power of ten that shows about six digits of the price, at least two places.
-fn scale(market: &MarketView<'_>) -> u64 {
-    let mut scale = 100;
-    let Some(last) = market.last() else { return scale };
-    let (n, d) = (i128::from(last.n()), i128::from(last.d()));
-    while scale < 1_000_000_000_000 && n.saturating_mul(i128::from(scale)) < d.saturating_mul(100_000) {
-        scale *= 10;
-    }
-    scale
 }
