@@ -41,6 +41,14 @@ impl Window {
         let end = self.interval.buckets().next_start(start.plus(1));
         self.from <= start && end <= self.to
     }
+
+    /// Returns true if every ledger is known that closed in the window. A window that is not over counts up to the
+    /// newest known ledger, which is a few seconds old even if nothing is wrong.
+    fn is_known(&self, view: &ListingView, complete: &[TimeSpan]) -> bool {
+        let newest = view.latest_ledger().map_or(view.as_of(), |(_, closed_at)| closed_at);
+        let last = if self.to <= view.as_of() { self.to.minus(1) } else { newest.min(view.as_of()) };
+        complete.iter().any(|span| span.from <= self.from && self.from <= span.to && last <= span.to)
+    }
 }
 
 #[derive(Serialize)]
@@ -50,6 +58,7 @@ struct Volume {
     market: Option<String>,
     asset: Option<String>,
     interval: &'static str,
+    complete: bool,
     buckets: Vec<Bucket>,
 }
 
@@ -159,6 +168,7 @@ fn document(
         market: market.clone(),
         asset,
         interval,
+        complete: window.is_known(view, &complete),
         buckets,
     })
 }
@@ -185,43 +195,72 @@ mod tests {
     use std::sync::Arc;
 
     use ticker_domain::{
-        coverage::LedgerRange, directory::Directory, instant::HOUR, market::QUOTE_ASSETS,
-        market_snapshot::MarketSnapshot, test_support::trade, windows::Windows,
+        coverage::LedgerRange,
+        directory::Directory,
+        instant::{DAY, HOUR},
+        market::QUOTE_ASSETS,
+        market_snapshot::MarketSnapshot,
+        test_support::trade,
+        windows::Windows,
     };
 
     use super::*;
 
     const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
 
-    #[test]
-    fn a_bucket_that_the_window_cuts_is_not_complete() {
-        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+    /// A trade every ten minutes before the running hour, and all ledgers of two days up to `known`.
+    fn view(known: UnixSeconds) -> ListingView {
         let (mut directory, mut windows) = (Directory::default(), Windows::default());
-        directory.add_names([(1, Asset::Native), (2, usdc)]);
+        directory.add_names([(1, Asset::Native), (2, QUOTE_ASSETS[0].parse().unwrap())]);
         directory.add_markets([(1, 1, 2)]);
         let hour = Interval::Hour.buckets().start_of(NOW);
         for back in 0..100 {
             windows.add(1, trade(1_000 - back, 0, hour.0 - 600 * back - 1, (10_000, 10_000), (1, 1)));
         }
         windows.advance(NOW);
-        let range = LedgerRange { from: 1, to: 1_000, from_time: NOW.minus(2 * 86_400), to_time: NOW };
+        let range = LedgerRange { from: 1, to: 1_000, from_time: NOW.minus(2 * DAY), to_time: known };
         let snapshot = MarketSnapshot::new(windows.view(), directory).with_coverage(Arc::new(vec![range]));
-        let view = ListingView::new(7, Arc::new(snapshot), "Test".into(), &[], &Arc::default());
+        ListingView::new(7, Arc::new(snapshot), "Test".into(), &[], &Arc::default())
+    }
+
+    /// Volume of a window, the same of the market and of its quote.
+    fn volume(view: &ListingView, from: UnixSeconds, to: UnixSeconds) -> serde_json::Value {
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
         let market = Market::of(Asset::Native, usdc).unwrap().0;
-        let complete = |from: UnixSeconds, to: UnixSeconds| {
-            let window = Window { from, to, interval: Interval::Hour, stored: Stored::Hour };
-            let [of_market, of_asset] = [
-                of_market(&view, market, window, &Past::default()),
-                of_asset(&view, &usdc, window, &Past::default()),
-            ];
-            let flags = |document: &[u8]| -> Vec<bool> {
-                let document: serde_json::Value = serde_json::from_slice(document).unwrap();
-                let buckets = document["buckets"].as_array().unwrap();
-                buckets.iter().map(|bucket| bucket["complete"].as_bool().unwrap()).collect()
-            };
-            assert_eq!(flags(&of_market), flags(&of_asset));
-            flags(&of_market)
-        };
+        let window = Window { from, to, interval: Interval::Hour, stored: Stored::Hour };
+        let of_market = of_market(view, market, window, &Past::default());
+        let of_asset = of_asset(view, &usdc, window, &Past::default());
+        let [of_market, of_asset] = [of_market, of_asset]
+            .map(|document| serde_json::from_slice::<serde_json::Value>(&document).unwrap());
+        assert_eq!(of_market["complete"], of_asset["complete"]);
+        assert_eq!(flags(&of_market), flags(&of_asset));
+        of_market
+    }
+
+    fn flags(volume: &serde_json::Value) -> Vec<bool> {
+        let buckets = volume["buckets"].as_array().unwrap();
+        buckets.iter().map(|bucket| bucket["complete"].as_bool().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_empty_answer_says_whether_its_time_is_known() {
+        let known = NOW.minus(100);
+        let view = view(known);
+        let is_complete = |from: UnixSeconds, to: UnixSeconds| volume(&view, from, to)["complete"] == true;
+        let days = |days: i64| NOW.minus(days * DAY);
+        assert!(is_complete(days(2), days(1)) && is_complete(days(1), known.plus(1)));
+        assert!(!is_complete(days(3), days(1)), "history begins within the window");
+        assert!(!is_complete(days(1), NOW), "the window is over, and its last ledgers are not known");
+        assert!(is_complete(days(1), NOW.plus(1)), "up to the newest known ledger");
+        assert!(!is_complete(NOW.minus(50), NOW.plus(1)) && !is_complete(NOW.plus(60), NOW.plus(HOUR)));
+        let without_trades = volume(&view, days(2), days(2).plus(HOUR));
+        assert_eq!((flags(&without_trades).len(), &without_trades["complete"]), (0, &true.into()));
+    }
+
+    #[test]
+    fn a_bucket_that_the_window_cuts_is_not_complete() {
+        let (view, hour) = (view(NOW), Interval::Hour.buckets().start_of(NOW));
+        let complete = |from: UnixSeconds, to: UnixSeconds| flags(&volume(&view, from, to));
         let (from, to) = (hour.minus(4 * HOUR), hour.minus(HOUR));
         assert_eq!(complete(from, to), [true, true, true]);
         assert_eq!(complete(from.plus(1_800), to.plus(1_800)), [false, true, true, false]);
