@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
     ListingView,
     history::{MarketHistory, StoredPart, oldest_held},
-    udf::{self, HistoryQuery, RESOLUTIONS},
+    udf::{self, BARS_MAX, HistoryQuery, RESOLUTIONS},
 };
 
 use super::{
@@ -25,9 +25,8 @@ use responses::open;
 
 /// Default number of results of a search.
 const FOUND: i64 = 30;
-/// Most results of a search, and most bars of an answer.
+/// Most results of a search.
 const FOUND_MAX: i64 = 100;
-const BARS_MAX: i64 = 20_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     methods::route(config, "/udf/config", |_| open("application/json", udf::config()));
@@ -106,13 +105,13 @@ fn history_query(view: &ListingView, parameters: &Parameters) -> Result<HistoryQ
     };
     let interval = RESOLUTIONS.iter().find(|(name, _)| *name == resolution).map(|(_, interval)| *interval);
     let interval = interval.ok_or_else(missing)?;
-    let countback = parameters.number("countback", 1, i64::MAX)?.map(|count| count.min(BARS_MAX));
+    let countback = parameters.number("countback", 1, i64::MAX)?;
     Ok(HistoryQuery {
         interval,
         held: interval.buckets().next_start(oldest_held(view)),
         from: UnixSeconds(parameters.number("from", i64::MIN, i64::MAX)?.unwrap_or(0)),
         to: UnixSeconds(parameters.number("to", i64::MIN, i64::MAX)?.unwrap_or(i64::MAX)),
-        countback: countback.map(usize::saturating_from),
+        countback: countback.map(|count| usize::saturating_from(count).min(BARS_MAX)),
     })
 }
 
@@ -129,7 +128,7 @@ async fn stored(
         Some(countback) => countback,
         None => {
             let seconds = query.to.min(listing.as_of()).0.saturating_sub(query.from.0).max(0);
-            usize::saturating_from((seconds / buckets.seconds + 1).min(BARS_MAX))
+            usize::saturating_from(seconds / buckets.seconds + 1).min(BARS_MAX)
         }
     };
     // If the queried time has no bar, the answer names the last one before it.

@@ -86,6 +86,9 @@ struct NoData {
     next_time: Option<i64>,
 }
 
+/// Most bars of an answer. Without `countback` they are the newest ones of the time.
+pub const BARS_MAX: usize = 20_000;
+
 /// Question for history.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryQuery {
@@ -165,9 +168,10 @@ pub fn search(view: &ListingView, query: &str, limit: usize) -> Vec<u8> {
 #[must_use]
 pub fn history(history: &MarketHistory<'_>, query: HistoryQuery) -> Vec<u8> {
     let bars: Vec<(UnixSeconds, QuotedStats)> = bars(history, query);
+    let newest = |count: usize| bars.len().saturating_sub(count);
     let skipped = match query.countback {
-        Some(count) => bars.len().saturating_sub(count),
-        None => bars.partition_point(|(at, _)| *at < query.from),
+        Some(count) => newest(count),
+        None => bars.partition_point(|(at, _)| *at < query.from).max(newest(BARS_MAX)),
     };
     let (earlier, wanted) = bars.split_at(skipped.min(bars.len()));
     if wanted.is_empty() {
@@ -219,4 +223,62 @@ fn description(market: &MarketView<'_>) -> String {
         None => asset.name(),
     };
     format!("{} / {}", by(market.base()), by(market.quote()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        asset::Asset,
+        directory::Directory,
+        instant::{DAY, MINUTE},
+        market::{Market, QUOTE_ASSETS},
+        market_snapshot::MarketSnapshot,
+        test_support::trade,
+        trade_stats::TradeStats,
+        windows::Windows,
+    };
+
+    use super::*;
+    use crate::listings::history::StoredPart;
+
+    const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+
+    /// Times of the bars, of a trade each minute of the last 20 days.
+    fn times(countback: Option<usize>, from: UnixSeconds) -> Vec<i64> {
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, Asset::Native), (2, usdc)]);
+        directory.add_markets([(1, 1, 2)]);
+        let (minute, mut stored) = (Interval::Minute.buckets(), StoredPart::default());
+        for ago in (0..20 * DAY / MINUTE).rev() {
+            let of = trade(100_000 - ago, 0, NOW.0 - ago * MINUTE, (10_000, 10_000), (1, 1));
+            windows.add(1, of);
+            stored.candles.push((minute.start_of(of.closed_at), TradeStats::of(&of)));
+        }
+        windows.advance(NOW);
+        let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
+        let view = ListingView::new(7, snapshot, "Test".into(), &[], &Arc::default());
+        let market = Market::of(Asset::Native, usdc).unwrap().0;
+        let held = minute.next_start(NOW.minus(30 * DAY));
+        let query =
+            HistoryQuery { interval: Interval::Minute, held, from, to: UnixSeconds(i64::MAX), countback };
+        let answer = history(&MarketHistory::new(&view, market, &stored), query);
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        answer["t"].as_array().unwrap().iter().map(|at| at.as_i64().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_answer_has_the_newest_bars_up_to_the_limit() {
+        let last = Interval::Minute.buckets().start_of(NOW).0;
+        for (countback, from, count) in [
+            (None, UnixSeconds(0), BARS_MAX),
+            (None, NOW.minus(2 * DAY), 2_880),
+            (Some(3), UnixSeconds(0), 3),
+        ] {
+            let times = times(countback, from);
+            assert_eq!((times.len(), times.last()), (count, Some(&last)), "{countback:?} {from:?}");
+        }
+    }
 }
