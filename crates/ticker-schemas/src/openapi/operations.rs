@@ -109,7 +109,7 @@ pub const OPERATIONS: &[Operation] = &[
             in_query(
                 "at",
                 Values::Text("moment"),
-                "Moment, in seconds since 1970; or by RFC 3339. Default: the moment of the figures",
+                "Moment, in seconds since 1970; or by RFC 3339. Default: that of the figures, also for 60 s after it",
             ),
         ],
         NAMED_IN_TIME,

@@ -58,8 +58,12 @@ pub(super) const HISTORICAL: &[Parameter] = &[
     TICKER_ID,
     in_query("type", Words(&["buy", "sell"]), "Side of the taker"),
     in_query("limit", SECONDS, "Most trades of each side. 0 or absent: all"),
-    in_query("start_time", SECONDS, "First close time, in seconds since 1970. Default: 24 hours ago"),
-    in_query("end_time", SECONDS, "Last close time, in seconds since 1970"),
+    in_query(
+        "start_time",
+        SECONDS,
+        "First close time, in seconds or milliseconds since 1970. Default: 24 hours ago",
+    ),
+    in_query("end_time", SECONDS, "Last close time, in seconds or milliseconds since 1970"),
 ];
 
 pub(super) const OF_MARKETS: &[Parameter] = &[
