@@ -50,6 +50,9 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeou
                       SET LOCAL max_parallel_workers_per_gather = 0";
 /// Longest wait for a table's lock before dropping candles. Readers queue behind this wait.
 const DROP_LOCK_LIMITS: &str = "SET LOCAL lock_timeout = '50ms'";
+/// Seconds for which candles are kept beyond their days. Answers reach back from the time of their figures, which may
+/// be behind the clock.
+const KEPT_LONGER_S: i64 = HOUR;
 /// Waiting trades of a step. They bound its memory.
 const TRADES_MAX: usize = 20_000;
 /// Hours whose trades a step reads. They bound its duration.
@@ -131,7 +134,8 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = read_committed::begin(&mut client).await?;
         transaction.batch_execute(&format!("{LIMITS}; {DROP_LOCK_LIMITS}")).await?;
-        let edge = |days: i64| UnixSeconds::from(now).minus(days.saturating_mul(DAY)).to_utc();
+        let edge =
+            |days: i64| UnixSeconds::from(now).minus(days.saturating_mul(DAY)).minus(KEPT_LONGER_S).to_utc();
         let (minutes, others) = (edge(MINUTE_CANDLE_DAYS), edge(keep_days));
         let days: [(&(dyn ToSql + Sync), Type); 2] =
             [(&minutes.date_naive(), Type::DATE), (&others.date_naive(), Type::DATE)];

@@ -7,6 +7,7 @@ mod chosen;
 mod counted;
 mod described;
 mod documented;
+mod edges;
 mod priceless;
 mod recomputed;
 mod selected;

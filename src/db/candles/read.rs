@@ -9,6 +9,7 @@ use super::{
     of_table, rows,
 };
 use crate::domain::{
+    asset::Asset,
     candles::Stored,
     conversions::SaturatingFrom,
     coverage::{TimeSpan, merge_times, times_without},
@@ -87,6 +88,38 @@ impl Database {
         let complete = complete(&transaction).await?;
         transaction.commit().await?;
         Ok(StoredCandles { candles, complete })
+    }
+
+    /// Returns true if the market has stored candles, of whatever time, or had some that are dropped by now.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn had_candles(&self, market: Market) -> Result<bool, DbError> {
+        let (base, counter) = (market.base().to_string(), market.counter().to_string());
+        self.exists(
+            include_str!("../sql/candles/is_named.sql"),
+            &[(&base, Type::TEXT), (&counter, Type::TEXT)],
+        )
+        .await
+    }
+
+    /// The same of any market of an asset.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn had_candles_of(&self, asset: Asset) -> Result<bool, DbError> {
+        let name = asset.to_string();
+        self.exists(include_str!("../sql/candles/is_asset_named.sql"), &[(&name, Type::TEXT)]).await
+    }
+
+    async fn exists(&self, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<bool, DbError> {
+        let mut client = self.client().await?;
+        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let exists = transaction.query_typed_one(sql, params).await?.try_get(0)?;
+        transaction.commit().await?;
+        Ok(exists)
     }
 }
 

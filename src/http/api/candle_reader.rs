@@ -10,16 +10,18 @@ use ticker_formats::listings::{
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-use super::error::ApiError;
+use super::{error::ApiError, parameters::BEHIND_S};
 use crate::{
     db::{
         Database, DbError,
         candles::{StoredQuery, VolumeQuery},
     },
     domain::{
+        asset::Asset,
         candles::{Buckets, MINUTE_CANDLE_DAYS, Stored},
         conversions::SaturatingFrom,
         coverage::TimeSpan,
+        identity::SpelledAsset,
         instant::{DAY, UnixSeconds},
         market::Market,
         volume::VolumePart,
@@ -65,13 +67,41 @@ impl CandleReader {
         Self { database, keep_days, turns: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
-    /// First start of a bucket that may be held.
-    pub(super) fn oldest(&self, view: &ListingView, buckets: Buckets) -> UnixSeconds {
+    /// Second since which candles of this length are kept.
+    fn kept_since(&self, view: &ListingView, buckets: Buckets) -> UnixSeconds {
         let days = match buckets.stored() {
             Stored::Minute => MINUTE_CANDLE_DAYS.min(self.keep_days),
             Stored::Hour | Stored::Day => self.keep_days,
         };
-        buckets.next_start(view.as_of().minus(days.saturating_mul(DAY)))
+        view.as_of().minus(days.saturating_mul(DAY))
+    }
+
+    /// First start of a bucket that may be held.
+    pub(super) fn oldest(&self, view: &ListingView, buckets: Buckets) -> UnixSeconds {
+        let since = self.kept_since(view, buckets);
+        let start = buckets.start_of(since);
+        // Only whole days of UTC are dropped, so the day of `since` is held from its beginning.
+        if start >= Stored::Day.buckets().start_of(since) { start } else { buckets.next_start(since) }
+    }
+
+    /// First start of a bucket of an answer that begins with the bucket of a second, or with the oldest bucket that is
+    /// held if that one began too early. `name` is the parameter that names the second.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Gone`] for a second of the time before candles are kept.
+    pub(super) fn first(
+        &self,
+        view: &ListingView,
+        buckets: Buckets,
+        second: UnixSeconds,
+        name: &str,
+    ) -> Result<UnixSeconds, ApiError> {
+        let (oldest, since) = (self.oldest(view, buckets), self.kept_since(view, buckets));
+        if second < oldest.min(since.minus(BEHIND_S)) {
+            return Err(gone(name, oldest.min(since)));
+        }
+        Ok(buckets.start_of(second).max(oldest))
     }
 
     /// Error for buckets that begin before the oldest that may be held.
@@ -86,7 +116,32 @@ impl CandleReader {
         if from >= oldest {
             return Ok(());
         }
-        Err(ApiError::Gone(format!("older candles are not held: {name} must be at least {}", oldest.0)))
+        Err(gone(name, oldest))
+    }
+
+    /// Error unless the market has trades in memory, these candles, or any others in the database.
+    pub(super) async fn require(
+        &self,
+        view: &ListingView,
+        market: Market,
+        stored: &StoredPart,
+    ) -> Result<(), ApiError> {
+        if MarketHistory::new(view, market, stored).is_known()
+            || self.within(async |database| database.had_candles(market).await).await?
+        {
+            return Ok(());
+        }
+        Err(never_traded(&market.name()))
+    }
+
+    /// Error unless the asset has trades in memory, or candles in the database.
+    pub(super) async fn require_asset(&self, view: &ListingView, asset: Asset) -> Result<(), ApiError> {
+        if view.find(&SpelledAsset::Classic(asset)).is_some()
+            || self.within(async |database| database.had_candles_of(asset).await).await?
+        {
+            return Ok(());
+        }
+        Err(never_traded(&asset.name()))
     }
 
     /// Reads the candles that memory does not hold. Asks the database only if `wanted` begins before memory.
@@ -158,4 +213,13 @@ impl CandleReader {
         };
         tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)?
     }
+}
+
+fn gone(name: &str, oldest: UnixSeconds) -> ApiError {
+    ApiError::Gone(format!("older candles are not held: {name} must be at least {}", oldest.0))
+}
+
+/// Error for a market or an asset without trades and candles.
+fn never_traded(name: &str) -> ApiError {
+    ApiError::NotFound(format!("{name} has no trades and no candles here"))
 }

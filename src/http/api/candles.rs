@@ -5,7 +5,7 @@ use ticker_formats::listings::{
     ListingView,
     aggregations::{self, AggregationQuery},
     candles::{self, CandleQuery},
-    history::{MarketHistory, oldest_held},
+    history::{MarketHistory, StoredPart, oldest_held},
 };
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     document::{self, redirect, send, send_written},
     error::ApiError,
     parameters::Parameters,
+    views::PinnedView,
 };
 use crate::{
     domain::{
@@ -71,35 +72,59 @@ async fn market_candles(
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        let mut query = candle_query(&view.listing, &parameters, reader)?;
+        let query = candle_query(&view.listing, &parameters, reader)?;
         let key = format!("candles/{canonical}?{}", parameters.key(&[]));
         if let Some(kept) = document::kept(request, view, &key) {
             return Ok(kept);
         }
-        let (buckets, as_of) = (query.interval.buckets(), view.listing.as_of());
-        let to = buckets.start_of(query.to.min(as_of)).plus(buckets.seconds);
-        let stored = CandleReader::all(async {
-            if query.fill {
-                query.known_from = reader.last_priced(&view.listing, market, buckets, query.from).await?;
-            }
-            // A filled answer needs the last price before its first candle as well.
-            let (from, limit) = match query.known_from {
-                Some(known_from) => (known_from, query.limit.saturating_add(1)),
-                None => (query.from, query.limit),
-            };
-            let wanted = CandleRange { buckets, from, to, limit, newest: true, priced: query.fill };
-            reader.read(&view.listing, market, wanted).await
-        })
-        .await?;
-        if !MarketHistory::new(&view.listing, market, &stored).is_known() {
-            return Err(document::never_traded(&market));
-        }
+        let query = within_memory(view, market, query).await?;
+        let (query, stored) = CandleReader::all(stored(&view.listing, market, query, reader)).await?;
         send_written(request, view, key, move |view, out| {
             candles::candles(&MarketHistory::new(view, market, &stored), query, out)
         })
         .await
     })
     .await
+}
+
+/// The same question about a later time, if memory alone holds the answer.
+async fn within_memory(
+    view: &PinnedView,
+    market: Market,
+    query: CandleQuery,
+) -> Result<CandleQuery, ApiError> {
+    if query.from >= oldest_held(&view.listing) {
+        return Ok(query);
+    }
+    let nothing = StoredPart::default();
+    let later = view
+        .compute(move |view| candles::within_memory(&MarketHistory::new(view, market, &nothing), query))
+        .await?;
+    Ok(later.unwrap_or(query))
+}
+
+/// Reads the candles that memory does not hold. Returns the query with the start of the last price before it, if the
+/// answer is filled.
+async fn stored(
+    view: &ListingView,
+    market: Market,
+    mut query: CandleQuery,
+    reader: &CandleReader,
+) -> Result<(CandleQuery, StoredPart), ApiError> {
+    let buckets = query.interval.buckets();
+    let to = buckets.start_of(query.to.min(view.as_of())).plus(buckets.seconds);
+    if query.fill && query.known_from.is_none() {
+        query.known_from = reader.last_priced(view, market, buckets, query.from).await?;
+    }
+    // A filled answer needs the last price before its first candle as well.
+    let (from, limit) = match query.known_from {
+        Some(known_from) => (known_from, query.limit.saturating_add(1)),
+        None => (query.from, query.limit),
+    };
+    let wanted = CandleRange { buckets, from, to, limit, newest: true, priced: query.fill };
+    let stored = reader.read(view, market, wanted).await?;
+    reader.require(view, market, &stored).await?;
+    Ok((query, stored))
 }
 
 fn candle_query(
@@ -112,29 +137,23 @@ fn candle_query(
     let interval = Interval::named(interval).unwrap_or(Interval::Hour);
     let (buckets, as_of) = (interval.buckets(), view.as_of());
     let limit = parameters.number("limit", 1, CANDLES_MAX)?.unwrap_or(CANDLES_WANTED);
-    let to = parameters.number("to", 0, i64::MAX)?.map_or(as_of, UnixSeconds);
-    let from = match parameters.number("from", 0, i64::MAX)?.map(UnixSeconds) {
-        Some(from) => {
-            let first = buckets.start_of(from);
-            reader.check(view, buckets, first, "from")?;
-            first
-        }
+    let fill = parameters.word("fill", &["true", "false"])? == Some("true");
+    let (from, asked_to) = parameters.span()?;
+    let to = asked_to.unwrap_or(as_of);
+    let from = match from {
+        Some(from) => reader.first(view, buckets, from, "from")?,
         // The answer begins with the oldest bucket in memory, or earlier for as many as are wanted. It never begins
         // before the oldest one that is stored.
         None => {
+            if let Some(to) = asked_to {
+                reader.first(view, buckets, to, "to")?;
+            }
             let memory = buckets.next_start(oldest_held(view));
             let wanted = buckets.start_of(to.min(as_of)).minus((limit - 1).saturating_mul(buckets.seconds));
             memory.min(wanted).max(reader.oldest(view, buckets))
         }
     };
-    Ok(CandleQuery {
-        interval,
-        from,
-        known_from: None,
-        to,
-        limit: usize::saturating_from(limit),
-        fill: parameters.word("fill", &["true", "false"])? == Some("true"),
-    })
+    Ok(CandleQuery { interval, from, known_from: None, to, limit: usize::saturating_from(limit), fill })
 }
 
 async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
@@ -149,14 +168,18 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
         let (listing, reader, buckets) = (&view.listing, &state.candles, query.buckets);
         let oldest = reader.oldest(listing, buckets);
         // Horizon too begins with the oldest trade that it holds.
-        let from = query.first().map_or(oldest, |first| first.max(oldest));
+        let mut from = query.first().map_or(oldest, |first| first.max(oldest));
         // The links name the host that this reader asked for, so that no other reader may get them.
         let key = format!("{}#{}", query.address, parameters.key(&[]));
-        let (to, limit, newest) = (query.end(), query.limit, query.descending);
-        let wanted = CandleRange { buckets, from, to, limit, newest, priced: true };
         if let Some(kept) = document::kept(request, view, &key) {
             return Ok(kept);
         }
+        let memory = buckets.next_start(oldest_held(listing));
+        if query.descending && from < memory && records_in_memory(view, market, memory, &query).await? {
+            from = memory;
+        }
+        let (to, limit, newest) = (query.end(), query.limit, query.descending);
+        let wanted = CandleRange { buckets, from, to, limit, newest, priced: true };
         let stored = reader.read(listing, market, wanted).await?;
         // An asset that never traded is no error in Horizon: it has no records.
         send(request, view, key, move |view| {
@@ -164,6 +187,21 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
             aggregations::trade_aggregations(&history, &base, from, &query)
         })
         .await
+    })
+    .await
+}
+
+/// Returns true if memory holds as many records from `memory` on as the answer may have.
+async fn records_in_memory(
+    view: &PinnedView,
+    market: Market,
+    memory: UnixSeconds,
+    query: &AggregationQuery,
+) -> Result<bool, ApiError> {
+    let (query, nothing) = (query.clone(), StoredPart::default());
+    view.compute(move |view| {
+        let history = MarketHistory::new(view, market, &nothing);
+        aggregations::count(&history, memory, &query) >= query.limit
     })
     .await
 }

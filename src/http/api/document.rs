@@ -144,11 +144,6 @@ pub(super) fn identity(view: &ListingView, text: &str) -> Result<Asset, ApiError
     }
 }
 
-/// Error for a market without a trade in the time that the answer is about.
-pub(super) fn never_traded(market: &Market) -> ApiError {
-    ApiError::NotFound(format!("{} has no trade in this time", market.name()))
-}
-
 fn sides(text: &str) -> Result<(&str, &str), ApiError> {
     text.split_once('_').ok_or_else(|| {
         ApiError::BadParameter(

@@ -12,7 +12,7 @@ use super::{
     document::{self, redirect, send},
     error::ApiError,
     market_query::MarketQuery,
-    parameters::{Parameters, held_from},
+    parameters::{Parameters, first_held},
 };
 use crate::{
     domain::{
@@ -83,12 +83,12 @@ async fn trades(
             return Ok(redirect);
         }
         let as_of = view.listing.as_of();
-        let from = parameters.number("from", 0, i64::MAX)?.map_or(as_of.minus(DAY).plus(1), UnixSeconds);
-        // The network's clock may be ahead of ours.
-        let to = parameters.number("to", 0, i64::MAX)?.map_or(UnixSeconds(i64::MAX), UnixSeconds);
         let limit = parameters.number("limit", 1, TRADES_MAX)?.unwrap_or(TRADES);
         let limit = usize::saturating_from(limit);
-        let from = held_from("from", from, as_of)?;
+        let span = parameters.span()?;
+        let from = first_held(span, ["from", "to"], DAY, as_of)?;
+        // The network's clock may be ahead of ours.
+        let to = span.1.unwrap_or(UnixSeconds(i64::MAX));
         let key = format!("trades/{canonical}?{}", parameters.key(&[]));
         send(request, view, key, move |view| {
             document::market(view, &canonical)

@@ -15,10 +15,14 @@ use super::{
     Asked, Form, ViewKind, answer,
     document::{self, send_made, send_written},
     error::ApiError,
-    parameters::{Parameters, held_from},
+    parameters::{Parameters, first_held},
 };
 use crate::{
-    domain::{conversions::SaturatingFrom, instant::UnixSeconds, span::Span},
+    domain::{
+        conversions::SaturatingFrom,
+        instant::{HOUR, UnixSeconds},
+        span::Span,
+    },
     http::{requests, state::PublicState},
     published::Document,
 };
@@ -74,17 +78,19 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
         let canonical = document::market_in_order(&view.listing, ticker_id)?.name();
         let side = parameters.word("type", &["buy", "sell"])?;
         let as_of = view.listing.as_of();
-        let [from, to] = [("start_time", 999), ("end_time", 0)].map(|(name, round_up)| {
+        let time = |name: &str, round_up: i64| {
             Ok(parameters.number(name, 0, i64::MAX)?.map(|time| seconds(time, round_up)))
-        });
-        let from = from?.unwrap_or(Span::Day.edge(as_of).plus(1));
+        };
+        let span @ (_, to) = (time("start_time", 999)?, time("end_time", 0)?);
+        // With an end alone, a reader goes back from there.
+        let default = if to.is_some() { Span::Week } else { Span::Day };
         let limit = parameters.number("limit", 0, i64::MAX)?.filter(|limit| *limit > 0);
         let query = TradeQuery {
             side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
             limit: limit.map(usize::saturating_from),
-            from: held_from("start_time", from, as_of)?,
+            from: first_held(span, ["start_time", "end_time"], default.hours() * HOUR, as_of)?,
             // The network's clock may be ahead of ours.
-            to: to?.unwrap_or(UnixSeconds(i64::MAX)),
+            to: to.unwrap_or(UnixSeconds(i64::MAX)),
         };
         let key = format!("historical_trades/{canonical}?{}", parameters.key(&["ticker_id"]));
         send_written(request, view, key, move |view, out| {

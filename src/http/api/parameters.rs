@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, web};
 use super::error::ApiError;
 use crate::domain::{instant::UnixSeconds, percent, plain_text::shown, span::Span};
 
-/// Seconds by which a question for the trades of 7 days may be behind the figures, by the clock of whoever asks.
-const BEHIND_S: i64 = 60;
+/// Seconds by which a question for all that is held may be behind the figures, by the clock of whoever asks.
+pub(super) const BEHIND_S: i64 = 60;
 
 /// Parameters of a request, each at most once.
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -74,6 +74,16 @@ impl Parameters {
         })
     }
 
+    /// Seconds of `from` and `to`, which must be in this order.
+    pub(super) fn span(&self) -> Result<(Option<UnixSeconds>, Option<UnixSeconds>), ApiError> {
+        let time = |name: &str| Ok(self.number(name, 0, i64::MAX)?.map(UnixSeconds));
+        let (from, to) = (time("from")?, time("to")?);
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            return Err(ApiError::BadParameter("from must be at most to".to_owned()));
+        }
+        Ok((from, to))
+    }
+
     /// One of some words.
     pub(super) fn word<'w>(&self, name: &str, words: &[&'w str]) -> Result<Option<&'w str>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
@@ -98,12 +108,35 @@ impl Parameters {
     }
 }
 
+/// Returns the first second of trades from a question's own one, or else from the `default` seconds up to its last one.
+/// Trades are held for 7 days. The parameters have these `names`.
+///
+/// # Errors
+///
+/// [`ApiError::Gone`] if the first second, or the last one alone, is older.
+pub(super) fn first_held(
+    (from, to): (Option<UnixSeconds>, Option<UnixSeconds>),
+    names: [&str; 2],
+    default: i64,
+    as_of: UnixSeconds,
+) -> Result<UnixSeconds, ApiError> {
+    let oldest = Span::Week.edge(as_of).plus(1);
+    match (from, to) {
+        (Some(from), _) => held_from(names[0], from, as_of),
+        (None, Some(to)) => {
+            held_from(names[1], to, as_of)?;
+            Ok(to.min(as_of).minus(default).plus(1).max(oldest))
+        }
+        (None, None) => Ok(as_of.minus(default).plus(1).max(oldest)),
+    }
+}
+
 /// Returns the first second of trades that are asked for with the parameter `name`. Trades are held for 7 days.
 ///
 /// # Errors
 ///
 /// [`ApiError::Gone`] for older ones.
-pub(super) fn held_from(name: &str, from: UnixSeconds, as_of: UnixSeconds) -> Result<UnixSeconds, ApiError> {
+fn held_from(name: &str, from: UnixSeconds, as_of: UnixSeconds) -> Result<UnixSeconds, ApiError> {
     let oldest = Span::Week.edge(as_of).plus(1);
     if from < oldest.minus(BEHIND_S) {
         let oldest = oldest.0;
@@ -127,6 +160,24 @@ mod tests {
         assert_eq!(from(week), Some(as_of.minus(week - 1)));
         assert_eq!(from(week + 30), Some(as_of.minus(week - 1)));
         assert_eq!(from(week + 3_600), None);
+    }
+
+    #[test]
+    fn an_end_alone_begins_the_default_time_before_it() {
+        let as_of = UnixSeconds(1_000_000_000);
+        let day = 86_400;
+        let first = |from: Option<i64>, to: Option<i64>| {
+            let span = [from, to].map(|age| age.map(|age| as_of.minus(age)));
+            let first = first_held((span[0], span[1]), ["from", "to"], day, as_of);
+            first.map(|first| as_of.0 - first.0).map_err(|error| error.to_string())
+        };
+        assert_eq!(first(None, None), Ok(day - 1));
+        assert_eq!(first(None, Some(-50)), Ok(day - 1), "an end in the future");
+        assert_eq!(first(None, Some(3 * day)), Ok(4 * day - 1));
+        assert_eq!(first(None, Some(6 * day + 9)), Ok(7 * day - 1), "no more is held");
+        assert_eq!(first(Some(5 * day), Some(3 * day)), Ok(5 * day));
+        assert!(first(None, Some(8 * day)).unwrap_err().contains(": to must be at least"));
+        assert!(first(Some(8 * day), None).unwrap_err().contains(": from must be at least"));
     }
 
     #[test]

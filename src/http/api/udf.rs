@@ -84,9 +84,6 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
         }
         let query = history_query(&view.listing, &parameters)?;
         let (query, stored) = stored(view, &state.candles, market, query).await?;
-        if !MarketHistory::new(&view.listing, market, &stored).is_known() {
-            return Err(document::never_traded(&market));
-        }
         let render =
             move |view: &ListingView| udf::history(&MarketHistory::new(view, market, &stored), query);
         send(request, view, key, render).await
@@ -136,13 +133,19 @@ async fn stored(
     let is_in_memory = (query.countback.is_some() || query.from >= query.held)
         && bars_in_memory(view, market, query).await? >= enough;
     if is_in_memory {
+        // Memory holds at least one bar, so the market is known.
         return Ok((query, StoredPart::default()));
     }
     let query = HistoryQuery { held: reader.oldest(listing, buckets).min(query.held), ..query };
     let to = buckets.next_start(query.to);
     let wanted =
         candle_reader::CandleRange { buckets, from: query.held, to, limit: bars, newest: true, priced: true };
-    Ok((query, reader.read(listing, market, wanted).await?))
+    let stored = CandleReader::all(async {
+        let stored = reader.read(listing, market, wanted).await?;
+        reader.require(listing, market, &stored).await?;
+        Ok(stored)
+    });
+    Ok((query, stored.await?))
 }
 
 /// Number of bars that memory holds.

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{
     ListingView,
-    history::{MarketHistory, StoredPart, held_from, oldest_held},
+    history::{StoredPart, held_from, oldest_held},
     volume::{self, Past, Window},
 };
 
@@ -20,10 +20,8 @@ use crate::{
         asset::Asset,
         candles::{Interval, Stored},
         coverage::TimeSpan,
-        identity::SpelledAsset,
-        instant::UnixSeconds,
+        instant::{DAY, UnixSeconds},
         market::Market,
-        span::Span,
         volume::VolumePart,
     },
     http::{requests, state::PublicState},
@@ -55,12 +53,10 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
                     let mut past = anchors(listing, window, reader).await?;
                     past.market = candles(listing, market, window, reader).await?;
                     past.complete.clone_from(&past.market.complete);
+                    reader.require(listing, market, &past.market).await?;
                     Ok(past)
                 })
                 .await?;
-                if !MarketHistory::new(listing, market, &past.market).is_known() {
-                    return Err(document::never_traded(&market));
-                }
                 send(request, view, key, move |view| volume::of_market(view, market, window, &past)).await
             }
             (None, Some(name)) => {
@@ -72,12 +68,12 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
                 let past = CandleReader::all(async {
                     let mut past = anchors(listing, window, reader).await?;
                     (past.parts, past.complete) = parts(listing, asset, window, reader).await?;
+                    if past.parts.is_empty() {
+                        reader.require_asset(listing, asset).await?;
+                    }
                     Ok(past)
                 })
                 .await?;
-                if past.parts.is_empty() && listing.find(&SpelledAsset::Classic(asset)).is_none() {
-                    return Err(ApiError::NotFound(format!("{} has no trade in this time", asset.name())));
-                }
                 send(request, view, key, move |view| volume::of_asset(view, &asset, window, &past)).await
             }
             _ => Err(ApiError::BadParameter("give either market or asset".to_owned())),
@@ -89,8 +85,9 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 /// Window of the question. Before memory's trades it consists of whole candles.
 fn window(view: &ListingView, parameters: &Parameters, reader: &CandleReader) -> Result<Window, ApiError> {
     let as_of = view.as_of();
-    let from = parameters.number("from", 0, i64::MAX)?.map_or(Span::Day.edge(as_of).plus(1), UnixSeconds);
-    let to = parameters.number("to", 0, i64::MAX)?.map_or(as_of.plus(1), UnixSeconds);
+    let (asked_from, to) = parameters.span()?;
+    let to = to.unwrap_or(as_of.plus(1));
+    let from = asked_from.unwrap_or(to.min(as_of.plus(1)).minus(DAY));
     let name = parameters.word("interval", &INTERVALS)?.unwrap_or("1h");
     let interval = Interval::named(name).unwrap_or(Interval::Hour);
     let is_whole = |stored: Stored| {
@@ -102,7 +99,8 @@ fn window(view: &ListingView, parameters: &Parameters, reader: &CandleReader) ->
         _ => Stored::Hour,
     };
     if from < oldest_held(view) {
-        reader.check(view, stored.buckets(), from, "from")?;
+        let name = if asked_from.is_some() { "from" } else { "to, less a day," };
+        reader.check(view, stored.buckets(), from, name)?;
         if !is_whole(stored) {
             let oldest = oldest_held(view).0;
             return Err(ApiError::BadParameter(format!(

@@ -7,7 +7,7 @@ use super::{
 
 const COFFEE: &str = "COFFEE-GBFXOHVAS43OIWNIO7XLRJAHT3BICFEIKOJLZVXNT572MISM4CMGSOCC";
 /// A market that traded a week ago the last time.
-const MILK: &str = "MILK-GBFXOHVAS43OIWNIO7XLRJAHT3BICFEIKOJLZVXNT572MISM4CMGSOCC";
+pub(super) const MILK: &str = "MILK-GBFXOHVAS43OIWNIO7XLRJAHT3BICFEIKOJLZVXNT572MISM4CMGSOCC";
 /// Hours with a trade each, half of them older than memory.
 const HOURS: i64 = 14 * 24;
 

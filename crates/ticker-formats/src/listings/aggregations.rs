@@ -111,6 +111,13 @@ pub fn trade_aggregations(
     page(records.collect(), query)
 }
 
+/// Number of records between `from` and the end of the question, whatever its limit is.
+#[must_use]
+pub fn count(history: &MarketHistory<'_>, from: UnixSeconds, query: &AggregationQuery) -> usize {
+    let filled = history.between(query.buckets, query.buckets.stored(), from, query.end());
+    filled.values().filter(|stats| stats.prices.is_some()).count()
+}
+
 /// The answer for assets that never met: no records.
 #[must_use]
 pub fn none(query: &AggregationQuery) -> Vec<u8> {

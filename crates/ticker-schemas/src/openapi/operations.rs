@@ -67,7 +67,11 @@ pub const OPERATIONS: &[Operation] = &[
         plain("/api/v1/markets/{market}/trades", MARKETS, "Trades of a market", OfView("trades")),
         &[
             MARKET,
-            in_query("from", SECONDS, "First close time, in seconds since 1970. Default: 24 hours ago"),
+            in_query(
+                "from",
+                SECONDS,
+                "First close time, in seconds since 1970. Default: 24 hours before the last",
+            ),
             in_query("to", SECONDS, "Last close time, in seconds since 1970"),
             in_query("limit", Number(1, 10_000), "Maximum number of trades, the newest ones. Default: 100"),
         ],
@@ -265,7 +269,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[
             in_query("market", Values::Text("stellar-market"), "Market. Give either this or asset"),
             in_query("asset", Values::Text("stellar-asset"), "Asset, over all of its markets"),
-            in_query("from", SECONDS, "First second, since 1970. Default: 24 hours ago"),
+            in_query("from", SECONDS, "First second, since 1970. Default: 24 hours before the end"),
             in_query("to", SECONDS, "End, exclusive, since 1970"),
             in_query("interval", Words(&["1h", "1d"]), "Length of a bucket. Default: 1h"),
         ],
