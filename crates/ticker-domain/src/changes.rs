@@ -6,6 +6,7 @@ use super::{
     cursor::PagingToken,
     instant::{MINUTE, UnixSeconds},
     market_snapshot::MarketSnapshot,
+    orderbook::PolledBook,
     trade_stats::WindowTrade,
     windows::MarketId,
 };
@@ -22,7 +23,7 @@ const TRADES_MAX: usize = 5_000;
 pub struct Changes {
     /// True if too much changed to be listed. Both lists are empty then.
     pub is_whole: bool,
-    /// Markets whose statistics or book changed, or that lost their last trade. In order.
+    /// Markets whose statistics or book changed, whose book became too old, or that lost their last trade. In order.
     pub markets: Vec<MarketId>,
     /// Trades of the last ten minutes that are not in the earlier snapshot, in the order of their tokens.
     pub trades: Vec<(MarketId, WindowTrade)>,
@@ -35,7 +36,8 @@ impl Changes {
         Self { is_whole: true, ..Self::default() }
     }
 
-    /// Compares two snapshots. Costs one comparison per market, and a look at the last trades of each that changed.
+    /// Compares two snapshots. Costs one comparison per market and per book, and a look at the last trades of each
+    /// market that changed.
     #[must_use]
     pub fn between(before: &MarketSnapshot, after: &MarketSnapshot) -> Self {
         let markets = changed_markets(before, after);
@@ -65,6 +67,7 @@ fn tokens(snapshot: &MarketSnapshot, market: MarketId, edge: UnixSeconds) -> Has
 fn changed_markets(before: &MarketSnapshot, after: &MarketSnapshot) -> Vec<MarketId> {
     let has_same_books = after.directory().has_same_books_as(before.directory());
     let has_same_book = |id: MarketId| before.directory().book(id) == after.directory().book(id);
+    let aged = aged_books(before, after);
     let mut changed: Vec<MarketId> = Vec::new();
     let mut old = before.windows().shared().peekable();
     for (id, windows) in after.windows().shared() {
@@ -73,7 +76,7 @@ fn changed_markets(before: &MarketSnapshot, after: &MarketSnapshot) -> Vec<Marke
             changed.push(gone);
         }
         let was = old.next_if(|(old, _)| *old == id).map(|(_, was)| was);
-        if was != Some(windows) || (!has_same_books && !has_same_book(id)) {
+        if was != Some(windows) || (!has_same_books && !has_same_book(id)) || aged.contains(&id) {
             changed.push(id);
         }
     }
@@ -81,11 +84,22 @@ fn changed_markets(before: &MarketSnapshot, after: &MarketSnapshot) -> Vec<Marke
     changed
 }
 
+/// Markets whose book stopped being recent between two moments, or is recent again since the clock was set back.
+fn aged_books(before: &MarketSnapshot, after: &MarketSnapshot) -> HashSet<MarketId> {
+    let (was_as_of, as_of) = (before.as_of(), after.as_of());
+    if was_as_of == as_of {
+        return HashSet::new();
+    }
+    let has_aged = |book: &PolledBook| book.is_recent(was_as_of) != book.is_recent(as_of);
+    after.directory().books().filter(|(_, book)| has_aged(book)).map(|(market, _)| market).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        test_support::{directory, trade},
+        orderbook::BOOK_AGE_MAX,
+        test_support::{book, directory, trade},
         windows::Windows,
     };
 
@@ -127,6 +141,41 @@ mod tests {
         all.advance(NOW.plus(20));
         let changes = Changes::between(&before, &snapshot(&all));
         assert!(changes.markets.contains(&1) && changes.trades.is_empty(), "{changes:?}");
+    }
+
+    #[test]
+    fn a_market_whose_book_became_too_old_has_changed() {
+        let of = |fetched_at: UnixSeconds| PolledBook { fetched_at, ..book(1) };
+        let assets = [("XLM", "native", ""), ("A", "G1", ""), ("B", "G2", "")];
+        let mut directory = directory(&assets, &[(1, 1, 2), (2, 1, 3), (3, 2, 3)], &[]);
+        // Market 3 has no trade, so no reader sees its book.
+        directory.update_books(vec![(1, of(NOW)), (2, of(NOW.plus(900))), (3, of(NOW))], true);
+        let mut all = windows(&[(1, 1, 100), (2, 2, 90)]);
+        let mut at = |age| {
+            all.advance(NOW.plus(age));
+            MarketSnapshot::new(all.view(), directory.clone())
+        };
+        let last = at(BOOK_AGE_MAX);
+        let first = at(BOOK_AGE_MAX + 1);
+        assert_eq!(Changes::between(&last, &first).markets, [1]);
+        assert_eq!(Changes::between(&first, &at(BOOK_AGE_MAX + 2)), Changes::default(), "it is said once");
+        // Publications may be far apart.
+        assert_eq!(Changes::between(&last, &at(BOOK_AGE_MAX + 901)).markets, [1, 2]);
+        assert_eq!(Changes::between(&first, &last).markets, [1], "the clock was set back");
+    }
+
+    #[test]
+    fn a_new_book_that_is_too_old_already_has_changed_its_market() {
+        let at = |fetched_at: UnixSeconds| {
+            let mut all = windows(&[(1, 1, 100)]);
+            all.advance(NOW.plus(2 * BOOK_AGE_MAX));
+            let mut directory = directory(&[("XLM", "native", ""), ("A", "G1", "")], &[(1, 1, 2)], &[]);
+            directory.update_books(vec![(1, PolledBook { fetched_at, ..book(1) })], true);
+            (all, directory)
+        };
+        let ((all, recent), (_, old)) = (at(NOW.plus(BOOK_AGE_MAX)), at(NOW));
+        let of = |directory| MarketSnapshot::new(all.view(), directory);
+        assert_eq!(Changes::between(&of(recent), &of(old)).markets, [1]);
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use super::{
     amount::{STROOPS_PER_UNIT, Total},
     conversions::SaturatingFrom,
-    instant::UnixSeconds,
+    instant::{HOUR, UnixSeconds},
     number::ratio_to_f64,
     price::Price,
 };
+
+/// Longest time in seconds since an order book was fetched for which its prices are shown.
+pub const BOOK_AGE_MAX: i64 = HOUR;
 
 /// One price level of a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,18 @@ impl PolledBook {
     #[must_use]
     pub fn of(book: &OrderBook, fetched_at: UnixSeconds) -> Self {
         Self { figures: book.figures(), best: book.best(), fetched_at }
+    }
+
+    /// Seconds since the book was fetched. 0 for a time before that.
+    #[must_use]
+    pub fn age_s(&self, as_of: UnixSeconds) -> i64 {
+        as_of.0.saturating_sub(self.fetched_at.0).max(0)
+    }
+
+    /// Returns true if the book is new enough for its prices to be shown.
+    #[must_use]
+    pub fn is_recent(&self, as_of: UnixSeconds) -> bool {
+        self.age_s(as_of) <= BOOK_AGE_MAX
     }
 }
 

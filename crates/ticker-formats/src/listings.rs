@@ -32,6 +32,3 @@ pub use asset::AssetView;
 pub(crate) use flags::{Finding, Warning, findings};
 pub use market::MarketView;
 pub use view::{IdStyle, ListingView};
-
-/// Longest time since an order book was polled, in seconds, for which its prices are shown.
-const BOOK_AGE_MAX: i64 = 3_600;

@@ -2,7 +2,7 @@
 
 use ticker_domain::{instant::UnixSeconds, orderbook::PolledBook, price::Price};
 
-use super::{BOOK_AGE_MAX, value};
+use super::value;
 use crate::shown;
 
 /// Quotient of two positive numbers.
@@ -17,11 +17,6 @@ pub(super) struct QuotedBook {
     ask: Option<Ratio>,
 }
 
-/// Seconds since a book was polled.
-pub(super) fn age_s(book: &PolledBook, as_of: UnixSeconds) -> i64 {
-    as_of.0.saturating_sub(book.fetched_at.0).max(0)
-}
-
 impl QuotedBook {
     /// The book, or `None` if it was polled too long ago. In a flipped market the bids are the asks of the other side.
     pub(super) fn recent(book: &PolledBook, is_flipped: bool, as_of: UnixSeconds) -> Option<Self> {
@@ -29,7 +24,7 @@ impl QuotedBook {
         let ask = best(book.best.ask, book.figures.ask_min);
         let inverse = |price: Option<Ratio>| price.map(|(n, d)| (d, n));
         let (bid, ask) = if is_flipped { (inverse(ask), inverse(bid)) } else { (bid, ask) };
-        (age_s(book, as_of) <= BOOK_AGE_MAX).then_some(Self { bid, ask })
+        book.is_recent(as_of).then_some(Self { bid, ask })
     }
 
     /// Best bid, as a decimal.
@@ -73,7 +68,7 @@ mod tests {
     use super::*;
     use ticker_domain::{
         amount::Total,
-        orderbook::{BestPrices, BookFigures, Level, OrderBook},
+        orderbook::{BOOK_AGE_MAX, BestPrices, BookFigures, Level, OrderBook},
     };
 
     const NOW: UnixSeconds = UnixSeconds(1_000);
@@ -115,8 +110,9 @@ mod tests {
 
     #[test]
     fn an_old_book_has_an_age_and_no_prices() {
-        let book = PolledBook::of(&OrderBook::default(), NOW.minus(BOOK_AGE_MAX + 1));
-        assert!(QuotedBook::recent(&book, false, NOW).is_none());
-        assert_eq!(age_s(&book, NOW), BOOK_AGE_MAX + 1);
+        let book = |age| PolledBook::of(&OrderBook::default(), NOW.minus(age));
+        assert!(QuotedBook::recent(&book(BOOK_AGE_MAX), false, NOW).is_some());
+        assert!(QuotedBook::recent(&book(BOOK_AGE_MAX + 1), false, NOW).is_none());
+        assert_eq!(book(BOOK_AGE_MAX + 1).age_s(NOW), BOOK_AGE_MAX + 1);
     }
 }

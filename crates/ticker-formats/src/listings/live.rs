@@ -100,7 +100,8 @@ impl Lines {
 fn market_event<'a>(oriented: &'a Oriented, market: MarketId, snapshot: &MarketSnapshot) -> MarketEvent<'a> {
     let stats = |span| QuotedStats::of(&snapshot.windows().stats(market, span), oriented.is_flipped);
     let (day, week) = (stats(Span::Day), stats(Span::Week));
-    let book = snapshot.directory().book(market);
+    // Once the market has left the list, no event follows when its book grows too old.
+    let book = snapshot.directory().book(market).filter(|_| week.trade_count > 0);
     let book = book.and_then(|book| QuotedBook::recent(book, oriented.is_flipped, snapshot.as_of()));
     MarketEvent {
         market: &oriented.name,

@@ -20,7 +20,7 @@ use ticker_domain::{
 
 use super::{
     asset::AssetView,
-    book::{self, QuotedBook},
+    book::QuotedBook,
     trades::{NumberedTrades, Order},
     view::{IdStyle, ListingView},
 };
@@ -176,7 +176,7 @@ impl<'a> MarketView<'a> {
     /// Seconds since the order book was polled; none if it never was.
     pub(crate) fn book_age_s(&self) -> Option<i64> {
         let book = self.view.snapshot().directory().book(self.id)?;
-        Some(book::age_s(book, self.view.as_of()))
+        Some(book.age_s(self.view.as_of()))
     }
 
     /// Close time of the latest trade.
