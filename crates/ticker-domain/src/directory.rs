@@ -168,6 +168,11 @@ impl Directory {
         self.assets.len()
     }
 
+    /// Markets, in no particular order.
+    pub fn markets(&self) -> impl Iterator<Item = MarketId> {
+        self.markets.keys().copied()
+    }
+
     /// Base and counter of a market.
     #[must_use]
     pub fn sides(&self, market: MarketId) -> Option<(AssetId, AssetId)> {

@@ -27,6 +27,7 @@ use crate::{
         changes::Changes,
         instant::{HOUR, UnixSeconds},
         market_snapshot::MarketSnapshot,
+        windows::MarketId,
     },
     published::{Published, recent::Change},
 };
@@ -35,7 +36,7 @@ use crate::{
 const AWAY_S_MAX: i64 = HOUR;
 /// Longest time that a reader waits, its turn included.
 const DEADLINE: Duration = Duration::from_secs(4);
-/// Backlogs that are held at a time. Each has a line for every market: some 25 MB with 30,000 of them.
+/// Backlogs that are held at a time. Each has a line for every stored market: some 25 MB with 30,000 of them.
 const HELD_MAX: usize = 3;
 /// Time for which a backlog is shared. The changes after it are kept for longer.
 const SHARED_FOR: Duration = Duration::from_secs(10);
@@ -69,6 +70,9 @@ pub(super) struct Backlog {
     pub(super) trades: Vec<(i64, Line)>,
     /// All markets with a trade in 7 days, as they are.
     pub(super) markets: Vec<Line>,
+    /// Stored markets without one: some had a trade in 7 days when a reader left. They go only to readers that name
+    /// markets or assets. Everyone else sees which markets are missing.
+    pub(super) idle: Vec<Line>,
     /// Batches that readers may have seen, without holes.
     batches: Vec<Mark>,
     read_at: Instant,
@@ -172,18 +176,21 @@ impl Shared {
 }
 
 impl Backlog {
-    fn of(missed: MissedTrades, last: &Change, snapshot: &MarketSnapshot) -> Self {
+    pub(super) fn of(missed: MissedTrades, last: &Change, snapshot: &MarketSnapshot) -> Self {
         let MissedTrades { batches, trades } = missed;
         let line = |MissedTrade { seq, market, trade }: MissedTrade| {
             let changes = Changes { trades: vec![(market, trade)], ..Changes::default() };
             Lines::of(&changes, snapshot).trades.pop().map(|line| (seq, line))
         };
-        let markets = snapshot.windows().figures().map(|(market, _)| market).collect();
+        let of = |markets| Lines::of(&Changes { markets, ..Changes::default() }, snapshot).markets;
+        let directory = snapshot.directory();
+        let is_idle = |market: &MarketId| snapshot.windows().figures_of(*market).is_none();
         Self {
             place: last.number,
             id: EventId { seq: last.seq, as_of: last.as_of },
             trades: trades.into_iter().filter_map(line).collect(),
-            markets: Lines::of(&Changes { markets, ..Changes::default() }, snapshot).markets,
+            markets: of(snapshot.windows().figures().map(|(market, _)| market).collect()),
+            idle: of(directory.markets().filter(is_idle).collect()),
             batches,
             read_at: Instant::now(),
         }
@@ -219,6 +226,7 @@ mod tests {
             id: EventId { seq: 7, as_of: UnixSeconds(90) },
             trades: Vec::new(),
             markets: Vec::new(),
+            idle: Vec::new(),
             batches: Vec::new(),
             read_at: Instant::now(),
         })

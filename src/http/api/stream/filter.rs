@@ -62,6 +62,12 @@ impl Filter {
     pub(super) fn of_markets(markets: impl IntoIterator<Item = (AssetId, AssetId)>) -> Self {
         Self { markets: markets.into_iter().map(sorted).collect(), assets: HashSet::new() }
     }
+
+    /// The markets with any of these assets.
+    #[cfg(test)]
+    pub(super) fn of_assets(assets: impl IntoIterator<Item = AssetId>) -> Self {
+        Self { markets: HashSet::new(), assets: assets.into_iter().collect() }
+    }
 }
 
 fn sorted((one, other): (AssetId, AssetId)) -> (AssetId, AssetId) {

@@ -60,7 +60,7 @@ impl Outgoing {
         }
         let mut text = String::new();
         while text.len() < CHUNK_BYTES {
-            let Some((event, line)) = self.events.line(self.at) else {
+            let Some((event, line)) = self.events.line(self.at, filter) else {
                 if let Some(id) = self.end.take().filter(|_| self.ends_always) {
                     text.push_str(&published(id));
                 }
@@ -87,8 +87,8 @@ fn whole_events(events: &[u8]) -> usize {
 }
 
 impl Events {
-    /// Name and line of an event; none at the end. A line is none if its reader has it already.
-    fn line(&self, at: usize) -> Option<(&'static str, Option<&Line>)> {
+    /// Name and line of an event; none at the end. A line is none if its reader has it already, or needs none.
+    fn line(&self, at: usize, filter: &Filter) -> Option<(&'static str, Option<&Line>)> {
         match self {
             Self::Shared(_) => None,
             Self::Lines(lines) => {
@@ -97,10 +97,12 @@ impl Events {
                 trade.or_else(market)
             }
             Self::Backlog(backlog, seen) => {
-                let trade = backlog.trades.get(at).map(|(seq, line)| ("trade", (seq > seen).then_some(line)));
-                let market =
-                    || backlog.markets.get(at - backlog.trades.len()).map(|line| ("market", Some(line)));
-                trade.or_else(market)
+                let Backlog { trades, markets, idle, .. } = backlog.as_ref();
+                let trade = trades.get(at).map(|(seq, line)| ("trade", (seq > seen).then_some(line)));
+                let market = || markets.get(at - trades.len()).map(|line| ("market", Some(line)));
+                let named = |line| ("market", (!filter.is_all()).then_some(line));
+                let idle = || idle.get(at - trades.len() - markets.len()).map(named);
+                trade.or_else(market).or_else(idle)
             }
         }
     }
@@ -120,8 +122,25 @@ pub(super) fn write_line(event: &str, line: &Line, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
-    use crate::domain::instant::UnixSeconds;
+    use crate::{
+        db::missed::MissedTrades,
+        domain::{
+            amount::Total,
+            asset::Asset,
+            changes::Changes,
+            directory::Directory,
+            instant::UnixSeconds,
+            market_snapshot::MarketSnapshot,
+            orderbook::{Level, OrderBook, PolledBook},
+            price::Price,
+            test_support::{address, trade},
+            windows::Windows,
+        },
+        published::recent::Change,
+    };
 
     fn lines(markets: i32) -> Arc<Lines> {
         let line = |market| Line { market, assets: (market, -1), json: "x".repeat(1_000) };
@@ -170,5 +189,52 @@ mod tests {
         );
         let wanted = chunks(Outgoing::lines(lines(9), id), &Filter::of_markets([(-1, 9)])).concat();
         assert!(wanted.starts_with("event: market") && wanted.ends_with(&published(id)), "{wanted}");
+    }
+
+    /// Backlog with market 1, which has a trade in 7 days, and markets 2 and 3, which have none. All have a fresh book.
+    fn backlog() -> Arc<Backlog> {
+        let as_of = UnixSeconds(1_000_000_000);
+        let mut windows = Windows::default();
+        windows.advance(as_of);
+        windows.add(1, trade(5, 0, as_of.0 - 9, (10, 20), (2, 1)));
+        let mut directory = Directory::default();
+        let issued = |byte: u8| (i32::from(byte), Asset::issued("TEA", &address(byte)).unwrap());
+        directory.add_names([(1, Asset::Native), issued(2), issued(3)]);
+        directory.add_markets([(1, 1, 2), (2, 1, 3), (3, 2, 3)]);
+        let bid = Level { price: Price::new(2, 1).unwrap(), amount: Total::parse("1").unwrap() };
+        let book = OrderBook { bids: vec![bid], asks: vec![bid] };
+        directory.update_books((1..=3).map(|id| (id, PolledBook::of(&book, as_of))).collect(), true);
+        let snapshot = MarketSnapshot::new(windows.view(), directory);
+        let (lines, events) = (OnceLock::new(), OnceLock::new());
+        let changes = Changes::default();
+        let last = Change { number: 1, after: None, seq: 7, as_of, changes, lines, events };
+        let missed = MissedTrades { batches: Vec::new(), trades: Vec::new() };
+        Arc::new(Backlog::of(missed, &last, &snapshot))
+    }
+
+    #[test]
+    fn a_reader_that_comes_back_learns_which_of_its_markets_left_meanwhile() {
+        let name = |byte| format!("TEA-{}", address(byte));
+        let sent = |filter: &Filter| {
+            let text = chunks(Outgoing::backlog(backlog(), 6), filter).concat();
+            let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            let events = data.map(|data| serde_json::from_str::<serde_json::Value>(data).unwrap());
+            events.filter(|event| event["market"].is_string()).collect::<Vec<_>>()
+        };
+        let all = sent(&Filter::all());
+        assert_eq!(all.len(), 1, "it sees which ones are missing: {all:?}");
+        assert_eq!(all[0]["market"], format!("{}_XLM", name(2)));
+        assert!(all[0]["last"].is_string() && all[0]["bid"].is_string(), "{all:?}");
+        for (filter, market) in [
+            (Filter::of_markets([(3, 1)]), format!("{}_XLM", name(3))),
+            (Filter::of_assets([3]), format!("{}_XLM", name(3))),
+        ] {
+            let events = sent(&filter);
+            let left = events.iter().find(|event| event["market"] == market).expect(&market);
+            assert!(left["last"].is_null() && left["bid"].is_null() && left["ask"].is_null(), "{left}");
+            assert_eq!(left["24h"]["trade_count"], 0);
+            assert!(!events.iter().any(|event| event["market"] == all[0]["market"]), "not asked for");
+        }
+        assert_eq!(sent(&Filter::of_assets([3])).len(), 2);
     }
 }
