@@ -31,10 +31,12 @@ let ahead = madeAt - Date.now() / 1000;
 // Seconds since 1970 by the server's clock.
 export const now = () => Date.now() / 1000 + ahead;
 
-// Takes the server's clock from an answer: the page itself may have been made some seconds before it was sent.
-export function syncClock(response) {
-  const date = Date.parse(response.headers.get("date"));
-  if (date > 0) ahead = (date - Date.now()) / 1000;
+// Takes the server's clock from an answer: the page itself may have been made some seconds before it was sent. An answer from
+// the cache of a proxy has the date at which it was made, and its age.
+export function syncClock({ headers }) {
+  const date = Date.parse(headers.get("date"));
+  const age = Math.max(0, Number(headers.get("age")) || 0);
+  if (date > 0) ahead = (date - Date.now()) / 1000 + age;
 }
 
 function tick() {
@@ -81,12 +83,15 @@ function isInUse(part) {
   return isSelected || part.contains(document.activeElement);
 }
 
-// True while the pointer is over rows: none may move under it, for a click would meet another one. A finger does not hover.
-const isUnderPointer = (part) => part.dataset.live === "rows" && matchMedia("(hover: hover)").matches && part.matches(":hover");
+// True while the pointer is over an element. A finger does not hover, but browsers let it seem so after a tap.
+export const isHovered = (element) => matchMedia("(hover: hover)").matches && element.matches(":hover");
+
+// True while the pointer is over rows: none may move under it, for a click would meet another one.
+const isUnderPointer = (part) => part.dataset.live === "rows" && isHovered(part);
 
 // Version and database of a page. A proxy's page has none.
 const edition = (root) => root.body.dataset.edition;
-const isOwn = (root) => root.getElementById("content") !== null;
+export const isOwn = (root) => root.getElementById("content") !== null;
 
 // Loads the page again if the newer one of the same address is of another version or database. Returns true if it is.
 export function isRenewedFor({ ok, status }, root) {
@@ -183,6 +188,8 @@ async function refresh() {
     const { response, root } = await page("/licences");
     if (!response.ok) return;
     syncClock(response);
+    // The first trade: this page was made before it, without the place of an age.
+    if (!ageText && root.getElementById("age")) renew();
     exchangeStrip(root);
     exchangeNotice(root);
     tick();

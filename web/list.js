@@ -203,7 +203,8 @@ function addNames(names) {
 async function readSlowly() {
   for (const [name, slow] of Object.entries(SLOW)) {
     const { readAt } = slow;
-    if (document.hidden || Date.now() - readAt < slow.age) continue;
+    // A clock that was set back does not stop the readings.
+    if (document.hidden || Math.abs(Date.now() - readAt) < slow.age) continue;
     slow.readAt = Date.now();
     try {
       slow.take(await read(name));

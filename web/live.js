@@ -1,8 +1,8 @@
 // New figures on the page of a market: reads the page again and exchanges the marked parts that changed. Parts that the
 // reader is in stay. The stream of the browser says when the market changed. Where there is none, the page is read every
 // 10 seconds.
-import { exchangeParts, isRenewedFor, madeAt, now, showLedger, showUpdates, syncClock } from "./frame.js";
-import { count } from "./numbers.js";
+import { exchangeParts, isOwn, isRenewedFor, madeAt, now, showLedger, showUpdates, syncClock } from "./frame.js";
+import { NONE, count } from "./numbers.js";
 import { follow } from "./stream.js";
 
 const INTERVAL_S = 10;
@@ -12,6 +12,7 @@ const QUIET_S = 30;
 const FAILURES_MAX = 3;
 // Longest wait for an answer.
 const PATIENCE_MS = 20_000;
+const NO_TRADE = "no trade in 7 days";
 
 function exchange(fresh) {
   exchangeParts(fresh);
@@ -22,6 +23,33 @@ function exchange(fresh) {
   if (age && ledger) showLedger(ledger.textContent.replace("ledger ", ""), Number(age.dataset.closedAt));
 }
 
+// Takes the price away from the page of a market that has left the list. The page of its next trade has one again.
+function showNoPrice() {
+  const [price, note] = ["strong", ".note"].map((part) => document.querySelector(`#price ${part}`));
+  if (!price || !note) return;
+  price.textContent = NONE;
+  note.textContent = NO_TRADE;
+  document.title = document.title.replace(/^(\S+) .*(?= · )/, "$1");
+}
+
+// Finds gaps in the events: returns a function that takes them one by one and is true if others before it are missing. That is
+// so after the stream was opened again, and if another tab has it now. Null is an event that says so itself.
+function gapFinder() {
+  // Publication of the last event. The page has all events until it was made.
+  let last = { seq: Infinity, at: madeAt };
+  return (event) => {
+    if (event === null) {
+      last = null;
+      return true;
+    }
+    const [after, at] = [event.after, event.as_of].map((time) => Date.parse(time) / 1000);
+    const isGap = last !== null && (after > last.at || event.after_seq > last.seq);
+    // An event of before may be repeated.
+    if (last === null || at > last.at) last = { seq: event.seq, at };
+    return isGap;
+  };
+}
+
 // Keeps the page of the market with this number up to date, and calls `onUpdate` after each reading: with true if events may
 // have been missed before it.
 export function keepUp(number, onUpdate) {
@@ -30,10 +58,13 @@ export function keepUp(number, onUpdate) {
   let isDue = false;
   let hasMissed = false;
   let isBusy = false;
+  let hasLeft = false;
+  const isAfterGap = gapFinder();
   // By the server's clock: a page from a cache may be hours old, and is then read at once.
   let readAt = madeAt;
   const tell = () => {
     if (failures >= FAILURES_MAX) showUpdates("stop", "none arrive");
+    else if (hasLeft) showUpdates("stop", NO_TRADE);
     else if (mode === "live") showUpdates("live", "live");
     else showUpdates("wait", "every 10 s");
   };
@@ -48,10 +79,15 @@ export function keepUp(number, onUpdate) {
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       // Another database may not have this market: then its answer is a page too.
       if (isRenewedFor(response, fresh)) throw new Error("the page of another version");
-      if (!response.ok) throw new Error(`${response.status}`);
+      hasLeft = response.status === 404 && isOwn(fresh);
+      if (!response.ok && !hasLeft) throw new Error(`${response.status}`);
       syncClock(response);
-      exchange(fresh);
-      await onUpdate(isWhole);
+      hasMissed ||= hasLeft;
+      if (hasLeft) showNoPrice();
+      else {
+        exchange(fresh);
+        await onUpdate(isWhole);
+      }
       failures = 0;
     } catch {
       failures += 1;
@@ -73,8 +109,9 @@ export function keepUp(number, onUpdate) {
   follow(
     (event) => {
       if (event && event.ledger !== null) showLedger(count(event.ledger), Date.parse(event.ledger_close_time) / 1000);
-      hasMissed ||= event === null;
-      isDue ||= event === null || event.m.some(([changed]) => changed === number);
+      const isGap = isAfterGap(event);
+      hasMissed ||= isGap;
+      isDue ||= isGap || event.m.some(([changed]) => changed === number) || event.gone.includes(number);
       look();
     },
     (state) => {

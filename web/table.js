@@ -1,5 +1,6 @@
 // The list as a window: only the rows near what is seen are in the document. Rows are kept by market, so that a focus
 // stays on its market.
+import { isHovered } from "./frame.js";
 import { ageText, cells } from "./row.js";
 
 const ROW_PX = 38;
@@ -156,7 +157,7 @@ export class Table {
 
   // True while the pointer or the focus is in a row: none may move then.
   get isInUse() {
-    return this.body.matches(":hover") || this.body.contains(document.activeElement);
+    return isHovered(this.body) || this.body.contains(document.activeElement);
   }
 
   // Moves the focus by `step` rows, from the row that has it. Without one it goes to the first row in sight, or with the step

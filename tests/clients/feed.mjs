@@ -46,3 +46,9 @@ export async function serve(page, documents) {
     route.fulfill({ json: documents[new URL(route.request().url()).pathname.split("/").pop()] }));
   await page.route("**/api/v1/stream*", (route) => route.abort());
 }
+
+// Answers each connection of the stream with these events, which ends it. The browser comes back at once.
+export const stream = (page, next) => page.route("**/api/v1/stream*", async (route) => route.fulfill({
+  contentType: "text/event-stream",
+  body: ["retry: 100\n\nevent: hello\ndata: {}", ...(await next()).map((event) => `event: board\ndata: ${JSON.stringify(event)}`), ""].join("\n\n"),
+}));

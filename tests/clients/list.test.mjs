@@ -1,7 +1,7 @@
 // A real browser at `/`: the list of markets.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { feed, later, serve } from "./feed.mjs";
+import { feed, later, serve, stream } from "./feed.mjs";
 import { DEADLINE_MS, eventually, foreign, isSound, launch, open } from "./chromium.mjs";
 
 const MARKETS = 30_000;
@@ -427,11 +427,6 @@ test("names and lines that cannot be read do not stop the figures", async () => 
   await close();
 });
 
-// Answers each connection of the stream with these events, which ends it. The browser comes back at once.
-const stream = (page, next) => page.route("**/api/v1/stream*", async (route) => route.fulfill({
-  contentType: "text/event-stream",
-  body: ["retry: 100\n\nevent: hello\ndata: {}", ...(await next()).map((event) => `event: board\ndata: ${JSON.stringify(event)}`), ""].join("\n\n"),
-}));
 // Event from these figures to a later second, in which a market has another price.
 function eventAfter({ seq, as_of: after, totals, columns, ...figures }, later, number, price) {
   const row = columns.map((name) => (name === "number" ? number : name === "price" ? price : figures[name][0]));
