@@ -212,6 +212,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         published: Arc::clone(&published),
         clock: Arc::clone(&clock),
         stale_after: config.stale_after,
+        publish_interval: config.publish_interval,
         views: Arc::clone(&views),
         stream_slots: StreamSlots::default(),
         books: BookReader::new(database.clone(), books_on_demand(books), Arc::clone(&clock)),

@@ -81,6 +81,13 @@ pub(super) struct Entry<K, V> {
     cache: Weak<Mutex<State<K, V>>>,
 }
 
+/// A clone is the same cache.
+impl<K, V> Clone for AnswerCache<K, V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> AnswerCache<K, V> {
     pub(super) fn new(limits: Limits) -> Self {
         Self(Arc::new(Mutex::new(State { cells: HashMap::new(), bytes: 0, limits })))

@@ -19,6 +19,7 @@ mod market_query;
 mod pages;
 mod parameters;
 mod price_at;
+mod still_pages;
 pub(super) mod stream;
 mod udf;
 pub(super) mod views;

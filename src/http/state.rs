@@ -29,6 +29,8 @@ pub struct PublicState {
     pub clock: SharedClock,
     /// Age from which on data count as stale.
     pub stale_after: Duration,
+    /// Longest time between two publications, unless something is wrong.
+    pub publish_interval: Duration,
     /// Views that the documents of the API are made of.
     pub views: Arc<Views>,
     /// Slots for readers of the live stream.
@@ -56,6 +58,7 @@ impl PublicState {
             published: Arc::new(published),
             clock: Arc::clone(&clock),
             stale_after: Duration::from_secs(600),
+            publish_interval: Duration::from_secs(1),
             views: Arc::new(Views::new(ListingSource::new("Test Network", []))),
             stream_slots: StreamSlots::default(),
             books: BookReader::new(database.clone(), no_book, clock),

@@ -52,9 +52,9 @@ pub(in crate::http) async fn list(request: HttpRequest, state: web::Data<PublicS
         async |Asked { request, view, .. }| {
             let query = board_query(request);
             let key = format!("list{}", query.address());
-            let (publication, ticker) = (view.publication(), ticker.clone());
+            let (publication, now, ticker) = (view.publication(), ticker.now, ticker.clone());
             let render = move |view: &_| pages::list(view, publication.board(view), &query, &ticker);
-            send(request, view, key, render).await
+            send(request, view, now, key, render).await
         },
     )
     .await
@@ -113,13 +113,13 @@ async fn market(
         let origin = origin(request);
         let key = format!("page/{canonical}?{}&{is_raw}&{origin}", interval.name());
         // The page shows the rest without a book that is not read yet, or cannot be read now.
-        if let Some(kept) = kept(request, view, &key) {
+        if let Some(kept) = kept(request, view, ticker.now, &key) {
             return Ok(kept);
         }
         let levels = state.books.read(view, &canonical, LEVELS).await.ok();
         let wanted = MarketRequest { interval, is_raw, origin, levels };
         let ticker = ticker.clone();
-        send(request, view, key, move |view| {
+        send(request, view, ticker.now, key, move |view| {
             document::market(view, &canonical)
                 .map(|market| pages::market(&market, &wanted, &ticker))
                 .unwrap_or_default()
@@ -153,7 +153,7 @@ async fn explained(
     let field = Field::named(field).ok_or_else(unknown)?;
     let span = window.and_then(Span::named).unwrap_or(Span::Day);
     let key = format!("explain_page/{canonical}/{}/{}", field.name, span.name());
-    send(request, view, key, move |view| {
+    send(request, view, ticker.now, key, move |view| {
         let page = document::market(view, &canonical)
             .map(|market| pages::explain(&market, field.explain(&market, span, query_of_window), &ticker));
         page.unwrap_or_default()
@@ -169,7 +169,7 @@ async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::P
             return Ok(redirect);
         }
         let (origin, ticker) = (origin(request), ticker.clone());
-        send(request, view, format!("asset_page/{canonical}?{origin}"), move |view| {
+        send(request, view, ticker.now, format!("asset_page/{canonical}?{origin}"), move |view| {
             document::asset(view, &canonical)
                 .map(|asset| pages::asset(&asset, view, &origin, &ticker))
                 .unwrap_or_default()
@@ -193,13 +193,18 @@ async fn licences(request: HttpRequest, state: web::Data<PublicState>) -> HttpRe
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::Arc};
+    use std::{net::TcpListener, sync::Arc, time::Duration};
 
+    use actix_web::{body::to_bytes, test::TestRequest, web};
     use serde_json::Value;
 
     use crate::{
+        clock::{ManualClock, SharedClock},
+        domain::{
+            directory::Directory, instant::UnixSeconds, market_snapshot::MarketSnapshot, windows::Windows,
+        },
         http::{PublicState, server},
-        published::{Backfilled, Published},
+        published::{Backfilled, FileMaker, Publication, Published, Vitals},
     };
 
     #[actix_web::test]
@@ -276,5 +281,48 @@ mod tests {
         }
         assert_eq!(query("/?quote=TEA").quote, "");
         assert_eq!(query("/?q=%00te%00a%20").words, "tea");
+    }
+
+    /// Ticker whose only publication is of this time, while Horizon's stream goes on.
+    fn standing_still(as_of: UnixSeconds, clock: &Arc<ManualClock>) -> PublicState {
+        let mut windows = Windows::default();
+        windows.advance(as_of);
+        let snapshot = MarketSnapshot::new(windows.view(), Directory::default());
+        let (latest, mut maker) = (Some((7, as_of.minus(9))), FileMaker::default());
+        let published = Published::default();
+        let publication = Publication::render(1, latest, snapshot, None, &mut maker).unwrap();
+        published.publish(Arc::new(publication));
+        Vitals::report(&published.vitals.stream, true, "", as_of.plus(1_000).to_utc());
+        let clock: SharedClock = Arc::<ManualClock>::clone(clock);
+        PublicState { clock, ..PublicState::unreachable(published) }
+    }
+
+    async fn list_of(state: &PublicState) -> String {
+        let response =
+            super::list(TestRequest::default().to_http_request(), web::Data::new(state.clone())).await;
+        assert_eq!(response.status(), 200);
+        String::from_utf8(to_bytes(response.into_body()).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn while_publications_stand_still_pages_count_ages_on_and_in_the_end_say_so() {
+        let as_of = UnixSeconds(1_800_000_000);
+        let clock = Arc::new(ManualClock::new(as_of.to_utc()));
+        let state = standing_still(as_of, &clock);
+        let mut elapsed = 0;
+        for (age, shown) in [(1, 1), (5, 1), (14, 1), (20, 20), (29, 20), (30, 30), (601, 601), (612, 612)] {
+            clock.advance(Duration::from_secs(age - elapsed));
+            elapsed = age;
+            let page = list_of(&state).await;
+            let now = format!("data-now=\"{}\"", as_of.plus(shown.into()).0);
+            assert!(page.contains(&now), "after {age} s: {page}");
+            let is_said = page.contains("This ticker has published nothing since 08:00 UTC.");
+            assert_eq!(is_said, age > 601, "after {age} s: {page}");
+            assert_eq!(page.contains("id=\"stale-age\""), is_said);
+            assert!(!page.contains("Nothing has arrived"), "{page}");
+        }
+        let slow = PublicState { publish_interval: Duration::from_secs(900), ..state };
+        clock.advance(Duration::from_secs(10));
+        assert!(!list_of(&slow).await.contains("stale-age"), "publications may be this far apart");
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use ticker_formats::{board::Board, listings::ListingView};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::error::ApiError;
+use super::{error::ApiError, still_pages::StillPages};
 use crate::{
     blocking,
     domain::instant::UnixSeconds,
@@ -100,6 +100,7 @@ pub(super) struct PinnedView {
     whole: AnswerCache<&'static str, Document>,
     /// Answers to requests with names or parameters.
     answers: AnswerCache<String, Document>,
+    still_pages: StillPages,
     turns: Turns,
     publication: Arc<LazyListing>,
 }
@@ -200,8 +201,8 @@ impl Views {
             let (source, making) = (self.source.clone(), Arc::clone(&publication));
             let listing = in_turn(turn, move || making.view(&source)).await?;
             let (whole, answers) = (AnswerCache::new(WHOLE), AnswerCache::new(ANSWERS));
-            let turns = self.turns.clone();
-            Ok(Arc::new(PinnedView { listing, whole, answers, turns, publication }))
+            let (turns, still_pages) = (self.turns.clone(), StillPages::default());
+            Ok(Arc::new(PinnedView { listing, whole, answers, still_pages, turns, publication }))
         });
         made.await.cloned()
     }
@@ -237,7 +238,22 @@ impl PinnedView {
         key: String,
         encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
     ) -> Result<Arc<Document>, ApiError> {
-        self.made(self.answers.entry(key), &self.turns.answers, encode).await
+        self.encoded_in(&self.answers, key, encode).await
+    }
+
+    /// The same in another cache.
+    pub(super) async fn encoded_in(
+        &self,
+        cache: &AnswerCache<String, Document>,
+        key: String,
+        encode: impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static,
+    ) -> Result<Arc<Document>, ApiError> {
+        self.made(cache.entry(key), &self.turns.answers, encode).await
+    }
+
+    /// Cache of the pages for people at `now`.
+    pub(super) fn pages(&self, now: UnixSeconds) -> AnswerCache<String, Document> {
+        self.still_pages.cache(self.listing.as_of(), now).unwrap_or_else(|| self.answers.clone())
     }
 
     /// The document of all markets under this path, made by `encode` if it is not kept. No question takes its place.

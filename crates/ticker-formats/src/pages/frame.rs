@@ -32,8 +32,10 @@ pub struct TickerState {
     pub source: LedgerSource,
     /// Time of the last data from it.
     pub received_at: Option<UnixSeconds>,
-    /// True if that is too long ago.
+    /// True if that is too long ago, or the newest publication is.
     pub is_stale: bool,
+    /// Time of the newest publication, if that is too long ago.
+    pub still_since: Option<UnixSeconds>,
     /// Fault of Horizon or of the lake, if there is one.
     pub fault: Option<String>,
     /// Complete ledgers, merged and in order.
@@ -164,6 +166,9 @@ pub(super) struct Starting {
 #[derive(Clone, Debug)]
 pub(super) struct Stale {
     pub(super) age: String,
+    /// Time of the newest publication, if publications stand still.
+    pub(super) still_since: Option<String>,
+    /// Time of the last data from the source.
     pub(super) since: Option<String>,
     pub(super) ledger: String,
     pub(super) fault: Option<String>,
@@ -186,6 +191,7 @@ impl Frame {
         let (audit, audit_warns) = audit(state);
         let stale = state.latest.filter(|_| state.is_stale).map(|(ledger, _)| Stale {
             age: long_age(age_s),
+            still_since: state.still_since.map(|at| short_time(at, state.now)),
             since: state.received_at.map(|at| short_time(at, state.now)),
             ledger: shown::count(ledger.into()),
             fault: state.fault.as_deref().map(|fault| stripped(fault).into_owned()),

@@ -13,10 +13,13 @@ use ticker_formats::{
     pages::{self, TickerState},
 };
 
-use crate::http::{
-    api::{error::ApiError, views::PinnedView},
-    files::{FileHeaders, send_on},
-    labels::Labels,
+use crate::{
+    domain::instant::UnixSeconds,
+    http::{
+        api::{error::ApiError, views::PinnedView},
+        files::{FileHeaders, send_on},
+        labels::Labels,
+    },
 };
 
 /// Everything from this host, and no inline script or style.
@@ -62,21 +65,28 @@ pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: &[u8]) -> H
     response
 }
 
-/// Sends the page with this key, made by `render` if the view does not have it yet.
+/// Sends the page with this key, made by `render` if the view does not have it yet. `now` is the time that it shows.
 pub(super) async fn send(
     request: &HttpRequest,
     view: &PinnedView,
+    now: UnixSeconds,
     key: String,
     render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     // The page is made once for all readers of a view, and small: brotli takes a millisecond.
-    let file = view.encoded(key, |view| Document::with_brotli(&render(view))).await?;
+    let encode = |view: &ListingView| Document::with_brotli(&render(view));
+    let file = view.encoded_in(&view.pages(now), key, encode).await?;
     Ok(send_made(request, view, &file))
 }
 
 /// Sends the page with this key, if the view has it already. Then nothing needs to be read for it.
-pub(super) fn kept(request: &HttpRequest, view: &PinnedView, key: &str) -> Option<HttpResponse> {
-    view.kept(key).map(|file| send_made(request, view, &file))
+pub(super) fn kept(
+    request: &HttpRequest,
+    view: &PinnedView,
+    now: UnixSeconds,
+    key: &str,
+) -> Option<HttpResponse> {
+    view.pages(now).made(key).map(|file| send_made(request, view, &file))
 }
 
 fn send_made(request: &HttpRequest, view: &PinnedView, file: &Document) -> HttpResponse {

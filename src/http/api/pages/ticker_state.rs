@@ -1,5 +1,8 @@
 //! State of the ticker as pages show it, from the vitals.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use ticker_formats::pages::{AuditState, BackfillState, BudgetState, LakeReport, TickerState};
 
 use crate::{
@@ -18,7 +21,12 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
     let newest = newest.as_deref();
     let now = state.clock.now();
     let received_at = received_at(vitals, newest);
-    let stale_s = i64::saturating_from(state.stale_after.as_secs());
+    let is_old = |at: DateTime<Utc>, limit: Duration| {
+        now.signed_duration_since(at).num_seconds() > i64::saturating_from(limit.as_secs())
+    };
+    // The newest publication may be as old as their interval.
+    let still_after = state.stale_after.saturating_add(state.publish_interval);
+    let still_since = newest.map(|newest| newest.as_of).filter(|as_of| is_old(as_of.to_utc(), still_after));
     let seconds = |value: f64| whole_seconds(value);
     TickerState {
         now: now.into(),
@@ -28,7 +36,8 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
         is_published: newest.is_some(),
         latest: newest.and_then(|newest| newest.latest),
         received_at: received_at.map(UnixSeconds::from),
-        is_stale: received_at.is_none_or(|at| now.signed_duration_since(at).num_seconds() > stale_s),
+        is_stale: still_since.is_some() || received_at.is_none_or(|at| is_old(at, state.stale_after)),
+        still_since,
         source: **vitals.live_source.load(),
         fault: vitals.source_fault(),
         coverage: complete_ledgers(vitals, newest),
