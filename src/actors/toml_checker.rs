@@ -1,11 +1,13 @@
 //! The TOML checker: fetches the stellar.toml files of assets that meet the rules, each file once for all its assets,
 //! and thereby decides which assets are valid. It works while this replica leads.
 
+mod by_host;
+
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use metrics::counter;
 use tracing::{debug, info};
 
@@ -28,13 +30,14 @@ use crate::{
         Database, DbError,
         toml_files::{DueFile, FileFetch},
     },
-    domain::ranking::assets_of,
-    horizon::stellar_toml::{CONCURRENT_FETCHES_MAX, TomlClient, TomlError, TomlSettings},
+    domain::{issuer_file::IssuerFile, ranking::assets_of},
+    horizon::stellar_toml::{CONCURRENT_FETCHES_MAX, FETCH_TIMEOUT, TomlClient, TomlError, TomlSettings},
     published::Part,
     shutdown, steps,
 };
+use by_host::{Fetch, by_host, concurrently};
 
-/// Files per round. The client bounds the number of concurrent requests.
+/// Files per round, few of each host.
 const ROUND: i64 = 1_024;
 /// Number of the busiest markets whose assets are checked first.
 const RANKED_MARKETS: usize = 500;
@@ -59,7 +62,7 @@ const PROBLEM_CHARS_MAX: usize = 200;
 /// Time limit for the aggregator to acknowledge a message.
 const AGGREGATOR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fewest files of a round that shows, if no host answered, that outgoing requests are blocked.
+/// Fewest hosts of a round that shows, if no host answered, that outgoing requests are blocked.
 const SILENT_ROUND_MIN: usize = 8;
 
 /// Fetch of one file.
@@ -228,7 +231,9 @@ impl TomlCheck {
         if count > 0 {
             self.status.set_state("fetching");
         }
-        let mut fetched = concurrently(due, |file| self.fetch(file));
+        let hosts = by_host(due, |file| &file.url);
+        let hosts_count = hosts.len();
+        let mut fetched = concurrently(self, hosts, CONCURRENT_FETCHES_MAX);
         let mut answered = false;
         while let Some(fetches) = fetched.next().await {
             context.advance();
@@ -236,25 +241,24 @@ impl TomlCheck {
             let fetches: Vec<FileFetch> = fetches.into_iter().map(|fetch| fetch.result).collect();
             self.database.record_files(epoch, &fetches, self.requires_toml, self.clock.now()).await?;
         }
-        self.report_round(count, answered);
+        self.report_round(hosts_count, answered);
         Ok(count)
     }
 
     /// Reports the health of the fetches. A few silent hosts are normal; a whole round of them means no egress.
-    fn report_round(&self, count: usize, answered: bool) {
+    fn report_round(&self, hosts: usize, answered: bool) {
         if answered {
             self.status.succeeds("stellar.toml files are fetched");
-        } else if count >= SILENT_ROUND_MIN {
+        } else if hosts >= SILENT_ROUND_MIN {
             self.status.fails(&format_args!(
-                "none of {count} hosts of stellar.toml files answered: allow outgoing HTTPS, or set --toml-gateway"
+                "none of {hosts} hosts of stellar.toml files answered: allow outgoing HTTPS, or set --toml-gateway"
             ));
         }
     }
 
-    async fn fetch(&self, file: DueFile) -> Fetched {
+    /// Turns the answer for a file into the result to store.
+    fn judged(&self, file: DueFile, fetched: Result<IssuerFile, TomlError>) -> Fetched {
         let is_first = file.failures == 0;
-        let files = if is_first { self.files.within(FIRST_PATIENCE) } else { self.files.clone() };
-        let fetched = files.fetch(&file.url).await;
         let outcome = match &fetched {
             Ok(_) => "ok",
             Err(error) => error.kind(),
@@ -286,16 +290,23 @@ impl TomlCheck {
     }
 }
 
-/// Fetches files, at most [`CONCURRENT_FETCHES_MAX`] at a time. Yields results as they come: a slow host must not delay
-/// the verdicts of others.
-fn concurrently<File, Fetched: Future>(
-    files: Vec<File>,
-    fetch: impl FnMut(File) -> Fetched,
-) -> impl Stream<Item = Vec<Fetched::Output>> {
-    stream::iter(files)
-        .map(fetch)
-        .buffer_unordered(CONCURRENT_FETCHES_MAX)
-        .ready_chunks(CONCURRENT_FETCHES_MAX)
+impl Fetch for TomlCheck {
+    type File = DueFile;
+    type Fetched = Fetched;
+
+    fn patience(&self, file: &DueFile) -> Duration {
+        if file.failures == 0 { FIRST_PATIENCE } else { FETCH_TIMEOUT }
+    }
+
+    async fn fetch(&self, file: DueFile) -> (Fetched, bool) {
+        let fetched = self.files.within(self.patience(&file)).fetch(&file.url).await;
+        let is_silent = matches!(fetched, Err(TomlError::TimedOut));
+        (self.judged(file, fetched), is_silent)
+    }
+
+    fn silent(&self, file: DueFile) -> Fetched {
+        self.judged(file, Err(TomlError::TimedOut))
+    }
 }
 
 /// Returns the wait before the next attempt at a file that failed so often before.
@@ -311,32 +322,5 @@ mod tests {
     fn the_wait_for_a_failing_file_doubles_up_to_a_bound() {
         let waits: Vec<i64> = [0, 1, 2, 10, 99].map(|failures| retry_after(failures).num_minutes()).to_vec();
         assert_eq!(waits, [1, 2, 4, 1_024, 1_024]);
-    }
-
-    /// Returns the time that rounds of fetches take, for files that take so long each. The clock is tokio's, paused.
-    async fn time_of_sweep(files: &[Duration]) -> Duration {
-        let begun = tokio::time::Instant::now();
-        for round in files.chunks(usize::try_from(ROUND).unwrap()) {
-            let fetched = concurrently(round.to_vec(), tokio::time::sleep);
-            let count = fetched.fold(0, async |count, some| count + some.len()).await;
-            assert_eq!(count, round.len());
-        }
-        begun.elapsed()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sweep_of_ten_thousand_domains_of_which_half_never_answer_ends_within_ten_minutes() {
-        let quick = Duration::from_millis(500);
-        let worst = [
-            (0..10_000).map(|n| if n % 2 == 0 { FIRST_PATIENCE } else { quick }).collect::<Vec<_>>(),
-            [vec![FIRST_PATIENCE; 5_000], vec![quick; 5_000]].concat(),
-            [vec![quick; 5_000], vec![FIRST_PATIENCE; 5_000]].concat(),
-            (0..10_000).map(|n| if n % 1_024 < 512 { quick } else { FIRST_PATIENCE }).collect(),
-        ];
-        for files in worst {
-            let took = time_of_sweep(&files).await;
-            println!("10,000 domains, half of them silent: {} s", took.as_secs());
-            assert!(took < Duration::from_secs(600), "{took:?}");
-        }
     }
 }

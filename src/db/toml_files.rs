@@ -18,6 +18,9 @@ use crate::domain::{
     issuer_file::{Currency, IssuerFile},
 };
 
+/// Most due files of one host at a time. An issuer chooses the path of its link, but almost every host has one file.
+const OF_HOST_MAX: i64 = 4;
+
 /// Result of fetching a file.
 #[derive(Clone, Debug)]
 pub struct FileFetch {
@@ -56,7 +59,7 @@ struct Listed {
 
 impl Database {
     /// Returns files that were never fetched, that are due again, or that an asset without metadata links to. Those of
-    /// the highest ranked assets come first.
+    /// the highest ranked assets come first, and of each host there are only a few.
     ///
     /// # Errors
     ///
@@ -69,8 +72,12 @@ impl Database {
     ) -> Result<Vec<DueFile>, DbError> {
         self.bounded(async {
             let client = self.client().await?;
-            let params: [(&(dyn ToSql + Sync), Type); 3] =
-                [(&ranked, Type::INT4_ARRAY), (&now, Type::TIMESTAMPTZ), (&limit, Type::INT8)];
+            let params: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&ranked, Type::INT4_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+                (&limit, Type::INT8),
+                (&OF_HOST_MAX, Type::INT8),
+            ];
             let rows = client.query_typed(include_str!("sql/toml_files/due.sql"), &params).await?;
             rows.iter()
                 .map(|row| {

@@ -9,6 +9,6 @@ mod redirect;
 mod resolve;
 
 pub use error::TomlError;
-pub use fetch::{CONCURRENT_FETCHES_MAX, TomlClient, TomlSettings};
-pub use guard::{UrlError, is_public};
+pub use fetch::{CONCURRENT_FETCHES_MAX, FETCH_TIMEOUT, TomlClient, TomlSettings};
+pub use guard::{UrlError, host_of, is_public};
 pub use parse::{InvalidTomlError, parse};

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Deadline for a fetch with all its redirects, without the wait for a slot.
-const DEADLINE: Duration = Duration::from_secs(8);
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum number of concurrent fetches.
 pub const CONCURRENT_FETCHES_MAX: usize = 16;
 /// Maximum number of redirects, to any public host: from an apex to www, or from an old domain to a new one.
@@ -59,8 +59,8 @@ impl TomlClient {
     pub fn new(settings: TomlSettings) -> Result<Self, TomlError> {
         match settings.gateway {
             // The operator chose the gateway, so it may have an internal address.
-            Some(_) => Self::with(settings, gateway_lookup(), |_| true, DEADLINE),
-            None => Self::with(settings, system_lookup(), is_public, DEADLINE),
+            Some(_) => Self::with(settings, gateway_lookup(), |_| true, FETCH_TIMEOUT),
+            None => Self::with(settings, system_lookup(), is_public, FETCH_TIMEOUT),
         }
     }
 

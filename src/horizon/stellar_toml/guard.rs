@@ -84,6 +84,12 @@ impl TomlUrl {
     }
 }
 
+/// Returns the host of a URL that may be requested.
+#[must_use]
+pub fn host_of(url: &str) -> Option<String> {
+    TomlUrl::parse(url).ok().map(|url| url.host)
+}
+
 /// Returns true for at least two labels of letters, digits and hyphens. The last label must not start with a digit, as
 /// it does in every spelling of an IP address.
 fn is_domain(host: &str) -> bool {

@@ -161,6 +161,24 @@ async fn what_a_whole_sweep_did_not_meet_is_due_and_the_sweep_goes_on_where_it_w
 }
 
 #[tokio::test]
+async fn many_links_to_one_host_leave_room_for_others() {
+    let scene = Scene::new().await;
+    let spellings = ["https://evil.com", "https://EVIL.com", "https://https://evil.com", "https:// evil.com"];
+    let evil = |n: u8| format!("{}/{n}", spellings[usize::from(n) % spellings.len()]);
+    let mut standings: Vec<_> = (1..=100).map(|n| standing(n, &evil(n))).collect();
+    standings.extend((101..=110).map(|n| standing(n, &format!("https://tea{n}.example/"))));
+    scene.record(&standings).await;
+    let due = scene.database.due_files(&[], 14, now()).await.unwrap();
+    let of = |host: &str| due.iter().filter(|file| file.url.to_lowercase().contains(host)).count();
+    assert_eq!((of("evil"), of("tea")), (4, 10));
+    // The highest ranked asset of a host is among its first.
+    let row =
+        scene.client.query_one("SELECT id FROM assets WHERE toml_url = $1", &[&evil(99)]).await.unwrap();
+    let due = scene.database.due_files(&[row.get(0)], 14, now()).await.unwrap();
+    assert_eq!((due[0].url.as_str(), due.len()), (evil(99).as_str(), 14));
+}
+
+#[tokio::test]
 async fn a_file_decides_for_all_its_assets_and_a_failure_takes_nothing_away_for_a_day() {
     let scene = Scene::new().await;
     scene.record(&[standing(1, URL), standing(2, URL), standing(3, "")]).await;
