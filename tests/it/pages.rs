@@ -299,6 +299,15 @@ fn the_feed_has_all_markets_in_columns_of_one_length() {
         let rest = ok(&daemon, &format!("/api/v1/board/names?from={half}")).json();
         assert_eq!(list(&rest["markets"]["number"]), numbers[numbers.len() / 2..]);
         assert!(list(&rest["assets"]["code"]).len() < codes.len());
+        let coding = |path: &str| {
+            let answer = daemon.get_with("GET", path, "Accept-Encoding: gzip, br\r\n");
+            answer.header("content-encoding").map(ToOwned::to_owned)
+        };
+        let part = format!("/api/v1/board/names?from={half}");
+        assert_eq!(coding(&part).as_deref(), Some("gzip"), "few pages ask for the same part");
+        for all in ["/api/v1/board/names", "/api/v1/board/names?from=1"] {
+            assert_eq!(coding(all).as_deref(), Some("br"), "{all}");
+        }
         for (query, status) in
             [("?from=-1", 400), ("?from=x", 400), ("?until=1", 400), ("?from=2147483647", 200)]
         {

@@ -10,7 +10,7 @@ mod query;
 mod row;
 mod spark;
 
-pub use feed::{figures, names, sparks};
+pub use feed::{figures, names, names_from, sparks};
 pub use live::{BoardChange, FollowedBoard};
 pub(crate) use query::PAGE_ROWS;
 pub use query::{BoardQuery, SORTS, Sort};

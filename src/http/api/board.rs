@@ -29,11 +29,16 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
     answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["from"])?;
         let from = parameters.number("from", 0, i32::MAX.into())?.unwrap_or(0);
-        let from = i32::saturating_from(from);
-        let encode = encoder(view, move |view, board| board::names(view, board, from));
+        // The same for equal answers, of which there are no more than markets.
+        let from = board::names_from(&view.listing, i32::saturating_from(from));
         let file = match from {
-            0 => view.whole(NAMES, encode).await?,
-            _ => view.encoded(format!("{NAMES}?{from}"), encode).await?,
+            None => view.whole(NAMES, encoder(view, |view, board| board::names(view, board, 0))).await?,
+            // Few pages read the same part, so brotli would cost more than it saves.
+            Some(from) => {
+                let publication = view.publication();
+                let render = move |view: &ListingView| board::names(view, publication.board(view), from);
+                view.document(format!("{NAMES}?{from}"), render).await?
+            }
         };
         Ok(send_made(request, view, &file))
     })

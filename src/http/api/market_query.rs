@@ -32,7 +32,8 @@ pub(super) struct MarketQuery {
     min_volume_usd: Option<i64>,
     sort: &'static str,
     limit: usize,
-    fields: Option<Vec<String>>,
+    /// In the order of [`FIELDS`], each at most once.
+    fields: Option<Vec<&'static str>>,
     cursor: Option<Cursor>,
     /// Hash of selection and order, without page and fields.
     selection: u64,
@@ -122,11 +123,7 @@ impl MarketQuery {
                 "this cursor is of another list: keep its selection and order, or begin again without a cursor".into(),
             ));
         }
-        let fields: Option<Vec<String>> =
-            parameters.text("fields").map(|fields| fields.split(',').map(ToOwned::to_owned).collect());
-        if fields.iter().flatten().any(|field| !FIELDS.contains(&field.as_str())) {
-            return Err(ApiError::BadParameter(format!("fields must be among: {}", FIELDS.join(", "))));
-        }
+        let fields = parameters.text("fields").map(fields).transpose()?;
         Ok(Self {
             base,
             quote,
@@ -136,10 +133,10 @@ impl MarketQuery {
             min_volume_usd,
             sort,
             limit: usize::saturating_from(limit),
+            key: key(&parameters, fields.as_deref()),
             fields,
             cursor,
             selection,
-            key: parameters.key(&[]),
         })
     }
 
@@ -213,12 +210,64 @@ impl MarketQuery {
     }
 }
 
+/// The known fields that a list names. Order and repeats make no difference to the answer.
+fn fields(names: &str) -> Result<Vec<&'static str>, ApiError> {
+    let mut is_wanted = [false; FIELDS.len()];
+    for name in names.split(',') {
+        let mut known = FIELDS.iter().zip(&mut is_wanted);
+        let Some((_, is_wanted)) = known.find(|(field, _)| **field == name) else {
+            return Err(ApiError::BadParameter(format!("fields must be among: {}", FIELDS.join(", "))));
+        };
+        *is_wanted = true;
+    }
+    Ok(FIELDS
+        .into_iter()
+        .zip(is_wanted)
+        .filter_map(|(field, is_wanted)| is_wanted.then_some(field))
+        .collect())
+}
+
+/// Key of a query: the same for equal answers.
+fn key(parameters: &Parameters, fields: Option<&[&str]>) -> String {
+    let rest = parameters.key(&["fields"]);
+    match fields {
+        Some(fields) => format!("{rest}&fields={}", fields.join(",")),
+        None => rest,
+    }
+}
+
 /// The list with only these fields of each market.
-fn only(fields: &[String], mut list: Value) -> Value {
+fn only(fields: &[&str], mut list: Value) -> Value {
     if let Some(markets) = list.get_mut("markets").and_then(Value::as_array_mut) {
         for market in markets.iter_mut().filter_map(Value::as_object_mut) {
-            market.retain(|name, _| fields.iter().any(|field| field == name));
+            market.retain(|name, _| fields.contains(&name.as_str()));
         }
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_list_of_fields_is_the_same_in_any_order_and_with_any_repeats() {
+        let read = |query: &str| {
+            let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+            MarketQuery::read(&request)
+        };
+        let one = read("limit=9&fields=usd,id,last").ok().unwrap();
+        assert_eq!(one.fields.as_deref(), Some(&["id", "last", "usd"][..]));
+        let repeats = "usd,last,id,".repeat(2_000);
+        let other = read(&format!("fields={repeats}last&limit=9")).ok().unwrap();
+        assert_eq!((other.key(), other.fields.as_deref()), (one.key(), one.fields.as_deref()));
+        for different in ["limit=9", "limit=9&fields=usd,id", "limit=8&fields=usd,id,last"] {
+            assert_ne!(read(different).ok().unwrap().key(), one.key(), "{different}");
+        }
+        for wrong in ["", "id,", "ID", "id,no"] {
+            assert!(read(&format!("fields={wrong}")).is_err(), "{wrong}");
+        }
+    }
 }

@@ -59,7 +59,8 @@ async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::tolerant(request, &["query", "limit", "type", "exchange"])?;
-        let query = parameters.text("query").unwrap_or_default().to_owned();
+        // The search ignores case, so all spellings share an answer.
+        let query = parameters.text("query").unwrap_or_default().to_lowercase();
         let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
         let limit = usize::saturating_from(limit);
         let key = format!("udf_search?{limit}&{query}");

@@ -104,6 +104,18 @@ pub fn names(view: &ListingView, board: &Board, from: i32) -> Vec<u8> {
     })
 }
 
+/// Number with which the names from `from` on begin, the same for all numbers with equal names. None if these are the
+/// names of all markets. If there is no such market, the highest number.
+#[must_use]
+pub fn names_from(view: &ListingView, from: i32) -> Option<i32> {
+    let numbered = |least: i32| {
+        let mut numbers = view.snapshot().windows().figures().map(|(market, _)| market);
+        numbers.find(|market| *market >= least && view.market(*market).is_some())
+    };
+    let first = numbered(i32::MIN)?;
+    (from > first).then(|| numbered(from).unwrap_or(i32::MAX))
+}
+
 fn asset_columns(assets: &[AssetView<'_>]) -> AssetColumns {
     let domains: BTreeSet<String> = assets.iter().filter_map(AssetView::home_domain).collect();
     let domains: Vec<String> = domains.into_iter().collect();
@@ -175,4 +187,28 @@ pub fn sparks(view: &ListingView, board: &Board) -> Vec<u8> {
         number: rows.iter().map(|row| row.market).collect(),
         lines: rows.iter().map(line).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_view::view;
+
+    #[test]
+    fn equal_parts_of_the_names_begin_with_the_same_number() {
+        // Markets 2 and 4 have no trade.
+        let view = view(&[("TEA".into(), 0), ("NUT".into(), 3), ("OAT".into(), 0), ("RYE".into(), 1)]);
+        let board = Board::of(&view);
+        let begins = [0, 1, 2, 3, 4, 5, 6, i32::MAX].map(|from| names_from(&view, from));
+        assert_eq!(begins, [None, None, Some(3), Some(3), Some(5), Some(5), Some(i32::MAX), Some(i32::MAX)]);
+        for from in 0..7 {
+            let begin = names_from(&view, from).unwrap_or(0);
+            assert_eq!(names(&view, &board, from), names(&view, &board, begin), "{from}");
+        }
+        assert_eq!(names_from(&view_without_markets(), 5), None);
+    }
+
+    fn view_without_markets() -> ListingView {
+        crate::test_view::view_of(ticker_domain::directory::Directory::default(), &Default::default(), &[])
+    }
 }
