@@ -33,6 +33,8 @@ pub(super) enum CloseReason {
     Slow,
     /// The client was reading an old publication, and newer clients needed the memory.
     Old,
+    /// The head of a request was too large, or too many connections have sent a large one.
+    Head,
 }
 
 impl CloseReason {
@@ -44,7 +46,13 @@ impl CloseReason {
             Self::Address => "address",
             Self::Slow => "slow",
             Self::Old => "old",
+            Self::Head => "head",
         }
+    }
+
+    /// Counts a connection that ends for this reason.
+    pub(super) fn count(self) {
+        counter!("ticker_http_connections_cut_total", "reason" => self.reason()).increment(1);
     }
 }
 
@@ -71,7 +79,7 @@ impl Connection {
     /// missing.
     pub(super) fn cut(&self, why: CloseReason) {
         if !self.was_cut.swap(true, Ordering::Relaxed) {
-            counter!("ticker_http_connections_cut_total", "reason" => why.reason()).increment(1);
+            why.count();
             // Fails if the connection has just ended.
             let _shut = self.socket.shutdown(Shutdown::Both);
         }

@@ -1,5 +1,7 @@
 //! Refusal of a body that is too large before the client sends it, for `Expect: 100-continue`.
 
+use std::rc::Rc;
+
 use actix_http::Request;
 use actix_web::{
     HttpMessage, HttpResponse,
@@ -8,7 +10,10 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use super::{graphql::BODY_BYTES_MAX, problem::problem};
+use super::{
+    problem::problem,
+    request_gate::{AnnouncedBody, BODY_BYTES_MAX, RequestGate},
+};
 use crate::domain::conversions::SaturatingFrom;
 
 /// Accepts a request whose announced body is within the limit.
@@ -21,6 +26,11 @@ pub(super) async fn small_bodies(request: Request) -> Result<Request, Response<B
     let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let most = u64::saturating_from(BODY_BYTES_MAX);
     if length.is_some_and(|length| length > most) {
+        // No handler begins this request. actix discards what the client sends nevertheless.
+        if let Some(gate) = request.conn_data::<Rc<RequestGate>>() {
+            gate.begin(AnnouncedBody::Unread);
+            gate.end();
+        }
         let refused: HttpResponse =
             problem(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 64 KiB");
         return Err(refused.into());

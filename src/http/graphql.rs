@@ -44,6 +44,7 @@ use super::{
     methods,
     negotiation::{Coding, coding, header_list},
     problem::{not_yet, problem},
+    request_gate::{BODY_BYTES_MAX, asks_for_web_socket},
     sending::Ticket,
     state::PublicState,
 };
@@ -52,8 +53,6 @@ use crate::{
     published::{Publication, Published},
 };
 
-/// Largest body.
-pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time limit for reading the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for making the answer, including all waits.
@@ -102,6 +101,8 @@ enum GraphqlError {
     NoBody,
     #[error("the body is cut or malformed")]
     BrokenBody,
+    #[error("this path has no WebSocket: send the document without the header Upgrade")]
+    WebSocket,
     #[error("this path only supports GET, HEAD, POST and OPTIONS")]
     Method,
     #[error("too many requests at once: try again")]
@@ -115,7 +116,7 @@ enum GraphqlError {
 impl GraphqlError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Request(_) | Self::Limit(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::Request(_) | Self::Limit(_) | Self::BrokenBody | Self::WebSocket => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoBody => StatusCode::REQUEST_TIMEOUT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -132,6 +133,7 @@ impl GraphqlError {
             Self::TooLarge => "too_large",
             Self::NoBody => "no_body",
             Self::BrokenBody => "broken_body",
+            Self::WebSocket => "web_socket",
             Self::Method => "method",
             Self::Busy => "busy",
             Self::Late => "late",
@@ -317,6 +319,8 @@ async fn read(request: &HttpRequest, payload: web::Payload) -> Result<DocumentRe
     match *request.method() {
         // A longer query than 64 KiB never gets here: the server refuses its head.
         Method::GET | Method::HEAD => Ok(DocumentRequest::from_query_string(request.query_string())?),
+        // Its body would have no end.
+        Method::POST if asks_for_web_socket(request.headers()) => Err(GraphqlError::WebSocket),
         // A body that announces too large a size is not read at all.
         Method::POST if announced(request) > BODY_BYTES_MAX => Err(GraphqlError::TooLarge),
         Method::POST => {
@@ -364,11 +368,25 @@ pub(super) fn answer_without_data(request: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{FromRequest, test::TestRequest};
+
     use super::{output::ANSWERS_KIB_MAX, *};
 
     fn question(query: &str, coding: Coding) -> Question {
         let body = serde_json::json!({ "query": query }).to_string();
         (DocumentRequest::from_body(body.as_bytes()).unwrap(), coding)
+    }
+
+    #[actix_web::test]
+    async fn a_post_that_asks_for_a_web_socket_is_refused() {
+        for (upgrade, is_refused) in [("websocket", true), (" WebSocket", true), ("h2c", false)] {
+            let request = TestRequest::post().insert_header((header::UPGRADE, upgrade));
+            let (request, mut payload) = request.set_payload(r#"{"query":"{__typename}"}"#).to_http_parts();
+            let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+            let read = read(&request, payload).await;
+            assert_eq!(matches!(read, Err(GraphqlError::WebSocket)), is_refused, "{upgrade}");
+            assert_eq!(read.is_ok(), !is_refused, "{upgrade}");
+        }
     }
 
     #[actix_web::test]

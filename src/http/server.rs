@@ -3,12 +3,13 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use actix_http::HttpService;
-use actix_service::{IntoServiceFactory, fn_service, map_config};
+use actix_http::{HttpService, Protocol, error::DispatchError};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
     App,
     dev::{AppConfig, Extensions, Server, ServerHandle},
@@ -23,6 +24,7 @@ use super::{
     connection,
     connection_limiter::{ConnectionLimiter, ConnectionLimits},
     connection_watch, cors, expect,
+    gated_stream::{GatedStream, LargeHeads},
     graphql::GraphQl,
     public, requests,
     sending::Sending,
@@ -36,7 +38,8 @@ const PUBLIC_WORKERS: usize = 2;
 /// Threads of the admin listener.
 const ADMIN_WORKERS: usize = 1;
 /// Largest number of connections to the public listener, if the system allows enough descriptors. Each takes about 33
-/// KB, and the kernel's send buffers of clients that read nothing take 350 MiB at most.
+/// KB, or 50 KB if its client has sent more than its turn. Those with large heads have a limit of their own. The
+/// kernel's send buffers of clients that read nothing take 350 MiB at most.
 const CONNECTIONS_MAX: usize = 5_000;
 /// Smallest limit, however few descriptors the system allows.
 const CONNECTIONS_MIN: usize = 4;
@@ -147,7 +150,7 @@ fn run(
     configure: impl Fn(&mut web::ServiceConfig) + Send + Clone + 'static,
 ) -> io::Result<Listener> {
     let address = socket.local_addr()?;
-    let limiter = ConnectionLimiter::new(limits);
+    let (limiter, large_heads) = (ConnectionLimiter::new(limits), LargeHeads::default());
     let builder = Server::build();
     let stops = builder.graceful_shutdown_signal();
     // The same steps as in actix's HttpServer, which does not let us set `expect`.
@@ -160,15 +163,14 @@ fn run(
             .wrap(from_fn(unread::closed))
             .wrap(measured)
             .configure(configure);
-        HttpService::build()
+        let http = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let stops = stops.clone();
                 async move { stops.notified().await }
             })
-            // Without this the end of an answer may wait 40 ms for an acknowledgement that the client delays.
-            .tcp_nodelay(true)
-            .on_connect_ext(move |io: &TcpStream, data: &mut Extensions| {
-                connection_watch::watch(&limiter, io, data);
+            .on_connect_ext(move |io: &GatedStream<TcpStream>, data: &mut Extensions| {
+                data.insert(Rc::clone(io.gate()));
+                connection_watch::watch(&limiter, io.socket(), data);
             })
             // As in nginx, a client that closes its side of the connection is gone, and the work for it ends.
             .h1_allow_half_closed(false)
@@ -177,8 +179,8 @@ fn run(
             .keep_alive(KEEP_ALIVE)
             .local_addr(address)
             .expect(fn_service(expect::small_bodies))
-            .finish(map_config(app.into_factory(), |()| AppConfig::default()))
-            .tcp()
+            .finish(map_config(app.into_factory(), |()| AppConfig::default()));
+        gated(large_heads.clone()).and_then(http)
     };
     let running = builder
         .workers(workers)
@@ -191,6 +193,28 @@ fn run(
     // The future of the acceptor. It ends with `stop`.
     actix_web::rt::spawn(running);
     Ok(Listener { address, handle })
+}
+
+/// Accepted connections, each behind its gate.
+fn gated(
+    large_heads: LargeHeads,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (GatedStream<TcpStream>, Protocol, Option<SocketAddr>),
+    Error = DispatchError,
+    InitError = (),
+> {
+    fn_service(move |io: TcpStream| {
+        let large_heads = large_heads.clone();
+        async move {
+            // Without this the end of an answer may wait 40 ms for an acknowledgement that the client delays. If it
+            // fails, the connection has just ended.
+            let _set = io.set_nodelay(true);
+            let address = io.peer_addr().ok();
+            Ok((GatedStream::new(io, large_heads), Protocol::Http1, address))
+        }
+    })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::connection_watch::RequestGuard;
+use super::{connection_watch::RequestGuard, request_gate::RequestInProgress};
 
 /// Body of a request, shared by its handler and the answer.
 #[derive(Clone)]
@@ -36,11 +36,13 @@ impl Stream for Shared {
     }
 }
 
-/// Body of an answer. Until it is sent, it keeps the body of the request, and the request counts as in progress.
+/// Body of an answer. Until it is sent, it keeps the body of the request, the request counts as in progress, and the
+/// next one waits.
 pub(super) struct WatchedBody<B> {
     answer: B,
     _body: Option<Shared>,
     _guard: Option<RequestGuard>,
+    _in_progress: Option<RequestInProgress>,
 }
 
 impl<B: MessageBody + Unpin> MessageBody for WatchedBody<B> {
@@ -63,7 +65,7 @@ pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<WatchedBody<B>>, Error> {
-    let guard = RequestGuard::of(&request);
+    let (guard, in_progress) = (RequestGuard::of(&request), RequestInProgress::of(&request));
     let mut held = None;
     if request.headers().contains_key(header::TRANSFER_ENCODING) {
         let shared = Shared(Rc::new(RefCell::new(request.take_payload())));
@@ -71,5 +73,10 @@ pub(super) async fn closed<B: MessageBody + Unpin + 'static>(
         held = Some(shared);
     }
     let response = next.call(request).await?;
-    Ok(response.map_body(|_, answer| WatchedBody { answer, _body: held, _guard: guard }))
+    Ok(response.map_body(|_, answer| WatchedBody {
+        answer,
+        _body: held,
+        _guard: guard,
+        _in_progress: in_progress,
+    }))
 }

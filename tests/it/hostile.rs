@@ -4,6 +4,7 @@ mod clock;
 mod descriptors;
 pub(crate) mod graphql;
 mod http;
+mod pipelined;
 mod roles;
 mod secrets;
 mod send_buffers;

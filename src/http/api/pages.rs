@@ -269,7 +269,7 @@ mod tests {
     #[actix_web::test]
     async fn the_search_takes_any_spelling_of_a_quote_and_no_hidden_characters() {
         let query = |address: &str| {
-            let request = actix_web::test::TestRequest::with_uri(address).to_http_request();
+            let request = TestRequest::with_uri(address).to_http_request();
             super::board_query(&request)
         };
         for spelling in ["XLM", "native"] {

@@ -5,11 +5,23 @@ use crate::instruments::metric::{Label, Metric, Unit};
 
 const PATH: &[Label] = &[Label { name: "path", values: &[] }];
 const PATH_STATUS: &[Label] = &[Label { name: "path", values: &[] }, Label { name: "status", values: &[] }];
-const CUT: &[Label] = &[Label { name: "reason", values: &["idle", "crowd", "address", "slow", "old"] }];
+const CUT: &[Label] =
+    &[Label { name: "reason", values: &["idle", "crowd", "address", "slow", "old", "head"] }];
 const STOPPED: &[Label] = &[Label { name: "reason", values: &["unwanted", "no_room", "too_long", "failed"] }];
 const REFUSED: &[Label] = &[Label {
     name: "reason",
-    values: &["request", "limit", "too_large", "no_body", "broken_body", "method", "busy", "late", "failed"],
+    values: &[
+        "request",
+        "limit",
+        "too_large",
+        "no_body",
+        "broken_body",
+        "web_socket",
+        "method",
+        "busy",
+        "late",
+        "failed",
+    ],
 }];
 
 pub(super) const METRICS: &[Metric] = &[
@@ -28,7 +40,7 @@ pub(super) const METRICS: &[Metric] = &[
     .by(PATH),
     Metric::counter(
         "ticker_http_connections_cut_total",
-        "Connections that were shut down: idle, beyond a limit, or read too slowly.",
+        "Connections that were shut down: idle, beyond a limit, read too slowly, or with too large a head.",
     )
     .by(CUT),
     Metric::gauge("ticker_live_readers", Unit::Count, "Readers of /api/v1/stream."),

@@ -9,6 +9,7 @@ use std::{
 use stellar_ticker::sim::FaultPlan;
 
 use crate::support::{
+    DEADLINE,
     daemon::Daemon,
     network::{PASSPHRASE, block_on, network},
     nginx::{Nginx, conf},
@@ -212,4 +213,25 @@ fn the_daemon_itself_refuses_what_may_be_read_in_two_ways() {
         }
         assert_eq!(daemon.get("/livez").json()["status"], "ok", "{what}");
     }
+}
+
+/// actix takes all further bytes of such a connection for the body, whatever its length says.
+#[test]
+fn a_post_that_asks_for_a_web_socket_is_refused_before_its_body() {
+    let sim = network(543, FaultPlan::none());
+    let database = block_on(fresh_database());
+    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+    wait_for_pairs(&daemon);
+    let body = r#"{"query":"{__typename}"}"#;
+    let length = format!("Content-Length: {}\r\n", body.len());
+    for (length, body) in [(length.as_str(), body), (length.as_str(), ""), ("", ""), ("", body)] {
+        let mut stream = TcpStream::connect(daemon.public).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: WebSocket";
+        stream.write_all(format!("{head}\r\n{length}\r\n{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("WebSocket"), "{length:?}: {answer}");
+    }
+    assert_eq!(daemon.graphql("{__typename}")["data"]["__typename"], "Query");
 }

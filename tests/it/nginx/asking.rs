@@ -151,7 +151,7 @@ fn only_a_trusted_proxy_says_which_scheme_its_reader_used() {
 }
 
 #[test]
-fn the_balancer_passes_on_web_sockets_and_believes_no_reader() {
+fn the_balancer_upgrades_no_connection_and_believes_no_reader() {
     let replicas = [echo().0, echo().0];
     let nginx = Nginx::balance(replicas);
     let lies = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n";
@@ -159,9 +159,10 @@ fn the_balancer_passes_on_web_sockets_and_believes_no_reader() {
         let received = asked(&nginx, path, &format!("{lies}Upgrade: WebSocket\r\nConnection: Upgrade\r\n"));
         assert_eq!(values(&received, "X-Forwarded-For"), ["127.0.0.1"], "{path}");
         assert_eq!(values(&received, "X-Forwarded-Proto"), ["http"], "{path}");
-        assert_eq!(values(&received, "Upgrade"), ["websocket"], "{path}");
-        assert_eq!(values(&received, "Connection"), ["upgrade"], "{path}");
-        assert!(values(&asked(&nginx, path, ""), "Upgrade").is_empty(), "{path}");
+        assert!(
+            values(&received, "Connection").is_empty() && values(&received, "Upgrade").is_empty(),
+            "{received}"
+        );
     }
 }
 
