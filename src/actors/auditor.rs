@@ -40,7 +40,7 @@ use crate::{
     published::{Part, Publication, Published, SelfAudit},
     shutdown, steps,
 };
-use pace::Pace;
+use pace::{Pace, SliceEnd};
 
 /// Interval at which the next publication is looked for.
 const PUBLICATION_POLL: Duration = Duration::from_millis(100);
@@ -77,6 +77,8 @@ pub struct Audit {
     pub clock: SharedClock,
     /// Shortest time between the starts of two passes over all markets.
     pub interval: Duration,
+    /// Time between two publications.
+    pub publish_interval: Duration,
     /// True if an operator asked for a pass without rests. Set by the handler, taken by the next pass. A restart
     /// keeps it: the operator waits for that pass.
     pub is_hurried: Rc<Cell<bool>>,
@@ -115,6 +117,7 @@ impl DaemonActor for Auditor {
             rereader: receivers.reread_ledgers.port(Self::NAME),
             clock: Arc::clone(&services.clock),
             interval: services.config.audit_interval,
+            publish_interval: services.config.publish_interval,
             is_hurried: Rc::default(),
             next_candle_hour: Rc::default(),
             unconfirmed: Rc::default(),
@@ -226,7 +229,12 @@ impl pace::Steps for Steps<'_> {
         } else {
             status.fails(&"a slice of the markets could not be compared");
         }
-        pace::Sliced { took: self.tally.spent.saturating_sub(before), is_over_time }
+        let end = match (is_read, is_over_time) {
+            (true, _) => SliceEnd::Compared,
+            (false, true) => SliceEnd::OverTime,
+            (false, false) => SliceEnd::NotCompared,
+        };
+        pace::Sliced { took: self.tally.spent.saturating_sub(before), end }
     }
 
     async fn rest(&mut self, rest: Duration) {

@@ -53,8 +53,19 @@ pub(super) trait Steps {
 pub(super) struct Sliced {
     /// Time that it took.
     pub(super) took: Duration,
-    /// True if its rows could not be read within the limit.
-    pub(super) is_over_time: bool,
+    /// End of it.
+    pub(super) end: SliceEnd,
+}
+
+/// End of a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SliceEnd {
+    /// Its markets were compared.
+    Compared,
+    /// Its rows could not be read within the limit.
+    OverTime,
+    /// Its markets could not be compared for another reason. Its time says nothing about the database.
+    NotCompared,
 }
 
 /// Size of the slices of a pass, their time limit, and the rest after each.
@@ -132,18 +143,19 @@ impl Pace {
 
     /// Records how long a slice took and adapts the size and the time limit of the next ones. Returns the rest after
     /// this slice.
-    fn record_slice(&mut self, Sliced { took, is_over_time }: Sliced) -> Duration {
+    fn record_slice(&mut self, Sliced { took, end }: Sliced) -> Duration {
         self.spent = self.spent.saturating_add(took);
-        let is_slow = is_over_time || took.saturating_mul(2) > self.limit;
+        let is_slow = end == SliceEnd::OverTime || took.saturating_mul(2) > self.limit;
         if is_slow && self.trades <= self.least {
             // A smaller slice would not be faster: the scan takes the time.
             self.limit = self.limit.saturating_mul(2).min(LIMIT_MAX);
             self.set_least();
         } else if took > SLICE_LONG {
             self.trades /= 2;
-        } else if took < SLICE_SHORT {
+        } else if took < SLICE_SHORT && end == SliceEnd::Compared {
             self.trades = self.trades.saturating_mul(2);
             self.limit = LIMIT_FIRST;
+            self.set_least(); // it may be larger than the largest size of the first limit
         }
         self.trades = self.trades.clamp(self.least, self.trades_max());
         self.rest_after(took)
@@ -265,13 +277,12 @@ mod tests {
                 markets.iter().map(|market| self.weights[usize::try_from(*market).unwrap()]).sum();
             let all: u64 = self.weights.iter().sum();
             let scan = Duration::from_nanos(all * self.scan_ns + trades * 2_000);
-            let is_over_time = scan > limit;
-            if is_over_time {
+            if scan > limit {
                 self.unread += markets.len();
-                return Sliced { took: self.work(limit * 2), is_over_time }; // it is tried twice
+                return Sliced { took: self.work(limit * 2), end: SliceEnd::OverTime }; // it is tried twice
             }
             let took = self.work(scan + Duration::from_nanos(self.markets() * 20_000));
-            Sliced { took, is_over_time }
+            Sliced { took, end: SliceEnd::Compared }
         }
 
         async fn rest(&mut self, rest: Duration) {
@@ -373,15 +384,15 @@ mod tests {
     #[test]
     fn the_limit_rises_for_the_smallest_slices_only_and_falls_once_they_are_short_again() {
         let mut pace = Pace::new(INTERVAL);
-        let is_over_time = true;
+        let end = SliceEnd::OverTime;
         let mut raised = 0;
         while pace.trades > pace.least {
-            pace.record_slice(Sliced { took: LIMIT_FIRST, is_over_time });
+            pace.record_slice(Sliced { took: LIMIT_FIRST, end });
             raised += u32::from(pace.limit > LIMIT_FIRST);
         }
         assert_eq!(raised, 0);
         let limits = [(); 4].map(|()| {
-            pace.record_slice(Sliced { took: pace.limit, is_over_time });
+            pace.record_slice(Sliced { took: pace.limit, end });
             pace.limit.as_secs()
         });
         assert_eq!(limits, [40, 80, 120, 120]);
@@ -392,7 +403,24 @@ mod tests {
     }
 
     fn record(pace: &mut Pace, took: Duration) {
-        pace.record_slice(Sliced { took, is_over_time: false });
+        pace.record_slice(Sliced { took, end: SliceEnd::Compared });
+    }
+
+    #[test]
+    fn a_short_slice_after_slow_ones_brings_back_the_first_limits() {
+        let mut pace = Pace::new(INTERVAL);
+        let week = VecDeque::from([Group { trades: 12_000_000, markets: vec![1] }]);
+        pace.begin(&week);
+        while pace.limit < LIMIT_MAX {
+            pace.record_slice(Sliced { took: pace.limit, end: SliceEnd::OverTime });
+        }
+        assert!(pace.least > TRADES_MAX, "fewer and larger slices");
+        let slow = (pace.limit, pace.trades);
+        pace.record_slice(Sliced { took: Duration::ZERO, end: SliceEnd::NotCompared });
+        assert_eq!((pace.limit, pace.trades), slow, "the database was away for a moment");
+        record(&mut pace, Duration::ZERO);
+        assert_eq!(pace.limit, LIMIT_FIRST);
+        assert!(pace.least <= pace.trades && pace.trades <= TRADES_MAX);
     }
 
     #[test]

@@ -23,8 +23,10 @@ use crate::{
 const TRIES_MAX: u32 = 5;
 /// Failed reads among those tries.
 const FAILURES_MAX: u32 = 1;
-/// Longest wait for another publication after one that cannot be audited any more.
-const ANOTHER_WITHIN: Duration = Duration::from_secs(2);
+/// Longest wait for another publication after one that cannot be audited any more, beyond the time between two.
+const ANOTHER_WITHIN: Duration = Duration::from_secs(1);
+/// Longest such wait. If publications are less frequent, another one is not waited for.
+const ANOTHER_WITHIN_MAX: Duration = Duration::from_secs(90);
 
 impl Audit {
     /// Compares some markets of the first acceptable publication, see [`Self::compare_first`].
@@ -75,12 +77,14 @@ impl Audit {
         Ok(None)
     }
 
-    /// Waits until another publication is the newest, for [`ANOTHER_WITHIN`] at most.
+    /// Waits until another publication is the newest, for the time between two and [`ANOTHER_WITHIN`] at most.
     async fn wait_for_another(&self, context: &WorkContext, last: &Publication) {
         let begun = self.clock.monotonic();
+        let until_next = self.publish_interval.saturating_add(ANOTHER_WITHIN);
+        let longest = if until_next <= ANOTHER_WITHIN_MAX { until_next } else { ANOTHER_WITHIN };
         let is_last = |newest: &Publication| (newest.seq, newest.as_of) == (last.seq, last.as_of);
         while self.published.newest().is_none_or(|newest| is_last(&newest))
-            && self.since(begun) < ANOTHER_WITHIN
+            && self.since(begun) < longest
             && !context.is_draining()
         {
             context.pause(PUBLICATION_POLL).await;
