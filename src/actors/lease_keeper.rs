@@ -289,7 +289,12 @@ async fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
     outage::database_failed(&deps.database, error, TAKING);
     let (vitals, now, fault) = (&deps.published.vitals, deps.clock.now(), error.fault());
     let mut leader = format!("unknown: the database {}", fault.detail());
-    if fault.is_of_one_call() {
+    // Without a connection nothing was asked.
+    let is_of_one_call = fault.is_of_one_call() && !matches!(error, DbError::Pool { .. });
+    if !is_of_one_call {
+        vitals.unleased.store(None); // of an earlier call
+    }
+    if is_of_one_call {
         Vitals::report(&vitals.database, true, ANSWERS, now);
         Vitals::report(&vitals.unleased, false, fault.detail(), now);
     } else if fault == Fault::ReadOnly && is_led(deps).await {

@@ -100,13 +100,18 @@ fn driver_config(known: &ConnectionString) -> Result<tokio_postgres::Config, DbE
     Ok(config)
 }
 
+/// Text of the check of a connection without an answer.
+const SILENT: &str = "no answer";
+
 /// Returns a check of each new connection, which may lead to another database than at the start.
 fn checked(claim: Arc<Claim>) -> Hook {
     Hook::async_fn(move |client, _| {
         let claim = Arc::clone(&claim);
         Box::pin(async move {
-            match claim.check(&**client).await {
+            let checked = tokio::time::timeout(POOL_TIMEOUT, claim.check(&**client)).await;
+            match checked.unwrap_or(Err(DbError::Silent(POOL_TIMEOUT))) {
                 Ok(()) => Ok(()),
+                Err(DbError::Silent(_)) => Err(HookError::message(SILENT)),
                 // The caller's own statement reports what is wrong with a database that answers.
                 Err(DbError::Postgres(error)) if error.as_db_error().is_some() => Ok(()),
                 Err(DbError::Postgres(error)) => Err(HookError::Backend(error)),
@@ -176,6 +181,9 @@ impl Database {
     /// Returns a connection to the database of the start.
     pub(super) async fn client(&self) -> Result<Client, DbError> {
         self.pool.get().await.map_err(|error| match (error, self.claim.network()) {
+            (PoolError::PostCreateHook(HookError::Message(text)), _) if text == SILENT => {
+                DbError::Silent(POOL_TIMEOUT)
+            }
             // Of the check of new connections: the network that it found, or nothing if the tables are others.
             (PoolError::PostCreateHook(HookError::Message(held)), Some(wanted)) if !held.is_empty() => {
                 DbError::OtherNetwork { held: held.into_owned(), wanted: wanted.to_owned() }

@@ -10,8 +10,10 @@ use crate::{
         services::{Services, lake_settings, live_address},
         supervision::status::ChildStatus,
     },
+    domain::ledger_source::LedgerSource,
+    horizon::client::PageOrder,
     lake::Lake,
-    published::Vitals,
+    published::{LakeUse, Vitals},
 };
 
 /// Time limit of a look at the source.
@@ -28,8 +30,20 @@ pub(super) fn is_blind(vitals: &Vitals, led_for: Duration, after: Duration, now:
     let stream = vitals.stream.load();
     let has_no_stream =
         stream.as_ref().is_some_and(|stream| !stream.ok && now.signed_duration_since(stream.at) >= after_s);
-    // A source that answers, such as one of another network, is no better elsewhere.
-    led_for >= after && has_no_stream && vitals.source_fault().is_some()
+    led_for >= after && has_no_stream && is_source_out(vitals)
+}
+
+/// Returns true if the source of new trades cannot be reached. One that answers is no better elsewhere, such as one of
+/// another network, or a lake that is late.
+fn is_source_out(vitals: &Vitals) -> bool {
+    match **vitals.live_source.load() {
+        LedgerSource::Horizon => {
+            vitals.horizon.load().as_ref().is_some_and(|horizon| horizon.fault().is_some())
+        }
+        LedgerSource::Lake | LedgerSource::Rpc => {
+            vitals.lake.load().is_some_and(|lake| lake.outages.of(LakeUse::Recent).is_some())
+        }
+    }
 }
 
 /// Looks of a follower at the source, while its leader cannot read new trades.
@@ -62,16 +76,19 @@ impl Looks {
     }
 }
 
-/// Returns true if the source of new trades answers, and has the network of this replica.
+/// Returns true if the source of new trades gives ledgers or trades, and has the network of this replica.
 async fn sees_source(services: &Services, status: &Arc<ChildStatus>) -> bool {
     let config = &services.config;
     match live_address(config) {
         None => {
-            let root = services.horizon(status).root().await;
+            let horizon = services.horizon(status);
+            let root = horizon.root().await;
+            // A Horizon with a slow database may answer this alone.
             root.is_ok_and(|root| root.network_passphrase == config.network_passphrase)
+                && horizon.trades_page(None, PageOrder::Descending, 1).await.is_ok()
         }
         Some(address) => match Lake::new(&lake_settings(config, address)) {
-            Ok(lake) => lake.manifest().await.is_ok(),
+            Ok(lake) => lake.newest(None).await.is_ok(),
             Err(_) => false,
         },
     }
@@ -109,6 +126,23 @@ mod tests {
         assert!(!is_blind(&vitals, led_for, AFTER, at(1_060)), "the fault is of an earlier lease");
         Vitals::report(&vitals.stream, true, "connected", at(1_061));
         assert!(!is_blind(&vitals, AFTER, AFTER, at(2_000)));
+    }
+
+    #[test]
+    fn a_live_lake_that_is_late_or_a_history_lake_that_fails_makes_no_leader_blind() {
+        let late = |source: LedgerSource, recent: bool| {
+            let vitals = Vitals::default();
+            vitals.live_source.store(Arc::new(source));
+            Vitals::report(&vitals.stream, false, "quiet", at(1_000));
+            vitals.lake.update(|lake| {
+                lake.behind = Some(at(1_000));
+                let reader = if recent { LakeUse::Recent } else { LakeUse::History };
+                lake.outages.note(reader, at(1_000), "file:///lake", "gone".to_owned());
+            });
+            is_blind(&vitals, AFTER, AFTER, at(2_000))
+        };
+        assert!(!late(LedgerSource::Lake, false) && !late(LedgerSource::Horizon, true));
+        assert!(late(LedgerSource::Lake, true));
     }
 
     #[test]
