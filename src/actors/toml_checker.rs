@@ -305,7 +305,11 @@ impl Fetch for TomlCheck {
     }
 
     fn silent(&self, file: DueFile) -> Fetched {
-        self.judged(file, Err(TomlError::TimedOut))
+        let mut judged = self.judged(file, Err(TomlError::TimedOut));
+        // Nobody asked for it. It is due before the file that was asked for, or it would never have its turn.
+        let now = self.clock.now();
+        judged.result.next_check_at = now + (judged.result.next_check_at - now) / 2;
+        judged
     }
 }
 

@@ -20,6 +20,8 @@ use crate::domain::{
 
 /// Most due files of one host at a time. An issuer chooses the path of its link, but almost every host has one file.
 const OF_HOST_MAX: i64 = 4;
+/// The same for all hosts below one domain, by the last two parts of their names. Issuers may share a large domain.
+const OF_DOMAIN_MAX: i64 = 64;
 
 /// Result of fetching a file.
 #[derive(Clone, Debug)]
@@ -72,11 +74,12 @@ impl Database {
     ) -> Result<Vec<DueFile>, DbError> {
         self.bounded(async {
             let client = self.client().await?;
-            let params: [(&(dyn ToSql + Sync), Type); 4] = [
+            let params: [(&(dyn ToSql + Sync), Type); 5] = [
                 (&ranked, Type::INT4_ARRAY),
                 (&now, Type::TIMESTAMPTZ),
                 (&limit, Type::INT8),
                 (&OF_HOST_MAX, Type::INT8),
+                (&OF_DOMAIN_MAX, Type::INT8),
             ];
             let rows = client.query_typed(include_str!("sql/toml_files/due.sql"), &params).await?;
             rows.iter()

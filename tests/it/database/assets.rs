@@ -179,6 +179,18 @@ async fn many_links_to_one_host_leave_room_for_others() {
 }
 
 #[tokio::test]
+async fn many_names_below_one_domain_leave_room_for_others() {
+    let scene = Scene::new().await;
+    let mut standings: Vec<_> =
+        (1..=100).map(|n| standing(n, &format!("https://a{n}.evil.com/toml"))).collect();
+    standings.extend((101..=110).map(|n| standing(n, &format!("https://tea{n}.example/"))));
+    scene.record(&standings).await;
+    let due = scene.database.due_files(&[], 1_000, now()).await.unwrap();
+    let of = |host: &str| due.iter().filter(|file| file.url.contains(host)).count();
+    assert_eq!((of("evil"), of("tea")), (64, 10));
+}
+
+#[tokio::test]
 async fn a_file_decides_for_all_its_assets_and_a_failure_takes_nothing_away_for_a_day() {
     let scene = Scene::new().await;
     scene.record(&[standing(1, URL), standing(2, URL), standing(3, "")]).await;
