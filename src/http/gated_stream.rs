@@ -35,8 +35,8 @@ const AHEAD_BYTES: usize = 1024;
 const HEAD_BYTES_MAX: usize = 68 * 1024;
 /// Largest head without a place among the large ones.
 const SMALL_HEAD_BYTES: usize = 8 * 1024;
-/// Connections that have sent a larger head. actix may keep its buffer for as long as the connection, so they keep
-/// their places: together they take at most 64 MiB.
+/// Connections that have sent a larger head. actix may keep its buffer for as long as the connection, so such a
+/// connection ends with the answer, and keeps its place until then. Together they take at most 64 MiB.
 const LARGE_HEADS_MAX: usize = 500;
 
 const TOO_LARGE: &[u8] =
@@ -140,6 +140,11 @@ impl<Io> GatedStream<Io> {
         }
     }
 
+    /// Returns true once the request with a large head was answered.
+    fn is_large_head_answered(&self) -> bool {
+        self.place.is_some() && self.head_bytes == 0 && self.gate.phase() == Phase::Head
+    }
+
     fn check_head(&mut self) -> Result<(), Refusal> {
         if self.head_bytes > HEAD_BYTES_MAX {
             return Err(Refusal::TooLarge);
@@ -227,10 +232,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> GatedStream<Io> {
             }
             self.ahead.extend_from_slice(received.filled());
         }
-        if !self.ahead.is_empty() {
-            self.gate.wait(cx.waker());
-        } else if self.has_ended {
+        if self.ahead.is_empty() && self.has_ended {
             return Poll::Ready(Ok(()));
+        }
+        if !self.ahead.is_empty() || self.place.is_some() {
+            self.gate.wait(cx.waker());
         }
         Poll::Pending
     }
@@ -246,6 +252,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<Io> {
             // actix reads until nothing is there, and only then decodes.
             cx.waker().wake_by_ref();
             Poll::Pending
+        } else if self.is_large_head_answered() {
+            Poll::Ready(Ok(())) // actix sends the rest of the answer, and closes the connection
         } else if self.is_open() {
             self.poll_pass(cx, buffer)
         } else {

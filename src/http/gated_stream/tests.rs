@@ -271,6 +271,7 @@ fn a_large_head_takes_a_place_until_its_connection_ends() {
     first.send(b" HTTP/1.0\r\n\r\n");
     first.passed();
     first.answer();
+    assert_eq!(first.read().unwrap(), (Vec::new(), true), "the connection ends with the answer");
     let mut second = Pipe::with(large_heads.clone(), ROOM);
     assert_eq!(refusal(&mut second, SMALL_HEAD_BYTES / 2), None);
     let (answer, error) = refusal(&mut second, SMALL_HEAD_BYTES).unwrap();

@@ -40,7 +40,7 @@ pub(super) const METRICS: &[Metric] = &[
     .by(PATH),
     Metric::counter(
         "ticker_http_connections_cut_total",
-        "Connections that were shut down: idle, beyond a limit, read too slowly, or with too large a head.",
+        "Connections that were shut down: idle, beyond a limit, read too slowly, with too large a head, or beyond the number of large ones.",
     )
     .by(CUT),
     Metric::gauge("ticker_live_readers", Unit::Count, "Readers of /api/v1/stream."),
