@@ -5,7 +5,10 @@
 //! a deletion of ids holds it exclusively. So a write has either committed, and its trades keep their market, or it
 //! begins later and finds a new generation of ids; see `ids`.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::{error::SqlState, types::Type};
@@ -21,6 +24,8 @@ use crate::domain::windows::MarketId;
 /// Limits of the scan of a day of trades. No index by market exists. No other work waits for the scan.
 const SCAN_LIMITS: &str = "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '1s'; \
                            SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
+/// Longest search for markets without a trade. The facts that views show are not read meanwhile.
+const SEARCH_MAX: Duration = Duration::from_secs(120);
 /// Markets deleted in one transaction. Writes of trades wait for its duration.
 const MARKETS_AT_ONCE: usize = 1_000;
 /// Assets deleted in one transaction. PostgreSQL scans all markets for each of them, because no index by counter asset
@@ -72,13 +77,19 @@ impl Database {
     }
 
     /// Returns the markets without a trade and a book, and the last batch that this takes into account. Scans the days
-    /// of trades one by one, and only until each market without a book is found in one.
+    /// of trades one by one, and only until each market without a book is found in one. A search that takes too long
+    /// names none.
     async fn untraded_markets(&self, advance: &impl Fn()) -> Result<(i64, Vec<MarketId>), DbError> {
         advance();
+        let begun = Instant::now();
         let (seq, mut untraded, days) = self.markets_without_books().await?;
         for day in days {
             if untraded.is_empty() {
                 break;
+            }
+            if begun.elapsed() >= SEARCH_MAX {
+                warn!("the search for markets without a trade took too long, none is deleted");
+                return Ok((seq, Vec::new()));
             }
             advance();
             let traded = self.markets_traded_in(&day).await?;

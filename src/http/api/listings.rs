@@ -82,9 +82,10 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
             Ok(parameters.number(name, 0, i64::MAX)?.map(|time| seconds(time, round_up)))
         };
         let span @ (_, to) = (time("start_time", 999)?, time("end_time", 0)?);
-        // With an end alone, a reader goes back from there.
-        let default = if to.is_some() { Span::Week } else { Span::Day };
         let limit = parameters.number("limit", 0, i64::MAX)?.filter(|limit| *limit > 0);
+        // With an end alone, a reader goes back from there: in parts, or from before the usual time.
+        let goes_back = to.is_some_and(|to| limit.is_some() || to <= Span::Day.edge(as_of));
+        let default = if goes_back { Span::Week } else { Span::Day };
         let query = TradeQuery {
             side: side.map(|side| if side == "buy" { Side::Buy } else { Side::Sell }),
             limit: limit.map(usize::saturating_from),

@@ -44,7 +44,8 @@ impl StillPages {
         }
         let number = now.0.div_euclid(KEPT_S);
         let mut stretch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if stretch.number != number {
+        // A request that began in the stretch before takes the newer pages. A clock may be set back.
+        if stretch.number < number || stretch.number > number.saturating_add(1) {
             *stretch = Stretch { number, pages: AnswerCache::new(LIMITS) };
         }
         Some(stretch.pages.clone())
@@ -64,5 +65,8 @@ mod tests {
         entry.get(async { Document::gzipped(b"page") }).await.unwrap();
         assert!(cache(29).unwrap().made("/").is_some());
         assert!(cache(30).unwrap().made("/").is_none());
+        cache(31).unwrap().entry("/".to_owned()).get(async { Document::gzipped(b"page") }).await.unwrap();
+        assert!(cache(29).unwrap().made("/").is_some(), "a request that began before");
+        assert!(cache(19).unwrap().made("/").is_none(), "the clock was set back");
     }
 }

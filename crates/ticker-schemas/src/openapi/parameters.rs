@@ -61,7 +61,7 @@ pub(super) const HISTORICAL: &[Parameter] = &[
     in_query(
         "start_time",
         SECONDS,
-        "First close time, in seconds or milliseconds since 1970. Default: 24 hours ago; with end_time, 7 days ago",
+        "First close time, in seconds or milliseconds since 1970. Default: 24 hours ago; 7 days ago if end_time is before that or stands with a limit",
     ),
     in_query("end_time", SECONDS, "Last close time, in seconds or milliseconds since 1970"),
 ];
