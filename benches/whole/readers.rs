@@ -88,7 +88,9 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let span = bench.sized(Duration::from_secs(20), Duration::from_secs(60));
     let store = bench.block_on(start::filled(bench, trades));
     let network = Live::after(trades, false);
-    let daemon = Daemon::on(&store.url, &network.url(), &UNLIMITED);
+    // All clients have one address here, and more than a thousand connections with those that watch.
+    let arguments = [UNLIMITED.as_slice(), &["--connections-per-address", "0"]].concat();
+    let daemon = Daemon::on(&store.url, &network.url(), &arguments);
     bench.block_on(daemon.first_publication());
     let network = network.go_on(LEDGER_TRADES, LEDGER_PERIOD);
     pause(SETTLING);
