@@ -112,7 +112,7 @@ fn a_pass_that_cannot_compare_the_lists_does_not_count_as_complete() {
     block_on(async {
         let (sim, _source, database, mut daemon) = scene(&[]).await;
         daemon.terminate();
-        // What changes after its first publication stays later than the newest one.
+        // A change after its first publication stays later than the newest one.
         let rarely = ["--audit-interval", "24h", "--publish-interval", "1h"];
         let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &rarely);
         daemon.wait_for_publication();
