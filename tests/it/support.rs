@@ -17,6 +17,7 @@ pub(crate) mod own_postgres;
 pub(crate) mod patroni;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
+pub(crate) mod private_server;
 pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod recomputation;

@@ -8,7 +8,7 @@ use super::*;
 use crate::support::{
     SHORT_LEASE,
     postgres::{execute, open_tempdir, superuser},
-    reached,
+    private_server, reached,
 };
 
 /// In a daemon's environment: its lease ends after three seconds, and a database that is not its own ends it after six.
@@ -45,30 +45,16 @@ fn a_daemon_whose_private_server_lost_its_directory_ends_and_its_next_start_cont
     let sim = network(87, FaultPlan::none());
     let data = open_tempdir();
     let data_dir = data.path().join("data");
-    let (url, gateway) = (sim.url(), format!("{}/_toml", sim.url()));
-    let arguments = [
-        "serve",
-        "--horizon-url",
-        &url,
-        "--toml-gateway",
-        &gateway,
-        "--network",
-        PASSPHRASE,
-        "--horizon-requests-per-hour",
-        "0",
-        "--data-dir",
-        data_dir.to_str().unwrap(),
-    ];
-    let mut daemon = Daemon::start_in(&arguments, &[SHORT_LEASE]);
+    let in_data_dir = ["--data-dir", data_dir.to_str().unwrap()];
+    let mut daemon = private_server::serve(&sim, &in_data_dir, &[SHORT_LEASE]);
     wait_for_pairs(&daemon);
     let cluster = std::fs::canonicalize(data_dir.join("pg")).unwrap();
-    let pid_file = std::fs::read_to_string(cluster.join("postmaster.pid")).unwrap();
-    let pid = pid_file.lines().next().unwrap().parse().unwrap();
+    let postmaster = private_server::postmaster(&cluster).unwrap();
     // Renamed, since the server writes to it until it ends.
     std::fs::rename(&cluster, cluster.with_extension("gone")).unwrap();
-    kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    kill(postmaster, Signal::SIGKILL).unwrap();
     assert_eq!(daemon.wait().code(), Some(70));
-    let daemon = Daemon::start(&arguments);
+    let daemon = private_server::serve(&sim, &in_data_dir, &[]);
     wait_for_pairs(&daemon);
 }
 

@@ -17,6 +17,7 @@ use crate::support::{
     daemon::spawn,
     figure,
     postgres::open_tempdir,
+    private_server,
     processes::children,
     surroundings::clean,
 };
@@ -295,26 +296,10 @@ fn a_private_server_that_hangs_delays_no_stop_for_long_and_loses_nothing() {
     let sim = network(39, FaultPlan::none());
     let data = open_tempdir();
     let data_dir = data.path().join("data");
-    let (url, gateway) = (sim.url(), format!("{}/_toml", sim.url()));
-    let serve = || {
-        Daemon::start(&[
-            "serve",
-            "--horizon-url",
-            &url,
-            "--toml-gateway",
-            &gateway,
-            "--network",
-            PASSPHRASE,
-            "--horizon-requests-per-hour",
-            "0",
-            "--data-dir",
-            data_dir.to_str().unwrap(),
-        ])
-    };
+    let serve = || private_server::serve(&sim, &["--data-dir", data_dir.to_str().unwrap()], &[]);
     let mut daemon = serve();
     wait_for_pairs(&daemon);
-    let pid_file = std::fs::read_to_string(data_dir.join("pg/postmaster.pid")).unwrap();
-    let postmaster = Pid::from_raw(pid_file.lines().next().unwrap().parse().unwrap());
+    let postmaster = private_server::postmaster(&data_dir.join("pg")).unwrap();
     kill(postmaster, Signal::SIGSTOP).unwrap();
     let begun = Instant::now();
     assert_eq!(daemon.terminate().code(), Some(0));

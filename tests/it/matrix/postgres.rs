@@ -3,7 +3,10 @@
 use rand::Rng;
 
 use super::*;
-use crate::support::oracle::{compare_published, compare_with_emitted};
+use crate::support::{
+    oracle::{compare_published, compare_with_emitted},
+    private_server,
+};
 
 #[test]
 #[ignore = "some 20 s: ./ticker matrix"]
@@ -185,25 +188,10 @@ fn a_frozen_database_is_reported_and_the_backlog_is_published() {
 fn a_private_server_that_is_killed_or_stopped_is_started_again_by_the_daemon() {
     let sim = network(106, FaultPlan::none());
     block_on(async {
-        let url = sim.url();
-        let gateway = format!("{url}/_toml");
-        let mut daemon = Daemon::start(&[
-            "serve",
-            "--horizon-url",
-            &url,
-            "--toml-gateway",
-            &gateway,
-            "--network",
-            PASSPHRASE,
-            "--horizon-requests-per-hour",
-            "0",
-        ]);
+        let mut daemon = private_server::serve(&sim, &[], &[]);
         wait_for_pairs(&daemon);
         let data_dir = daemon.directory.path().join("data");
-        let pid = || {
-            let file = std::fs::read_to_string(data_dir.join("pg/postmaster.pid")).ok()?;
-            file.lines().next()?.parse().ok().map(nix::unistd::Pid::from_raw)
-        };
+        let pid = || private_server::postmaster(&data_dir.join("pg"));
         let database =
             format!("host='{}' user=ticker dbname=ticker", data_dir.join("pg-socket").to_str().unwrap());
         let mut times = Vec::new();
