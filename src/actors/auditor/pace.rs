@@ -53,7 +53,7 @@ pub(super) trait Steps {
 pub(super) struct Sliced {
     /// Time that it took.
     pub(super) took: Duration,
-    /// End of it.
+    /// Outcome for its markets.
     pub(super) end: SliceEnd,
 }
 
