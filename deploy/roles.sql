@@ -8,7 +8,7 @@
 --
 -- ticker_migrate  owns and changes the schema. Only `migrate` uses it (or the daemon, as --database-direct-url: the
 --                 daemon then migrates at start).
--- ticker_rw       for the daemon: reads and writes rows. It creates and drops daily partitions of trades through two
+-- ticker_rw       for the daemon: reads and writes rows. It creates and drops partitions of trades and candles through
 --                 functions that run as their owner. It cannot change the schema otherwise.
 -- ticker_ro       for people, dashboards and backups (pg_dump): reads, at most 30 s a statement.
 --
@@ -52,6 +52,26 @@ BEGIN
           AND c.relname NOT IN ('refinery_schema_history', 'schema_needs')
     LOOP
         EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %s TO ticker_rw', part);
+    END LOOP;
+    -- The daemon only reads these two. pg_restore creates them with the default privileges below.
+    FOR part IN
+        SELECT to_regclass('public.' || name) FROM unnest(ARRAY['refinery_schema_history', 'schema_needs']) AS name
+        WHERE to_regclass('public.' || name) IS NOT NULL
+    LOOP
+        EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %s FROM ticker_rw', part);
+    END LOOP;
+END
+$$;
+
+-- Tables that `start-over` set aside. pg_dump reads them too, and pg_restore restores them without these rights.
+DO $$
+DECLARE
+    aside text;
+BEGIN
+    FOR aside IN SELECT nspname FROM pg_namespace WHERE nspname ~ '^ticker_[0-9]{8}_[0-9]{6}$' LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO ticker_rw, ticker_ro', aside);
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO ticker_rw, ticker_ro', aside);
+        EXECUTE format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO ticker_rw, ticker_ro', aside);
     END LOOP;
 END
 $$;

@@ -7,11 +7,11 @@ mod doctor;
 mod ingest;
 mod inspect;
 mod ledger;
-mod network_check;
 mod one_shot;
 mod output;
 mod progress_bar;
 mod signals;
+mod source_check;
 mod store;
 mod test_hooks;
 mod validate;
@@ -111,9 +111,9 @@ pub fn run(command: Command) -> ExitCode {
         Command::IngestAssets(config) => ingest::assets(&config),
         Command::IngestOrderbooks(config) => ingest::orderbooks(&config),
         Command::IngestTrades { config, and_stream } => ingest::trades(&config, and_stream),
-        Command::CleanTrades(config) => ingest::clean(&config),
+        Command::CleanTrades { config, drops_candles } => ingest::clean(&config, drops_candles),
         Command::Inspect { config, inspection } => inspect::inspect(&config, inspection),
-        Command::Healthcheck(config) => one_shot::healthcheck(&config),
+        Command::Healthcheck(options) => one_shot::healthcheck(&options),
         Command::Validate { config, validation } => validate::validate(&config, &validation),
         Command::LedgerTrades { file, passphrase } => ledger::trades(&file, &passphrase),
         Command::Doctor { config, surroundings, prints_json } => {

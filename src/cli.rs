@@ -20,8 +20,8 @@ use clap_complete::Shell;
 
 use crate::config::{
     self, AUDIT_SETTINGS, AuditOptions, Config, ConfigError, EXIT_USAGE, Environment, FlagValues,
-    HORIZON_SIM_SETTINGS, HorizonSimOptions, Kind, LEDGER_SETTINGS, LogFormat, OldFlag, Profile, SETTINGS,
-    SIMULATION_SETTINGS, Setting, Settings, SimulationOptions,
+    HORIZON_SIM_SETTINGS, HealthcheckOptions, HorizonSimOptions, Kind, LEDGER_SETTINGS, LogFormat, OldFlag,
+    Profile, SETTINGS, SIMULATION_SETTINGS, Setting, Settings, SimulationOptions, Source,
 };
 
 pub use definition::definition;
@@ -58,7 +58,12 @@ pub enum Command {
         and_stream: bool,
     },
     /// Drop trades older than `retention_days`.
-    CleanTrades(Config),
+    CleanTrades {
+        /// Configuration.
+        config: Config,
+        /// True to drop candles older than `candle_retention_days`, too.
+        drops_candles: bool,
+    },
     /// Write `markets.json` once.
     GenerateMarketData {
         /// Configuration.
@@ -115,7 +120,7 @@ pub enum Command {
     /// Print every setting and its source.
     ConfigShow(Settings),
     /// Check that the running daemon is alive.
-    Healthcheck(Config),
+    Healthcheck(HealthcheckOptions),
     /// Print the trades of a file of ledger metadata.
     LedgerTrades {
         /// Path of the file.
@@ -148,15 +153,15 @@ impl Command {
             | Self::IngestAssets(config)
             | Self::IngestOrderbooks(config)
             | Self::IngestTrades { config, .. }
-            | Self::CleanTrades(config)
+            | Self::CleanTrades { config, .. }
             | Self::GenerateMarketData { config, .. }
             | Self::GenerateAssetData { config, .. }
-            | Self::Audit { config, .. }
-            | Self::Healthcheck(config) => Some((config.log_format, &config.log)),
+            | Self::Audit { config, .. } => Some((config.log_format, &config.log)),
+            Self::Healthcheck(options) => Some((options.log_format, &options.log)),
             Self::HorizonSim(options) => Some((options.log_format, &options.log)),
             // It prints what it finds. Log lines would say the same again.
             Self::Doctor { .. } => Some((LogFormat::Text, "off")),
-            // Its output is data, so that it logs nothing but the error it ends with.
+            // Its output is data, so it logs only warnings and errors.
             Self::LedgerTrades { .. } | Self::Inspect { .. } | Self::Validate { .. } => {
                 Some((LogFormat::Text, "warn"))
             }
@@ -191,7 +196,8 @@ impl CliError {
     ///
     /// # Errors
     ///
-    /// Those of writing help and version. An error that cannot be written has its exit code.
+    /// Fails if help or version cannot be written. A failure to write an error message is ignored: the exit code
+    /// reports it.
     pub fn print(&self) -> std::io::Result<()> {
         match self {
             Self::Arguments(error) if !error.use_stderr() => return error.print(),
@@ -265,7 +271,7 @@ pub fn parse(
             let and_stream = matches.get_flag(definition::STREAM);
             load(Profile::Real).map(|(_, config)| Command::IngestTrades { config, and_stream })
         }
-        ["clean", "trades"] => load(Profile::Cleaner).map(|(_, config)| Command::CleanTrades(config)),
+        ["clean", "trades"] => load(Profile::Cleaner).map(clean),
         ["generate", file] => {
             let out_file = matches.get_one::<PathBuf>(definition::OUT_FILE).cloned().unwrap_or_default();
             let (_, config) = load(Profile::Real)?;
@@ -302,9 +308,16 @@ pub fn parse(
         }
         ["doctor"] => Ok(doctor(load(Profile::Real), matches.get_flag(parts::JSON))),
         ["validate"] => validate(config::load(&flags, environment, Profile::Real), matches),
-        ["healthcheck"] => load(Profile::Real).map(|(_, config)| Command::Healthcheck(config)),
+        ["healthcheck"] => Ok(Command::Healthcheck(config::healthcheck(&flags, environment)?)),
         _ => Err(no_such_command()),
     }
+}
+
+/// Returns the command `clean trades`. It drops candles only if their retention is given: the default need not be the
+/// setting of the daemon, and dropped candles never come back.
+fn clean((settings, config): (Settings, Config)) -> Command {
+    let given = settings.get("candle-retention-days").filter(|entry| entry.source != Source::Default);
+    Command::CleanTrades { config, drops_candles: given.is_some() }
 }
 
 /// Returns the command `doctor`, which reports a faulty configuration like any other finding.

@@ -10,6 +10,7 @@ mod duration;
 mod environment;
 mod fault;
 mod file;
+mod healthcheck_options;
 mod ledger_options;
 mod ledger_source;
 mod network;
@@ -38,6 +39,7 @@ pub use environment::{
 };
 pub(crate) use fault::OldFlag;
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};
+pub use healthcheck_options::{HealthcheckOptions, healthcheck};
 pub use ledger_options::{LEDGER_SETTINGS, ledger_network};
 pub use ledger_source::{LakeVerify, LedgerSources};
 pub use network::{DEMO_PASSPHRASE, PUBLIC_PASSPHRASE, TESTNET_PASSPHRASE};
@@ -78,10 +80,7 @@ pub fn load(
     profile: Profile,
 ) -> Result<(Settings, Config), ConfigError> {
     let mut faults = environment::unknown_variables(environment);
-    let file = match file::chosen_path(flags, environment) {
-        Some((path, source)) => file::FileValues::read(path, source, &mut faults),
-        None => file::FileValues::default(),
-    };
+    let file = file::FileValues::chosen(flags, environment, &mut faults);
     let mut settings = resolve::resolve(SETTINGS, flags, environment, &file, profile, &mut faults);
     network::settle(&mut settings, profile, &mut faults);
     resolve::settle_directories(&mut settings, profile);

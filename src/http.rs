@@ -9,13 +9,13 @@ mod answer_cache;
 mod api;
 mod board_feed;
 mod body;
-mod books;
 mod connection;
 mod connection_limiter;
 mod connection_watch;
 mod cors;
 #[cfg(test)]
 mod documented;
+mod embedded;
 mod event_stream;
 mod expect;
 mod files;
@@ -23,17 +23,20 @@ mod framing;
 mod gated_stream;
 mod graphiql;
 mod graphql;
+mod head_limit;
 mod inflated;
 mod labels;
 mod methods;
 mod negotiation;
 mod openapi;
 mod origin;
+mod page_guard;
 pub mod probe;
 mod problem;
 mod public;
 mod readiness;
 mod request_gate;
+mod request_in_progress;
 mod requests;
 mod sending;
 pub mod served_client;
@@ -41,7 +44,6 @@ pub mod server;
 mod state;
 mod status;
 mod stream_slots;
-mod unread;
 
 pub use api::{
     book_reader::{BookReader, FetchFresh},
@@ -51,7 +53,7 @@ pub use api::{
 };
 #[cfg(test)]
 pub(crate) use graphql::schema_fields;
-pub use readiness::{Verdict, verdict};
+pub use readiness::Readiness;
 pub use state::PublicState;
 pub use stream_slots::StreamSlots;
 

@@ -5,6 +5,7 @@
 //! source     where the objects are: a directory, or a server
 //! directory  objects as files
 //! http       objects over HTTP and HTTPS
+//! requests   the requests in which ledgers of the past are read
 //! rpc        ledgers of Stellar RPC, one by one
 //! listing    the newest object, out of a listing
 //! search     the newest object, by asking for keys
@@ -23,6 +24,7 @@ mod error;
 mod http;
 mod ledgers;
 mod listing;
+mod requests;
 mod rpc;
 mod search;
 mod source;
@@ -46,6 +48,7 @@ pub use chain::{Link, LinkError};
 use decoders::Object;
 pub use error::LakeError;
 pub use ledgers::{LakeTrade, RefusedLedger, RefusedTrade, VerifiedLedger};
+use requests::Requests;
 use source::Source;
 
 /// First ledger of every network that a lake may hold.
@@ -54,21 +57,14 @@ pub const FIRST_LEDGER: u32 = 2;
 const FETCHES_MAX: u32 = 4;
 /// Attempts to fetch an object that holds something wrong. It may have been spoiled on its way, or be replaced now.
 const DECODINGS_MAX: u32 = 2;
-/// Most ledgers in flight. Objects of many ledgers are large, so fewer of them are fetched at once.
-const LEDGERS_IN_FLIGHT_MAX: usize = 256;
 /// Ledgers that are read while earlier ones are stored, about 100 KB each.
 const LEDGERS_AHEAD: usize = 64;
-/// Objects that are fetched at once, however many ledgers they hold.
-const IN_FLIGHT_MIN: usize = 2;
-
-/// Ledgers that RPC is asked for in one request. A reply has some megabytes.
-const RPC_LEDGERS: u32 = 8;
 
 /// Age from which on the manifest is read again: the layout of a lake may change.
 const MANIFEST_AGE_MAX: Duration = Duration::from_secs(60);
 /// Longest time to read it again. Objects wait meanwhile.
 const REREAD_MAX: Duration = Duration::from_secs(5);
-/// Longest wait between two attempts, whatever the server asks for: the caller retries as well.
+/// Longest wait between two attempts. The caller retries as well, and takes over if the server asks for more.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Usual timeout for a whole object of a server.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -162,6 +158,21 @@ impl Lake {
         self.source.shown()
     }
 
+    /// True for Stellar RPC.
+    #[must_use]
+    pub fn is_rpc(&self) -> bool {
+        self.source.is_rpc()
+    }
+
+    /// Newest ledger that RPC says it has. `None` for a lake, which does not say, and costs no request.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError`] if RPC cannot be reached.
+    pub async fn announced_newest(&self) -> Result<Option<u32>, LakeError> {
+        Ok(retried(|| self.source.range()).await?.map(|range| *range.end()))
+    }
+
     /// Reads the manifest, unless it was read a moment ago, and checks its network. If it cannot be read again, the one
     /// that was read before counts.
     ///
@@ -241,10 +252,11 @@ impl Lake {
         to: u32,
     ) -> Result<impl Stream<Item = Result<Batch, LakeError>> + '_, LakeError> {
         let manifest = self.manifest().await?;
-        let size = if self.source.is_rpc() { RPC_LEDGERS } else { manifest.ledgers_per_batch() };
-        let in_flight = if self.source.is_rpc() { self.parallel } else { LEDGERS_IN_FLIGHT_MAX };
-        let at_once = (in_flight / usize::saturating_from(size).max(1))
-            .clamp(IN_FLIGHT_MIN, self.parallel.max(IN_FLIGHT_MIN));
+        let Requests { size, at_once } = if self.source.is_rpc() {
+            Requests::of_rpc(self.parallel)
+        } else {
+            Requests::of_objects(manifest.ledgers_per_batch(), self.parallel)
+        };
         let lowest = from.max(FIRST_LEDGER);
         let starts = std::iter::successors(Some(to).filter(|to| *to >= from), move |to| {
             (to - to % size).checked_sub(1).filter(|below| *below >= lowest)
@@ -412,8 +424,11 @@ async fn retried<T>(mut request: impl AsyncFnMut() -> Result<T, LakeError>) -> R
         match request().await {
             Err(error) if error.is_transient() => {
                 counter!("ticker_lake_retries_total").increment(1);
-                let wait = retry.next_wait(error.retry_after()).min(RETRY_WAIT_MAX);
-                actix_rt::time::sleep(wait).await;
+                let asked = error.retry_after();
+                if asked.is_some_and(|asked| asked > RETRY_WAIT_MAX) {
+                    return Err(error); // the caller waits as long as the server asks for
+                }
+                actix_rt::time::sleep(retry.next_wait(asked).min(RETRY_WAIT_MAX)).await;
             }
             answer => return answer,
         }
@@ -437,6 +452,16 @@ mod tests {
     fn age(lake: &Lake) {
         let read_at = Instant::now().checked_sub(MANIFEST_AGE_MAX).unwrap();
         lake.manifest.borrow_mut().as_mut().unwrap().read_at = read_at;
+    }
+
+    #[actix_rt::test]
+    async fn a_server_that_asks_for_a_long_wait_is_not_asked_again_before() {
+        let asked = std::cell::Cell::new(0);
+        let answer = retried(async || -> Result<(), LakeError> {
+            asked.set(asked.get() + 1);
+            Err(LakeError::Status { status: 429, retry_after: Some(RETRY_WAIT_MAX * 2) })
+        });
+        assert_eq!((answer.await.unwrap_err().retry_after(), asked.get()), (Some(RETRY_WAIT_MAX * 2), 1));
     }
 
     #[tokio::test]

@@ -6,12 +6,15 @@ pub mod body;
 pub mod coding;
 pub mod connector;
 pub mod dial;
+pub mod passed_over;
 pub mod resolver;
 pub mod retry;
 pub mod roots;
 pub mod tls;
 pub mod until_close;
+mod watched;
 
 pub use connector::TcpDialler;
-pub use dial::dial;
+pub use dial::{dial, dialling_order, interleaved};
+pub use passed_over::PassedOver;
 pub use resolver::Resolver;

@@ -2,30 +2,30 @@
 
 mod facts;
 mod first_answer;
+mod health_cell;
 mod lake_state;
 mod listing;
 pub mod recent;
 mod vitals;
 
-use std::{
-    io,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{io, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwapOption;
 
 pub use facts::FactsCell;
 pub use first_answer::FirstAnswer;
-pub use lake_state::{HashCheck, LakeCell, LakeState, LakeUse, Outage, Outages};
-pub use listing::{LazyListing, ListingSource};
+pub use health_cell::HealthCell;
+pub use lake_state::{HashCheck, LakeCell, LakeOutage, LakeState, LakeUse, Outages};
+pub use listing::{LazyListing, ListedMoment, ListingSource};
 pub use ticker_formats::{Document, EncodedFile, FileMaker, Files, Plain, Tags, pieces};
 pub use vitals::{
-    Backfilled, BudgetFault, BudgetUse, Check, Grace, HorizonState, Part, Reread, SelfAudit, UnreadHistory,
-    Vitals,
+    Backfilled, BudgetFault, BudgetUse, DatabaseVitals, Grace, HorizonState, Part, Reread, SelfAudit,
+    UnreadHistory, Vitals,
 };
 
-use crate::domain::{changes::Changes, instant::UnixSeconds, market_snapshot::MarketSnapshot};
+use crate::domain::{
+    changes::Changes, coverage::ClosedLedger, instant::UnixSeconds, market_snapshot::MarketSnapshot,
+};
 use recent::Recent;
 
 /// One publication: everything that readers get, made from one state of the database at one second.
@@ -36,7 +36,7 @@ pub struct Publication {
     /// Time of all its windows.
     pub as_of: UnixSeconds,
     /// Latest ledger with a trade and its close time, or `None` before the first trade.
-    pub latest: Option<(u32, UnixSeconds)>,
+    pub latest: Option<ClosedLedger>,
     /// Data that answers are computed from. Readers of an older publication keep it without the files.
     pub snapshot: Arc<MarketSnapshot>,
     /// View of the snapshot for the market API. Readers of an older publication keep it without the files.
@@ -45,12 +45,8 @@ pub struct Publication {
     pub files: Files,
     /// Time at which the rows of the files were rendered and their compression began.
     pub rendered_at: Instant,
-    /// Ages of the order books, rendered on first use. `None` inside if the compressor failed.
-    pub book_ages: OnceLock<Option<Document>>,
     /// Differences from the publication before.
     pub changes: Changes,
-    /// Step of a trace that ends with the first answer from this publication.
-    pub first_answer: FirstAnswer,
 }
 
 impl Publication {
@@ -62,7 +58,7 @@ impl Publication {
     /// Errors of a compressor.
     pub fn render(
         seq: i64,
-        latest: Option<(u32, UnixSeconds)>,
+        latest: Option<ClosedLedger>,
         snapshot: MarketSnapshot,
         last: Option<&MarketSnapshot>,
         maker: &mut FileMaker,
@@ -80,9 +76,7 @@ impl Publication {
             snapshot,
             files,
             rendered_at,
-            book_ages: OnceLock::new(),
             changes,
-            first_answer: FirstAnswer::default(),
         })
     }
 }
@@ -107,19 +101,43 @@ impl Published {
         self.newest.load_full()
     }
 
-    /// Records that an answer from the publication named by `seq` and `as_of` is ready. Only the first one counts, and
-    /// only of the newest publication.
-    pub fn note_answer(&self, seq: i64, as_of: UnixSeconds) {
-        if let Some(newest) = self.newest().filter(|newest| (newest.seq, newest.as_of) == (seq, as_of)) {
-            newest.first_answer.end();
-        }
-    }
-
     /// Replaces the newest publication.
     pub fn publish(&self, publication: Arc<Publication>) {
         let (seq, as_of, changes) = (publication.seq, publication.as_of, publication.changes.clone());
         self.newest.store(Some(publication));
         // Afterwards, so that everyone who wakes finds the publication.
         self.recent.push(seq, as_of, changes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actor_tree::{
+        clock::SystemClock,
+        trace::{context::TraceContext, recorder::Recorder, subject::Subject},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_first_answer_from_a_view_counts_although_a_newer_publication_exists() {
+        let (recorder, published) = (Recorder::on(SystemClock::shared()), Published::default());
+        let publish = |seq| {
+            let (snapshot, mut maker) = (MarketSnapshot::default(), FileMaker::default());
+            let publication = Publication::render(seq, None, snapshot, None, &mut maker).unwrap();
+            let subject = Subject::none().with("seq", seq);
+            publication.listing.first_answer.begin(&recorder, &TraceContext::root(), subject);
+            published.publish(Arc::new(publication));
+        };
+        publish(1);
+        let view = Arc::clone(&published.newest().unwrap().listing);
+        publish(2);
+        view.first_answer.end();
+        view.first_answer.end();
+        publish(3);
+        drop(view);
+        let (records, _) = recorder.records();
+        let of: Vec<_> = records.iter().map(|record| record.subject.number("seq")).collect();
+        assert_eq!(of, [Some(1)], "nobody read the second, and the third waits");
     }
 }

@@ -164,6 +164,20 @@ fn every_command_is_documented() {
 }
 
 #[test]
+fn every_list_of_exit_codes_has_the_one_of_a_refused_setting() {
+    let mut lists = 0;
+    for command in definition().get_subcommands() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let Some((_, codes)) = help.split_once("Exit codes: ") else { continue };
+        lists += 1;
+        // The doctor reports a refused setting as a failure.
+        let has_it = command.get_name() == "doctor" || codes.contains("; 78 ");
+        assert!(has_it, "{}: {codes}", command.get_name());
+    }
+    assert!(lists > 5, "{lists} lists");
+}
+
+#[test]
 fn every_option_of_the_simulation_is_documented_with_its_default() {
     let document = document("docs/configure.md");
     for setting in SIMULATION_SETTINGS {

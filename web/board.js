@@ -11,6 +11,10 @@ export const SORTS = {
   name: true, price: false, "1h": false, "24h": false, "7d": false, volume: false, trades: false, spread: true, age: true,
 };
 
+// Marks between the parts of a name as the ticker prints it: `XLM_USDC-G…`, `USDC:G…`, `XLM/USDC`, `GA5Z…KZVN`. Domains
+// may hold a dash, so one counts only before a key or its beginning. The server splits words alike.
+const MARKS = /[\s:_/…]+|-(?=g[a-z2-7]*(?:[\s:_/…]|$))/;
+
 // Row of a market that left the list.
 const LEFT = {
   hasLeft: true, price: null, changes: [null, null, null], low: null, high: null, bid: null, ask: null, spread: null,
@@ -147,7 +151,7 @@ export class Board {
   // Numbers of the markets that a query selects, in its order.
   select({ words, quote, volume, verified, clean, sort, ascending }) {
     const { figures, names } = this;
-    const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = words.toLowerCase().split(MARKS).filter(Boolean);
     const numbers = [];
     for (const place of this.order(sort, ascending)) {
       const name = names.get(figures.number[place]);

@@ -107,7 +107,11 @@ export class Chart {
   show(candles, isRaw, lastPrice) {
     if (lastPrice) this.setDecimals(lastPrice);
     const text = (candle, name) => candle[isRaw ? `${name}_raw` : name];
-    const made = candles.filter((candle) => text(candle, "close") !== null).map((candle) => ({
+    // A candle of dust has no average. It is drawn if there is nothing else, as on the server.
+    const isClean = ({ vwap }) => vwap !== null;
+    const takesDust = isRaw || !candles.some(isClean);
+    const drawn = candles.filter((candle) => text(candle, "close") !== null && (takesDust || isClean(candle)));
+    const made = drawn.map((candle) => ({
       at: Date.parse(candle.time) / 1000,
       // Drawn by doubles, and printed by exact units.
       ...Object.fromEntries(PRICES.map((name) => [name, Number(`${text(candle, name)}e${this.places}`)])),

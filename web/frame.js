@@ -162,6 +162,14 @@ function exchangeStrip(root) {
   if (ageText && age) ageText.className = age.className;
 }
 
+// Exchanges the list's note about missing ledgers. The smallest page has its text in the head.
+function exchangeGaps(root) {
+  const [note, fresh] = [document.getElementById("gaps"), root.querySelector('meta[name="gaps"]')];
+  if (!note || !fresh) return;
+  if (note.textContent !== fresh.content) note.textContent = fresh.content;
+  note.hidden = fresh.content === "";
+}
+
 // Exchanges the notice of stale figures. Readers of screens announce what changes in it, so an age that grows changes
 // nothing else.
 function exchangeNotice(root) {
@@ -191,6 +199,7 @@ async function refresh() {
     // The first trade: this page was made before it, without the place of an age.
     if (!ageText && root.getElementById("age")) renew();
     exchangeStrip(root);
+    exchangeGaps(root);
     exchangeNotice(root);
     tick();
   } catch {

@@ -2,7 +2,7 @@
 // same works by links and a form.
 import { Board, SORTS } from "./board.js";
 import { now, renew, showLedger } from "./frame.js";
-import { amount, count } from "./numbers.js";
+import { amount, count, orNone } from "./numbers.js";
 import { Table } from "./table.js";
 import { Updates, read } from "./updates.js";
 
@@ -233,7 +233,8 @@ function showMoment(figures) {
 function showTotals(totals) {
   if (!totals) return;
   const texts = {
-    markets: count(board.total), volume: `$${amount(totals.volume_usd)}`, trades: count(totals.trades), warned: count(totals.warned),
+    markets: count(board.total), volume: orNone(totals.volume_usd, (usd) => `$${amount(usd)}`), trades: count(totals.trades),
+    warned: count(totals.warned), unpriced: orNone(totals.unpriced, count),
   };
   for (const [name, text] of Object.entries(texts)) {
     const place = document.getElementById(`total-${name}`);

@@ -29,7 +29,8 @@ function showNoPrice() {
   if (!price || !note) return;
   price.textContent = NONE;
   note.textContent = NO_TRADE;
-  document.title = document.title.replace(/^(\S+) .*(?= · )/, "$1");
+  // The assets after it stay.
+  document.title = document.title.replace(/^(\S+[^\s,]) .*?(?=, | · )/, "$1");
 }
 
 // Finds gaps in the events: returns a function that takes them one by one and is true if others before it are missing. That is

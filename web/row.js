@@ -31,8 +31,9 @@ function cell(className, ...children) {
 
 const ends = (key) => `${key.slice(0, 4)}…${key.slice(-4)}`;
 
+// Any issuer may name any domain, so only one that confirms the asset is shown.
 function party({ issuer, domain }, isVerified) {
-  const label = domain ? [domain, element("span", "sr", ` ${ends(issuer)}`)] : [element("code", "", ends(issuer))];
+  const label = domain && isVerified ? [domain, element("span", "sr", ` ${ends(issuer)}`)] : [element("code", "", ends(issuer))];
   if (!isVerified) return label;
   const mark = element("span", "ok", "✓");
   mark.title = "verified";

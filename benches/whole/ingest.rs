@@ -7,6 +7,7 @@ use stellar_ticker::{
     actors::{
         backfiller::Backfill,
         leadership::{Leadership, Lease},
+        network_check::NetworkCheck,
         newest_page::NewestPage,
         supervision::status::ChildStatus,
         trace::recorder::Recorder,
@@ -62,6 +63,7 @@ pub(crate) async fn backfill(store: &Store, url: &str) -> Backfill {
     Backfill {
         horizon: HorizonClient::new(settings, RateLimiter::new(0)).unwrap(),
         lake: None,
+        reread_lake: None,
         is_from_lake: false,
         is_live_from_lake: false,
         writer: TradeWriter {
@@ -73,7 +75,7 @@ pub(crate) async fn backfill(store: &Store, url: &str) -> Backfill {
             lines: IntakeLogLimits::default(),
         },
         newest_page: NewestPage::default(),
-        network_passphrase: PASSPHRASE.into(),
+        network_check: NetworkCheck::new(PASSPHRASE, &store.database),
         hours: 168,
         retention_days: 8,
         is_limited: false,

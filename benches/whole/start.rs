@@ -173,6 +173,8 @@ impl Daemon {
             .args(further)
             .env_clear()
             .envs(KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
+            // As the image and the systemd unit do.
+            .env("MIMALLOC_PURGE_DELAY", "0")
             .envs(variables.iter().copied())
             .args(["--bind", &public.to_string(), "--admin-bind", &admin.to_string()])
             .arg("--data-dir")

@@ -42,13 +42,13 @@ use crate::{
     clock::SharedClock,
     db::{Database, DbError, marks::Mark},
     domain::instant::UnixSeconds,
-    published::{FileMaker, Published, Vitals},
+    published::{FileMaker, Published},
     shutdown, steps,
 };
 
 /// Interval between two checks whether the database is ahead: by commits of other replicas, or by lost messages.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
-/// Time limit for reading everything. Longer than the server's own statement timeout.
+/// Time limit for reading everything. Longer than the statement timeout of 300 s in `db::snapshot`.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(330);
 /// Time limit for reading what was committed since.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ pub struct AggregatorDeps {
     pub writer: Port<PublicationReady>,
     /// Source of the time of publications.
     pub clock: SharedClock,
-    /// Start of this run: of the process, or after a crash of this incarnation.
+    /// Start of the process. After a restart of this actor, the time of that restart.
     pub run_began: DateTime<Utc>,
     /// Shortest time between two publications.
     pub publish_interval: Duration,
@@ -169,7 +169,7 @@ impl DaemonActor for Aggregator {
             clock: Arc::clone(&services.clock),
             run_began: services.began,
             publish_interval: services.config.publish_interval,
-            first_publication_patience: services.first_publication_patience.unwrap_or(readiness::PATIENCE),
+            first_publication_patience: services.timings.first_publication,
             status,
         };
         let state = State::new(&deps);
@@ -238,7 +238,7 @@ impl Aggregator {
                 outage::database_failed(&self.deps.database, &error, READING);
                 // A cell of its own: the lease keeper reports a database that renews its lease.
                 let detail = "reads of committed trades fail: the figures stay as they are";
-                Vitals::report(&self.deps.published.vitals.unreadable, false, detail, now);
+                self.deps.published.vitals.database.unreadable.fails(detail, now);
                 return;
             }
             Ok(Read::Full(markets)) => {
@@ -260,7 +260,7 @@ impl Aggregator {
                 }
             }
         }
-        self.deps.published.vitals.unreadable.store(None);
+        self.deps.published.vitals.database.unreadable.clear();
         if self.deps.database.record_read(READING) {
             info!("database can be read again");
         }

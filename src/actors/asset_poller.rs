@@ -133,8 +133,8 @@ impl AssetPoll {
             schedule: services::schedule(&services.config.assets_schedule),
             requires_toml: services.requires_toml(),
             status,
-            listing: Rc::new(Listing::new(services.asset_patience.empty)),
-            progress: Rc::new(SweepProgress::new(services.asset_patience.stalled)),
+            listing: Rc::new(Listing::new(services.timings.assets.empty)),
+            progress: Rc::new(SweepProgress::new(services.timings.assets.stalled)),
         }
     }
 
@@ -148,7 +148,9 @@ impl AssetPoll {
         context: &WorkContext,
     ) {
         let wait = retry.next_wait(error.retry_after());
-        health.fails(part, error);
+        if !error.is_take_over() {
+            health.fails(part, error);
+        }
         outage::poll_failed(&self.horizon, &self.database, error, "looking assets up", wait);
         context.pause(wait).await;
     }

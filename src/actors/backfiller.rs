@@ -11,6 +11,7 @@ mod eta;
 mod fill_left;
 mod fill_once;
 mod filling;
+mod hash_turns;
 mod history_error;
 mod holes;
 mod lake_ahead;
@@ -18,7 +19,9 @@ mod lake_fill;
 mod lake_given_up;
 mod lake_lateness;
 mod lake_read;
+mod lake_read_state;
 mod lake_reread;
+mod lake_tail;
 mod ledgers_to_reread;
 mod left_to_horizon;
 mod log_schedule;
@@ -28,6 +31,7 @@ mod progress;
 mod read_state;
 mod reread;
 mod reread_target;
+mod unconfirmed;
 
 use std::{
     cell::{Cell, RefCell},
@@ -42,7 +46,7 @@ use tracing::warn;
 
 use super::{
     lake_reader::LakeReader,
-    network_check::{self, History, NetworkError},
+    network_check::{History, NetworkCheck, NetworkError},
     newest_page::NewestPage,
     outage,
     services::Services,
@@ -56,12 +60,7 @@ use crate::{
         DbError,
         trades::{BatchKind, LIVE_CURSOR},
     },
-    domain::{
-        coverage::{self, LedgerRange},
-        cursor::PagingToken,
-        instant::UnixSeconds,
-        ledger_source::LedgerSource,
-    },
+    domain::{coverage::LedgerRange, cursor::PagingToken, instant::UnixSeconds, ledger_source::LedgerSource},
     horizon::{HorizonClient, budget::Class},
     lake::FIRST_LEDGER,
     outbound::retry::Retry,
@@ -74,7 +73,6 @@ use history_error::HistoryError;
 use ledgers_to_reread::LedgersToReread;
 use left_to_horizon::{LeftToHorizon, Turns};
 use plan::Stretch;
-use progress::Progress;
 
 /// Interval at which the tail is read again if requests are limited. What the stream skipped is healed within a minute,
 /// even if one request fails.
@@ -97,6 +95,8 @@ pub struct Backfill {
     pub horizon: HorizonClient,
     /// The lake; none if history comes from Horizon and there is no lake.
     pub lake: Option<LakeReader>,
+    /// The lake that held ledgers are read again from; none without one.
+    pub reread_lake: Option<LakeReader>,
     /// True if history comes from the lake.
     pub is_from_lake: bool,
     /// True if the stream ingester stores each ledger of the lake. Then the tail needs no reading.
@@ -105,8 +105,8 @@ pub struct Backfill {
     pub writer: TradeWriter,
     /// Newest ledger of the tail, which the stream's session compares with its own.
     pub newest_page: NewestPage,
-    /// Network passphrase that Horizon must report.
-    pub network_passphrase: String,
+    /// Check of Horizon's network.
+    pub network_check: NetworkCheck,
     /// Length of the wanted history, in hours.
     pub hours: i64,
     /// Age in days beyond which trades are skipped.
@@ -140,14 +140,17 @@ impl Backfill {
     /// Creates the work. A command that runs alone has no listeners.
     #[must_use]
     pub fn new(services: &Services, listeners: Option<Listeners>, status: Arc<ChildStatus>) -> Self {
+        let reread_lake = services.reread_lake(&status);
         Self {
             horizon: services.horizon(&status),
+            reread_lake,
+            // Later than the other reader, so that the status shows its address.
             lake: services.history_lake(&status),
             is_from_lake: services.config.sources.history != LedgerSource::Horizon,
             is_live_from_lake: services.config.sources.live != LedgerSource::Horizon,
             writer: services.writer(listeners),
             newest_page: services.newest_page.clone(),
-            network_passphrase: services.config.network_passphrase.clone(),
+            network_check: services.network_check(),
             hours: i64::from(services.config.backfill_hours),
             retention_days: services.retention_days(),
             is_limited: services.config.horizon_requests_per_hour > 0,
@@ -283,36 +286,6 @@ impl Backfill {
         Ok(())
     }
 
-    /// Takes unconfirmed ledgers of a lake that is not read any more out of the coverage, so that Horizon's pages fill
-    /// them. Those below `oldest` stay: Horizon no longer has them. Returns the ledgers that were
-    /// taken out, if there were any.
-    async fn uncover_unconfirmed(&self, oldest: u32) -> Result<Option<LedgerRange>, HistoryError> {
-        let database = &self.writer.database;
-        let Some((unconfirmed, from_time)) = database.unconfirmed_ledgers().await? else { return Ok(None) };
-        let held = self.held().await?;
-        let from = unconfirmed.max(oldest);
-        let from_time = if from == unconfirmed {
-            from_time
-        } else {
-            let [first, end] = [unconfirmed, from].map(PagingToken::before_ledger);
-            let newest_below = database.newest_held_between(first, end).await?.map(|(_, at)| at);
-            coverage::end_of_part_below(&held, from, newest_below).unwrap_or(from_time)
-        };
-        let uncovered = held.last().filter(|newest| newest.to >= from).map(|newest| LedgerRange {
-            from,
-            to: newest.to,
-            from_time,
-            to_time: newest.to_time.max(from_time),
-        });
-        let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-        database.clear_unconfirmed(epoch, unconfirmed, uncovered).await?;
-        warn!(
-            from,
-            "ledgers of a lake that is no longer read were never confirmed by Horizon, reading them again"
-        );
-        Ok(Some(uncovered.unwrap_or(LedgerRange { from, to: from, from_time, to_time: from_time })))
-    }
-
     fn descending_read<'a>(
         &'a self,
         horizon: &'a HorizonClient,
@@ -339,13 +312,7 @@ impl Backfill {
         horizon: &HorizonClient,
         shared: &SharedByLoops,
     ) -> Result<History, HistoryError> {
-        let history = network_check::confirmed(
-            shared.history.get(),
-            horizon,
-            &self.network_passphrase,
-            &self.writer.database,
-        )
-        .await?;
+        let history = self.network_check.confirmed(shared.history.get(), horizon).await?;
         shared.history.set(Some(history));
         Ok(history)
     }
@@ -367,6 +334,7 @@ impl Backfill {
             HistoryError::Horizon(error) | HistoryError::Network(NetworkError::Horizon(error)) => {
                 error.retry_after()
             }
+            HistoryError::Lake(error) => error.retry_after(),
             _ => None,
         };
         // Losing the lease is no failure. The loops wait for it by themselves.

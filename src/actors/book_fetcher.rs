@@ -1,5 +1,6 @@
 //! The book fetcher: reads a market's order book at Horizon when a reader of the API asks for it, on every replica. A
-//! small part of the budget is its limit, and a reader never waits for more than one request.
+//! small part of the budget is its limit, and a reader never waits for more than one request. Between readers it
+//! watches Horizon's network.
 
 use std::{
     cell::RefCell,
@@ -22,17 +23,20 @@ use super::{
     envelope::Envelope,
     leadership::Leadership,
     messages::{FetchBook, FetchedBook},
+    network_check::NetworkCheck,
+    network_watch,
     poll_error::PollError,
     supervision::status::ChildStatus,
     trace::context::TraceContext,
     wiring::{DaemonActor, Wiring},
-    worker::{TICK, Work, WorkContext, Worker},
+    worker::{Work, WorkContext, Worker},
 };
 use crate::{
     clock::SharedClock,
     db::Database,
     domain::{instant::UnixSeconds, orderbook::PolledBook, windows::MarketId},
     horizon::{HorizonClient, budget::Class},
+    published::Part,
     shutdown,
 };
 
@@ -59,6 +63,8 @@ pub struct BookFetch {
     pub leadership: Leadership,
     /// Source of the current time.
     pub clock: SharedClock,
+    /// Check of Horizon's network.
+    pub network_check: NetworkCheck,
     /// Books that were read, and those that are being read. Shared, because a reading ends after the call of the
     /// handler that began it. `run` empties it, so a restart keeps nothing.
     books: Rc<RefCell<Books>>,
@@ -72,6 +78,7 @@ pub type BookFetcher = Worker<BookFetch>;
 impl DaemonActor for BookFetcher {
     const NAME: &'static str = "book_fetcher";
     const DRAIN_PHASE: usize = shutdown::SOURCES;
+    const PART: Option<Part> = Some(Part::of_replica("network"));
 
     fn make(wiring: &Wiring, status: Arc<ChildStatus>) -> Self {
         let services = &wiring.services;
@@ -80,6 +87,7 @@ impl DaemonActor for BookFetcher {
             database: services.database.clone(),
             leadership: services.leadership.clone(),
             clock: Arc::clone(&services.clock),
+            network_check: services.network_check(),
             books: Rc::default(),
             status,
         })
@@ -87,14 +95,12 @@ impl DaemonActor for BookFetcher {
 }
 
 impl Work for BookFetch {
-    /// All work is in the handler.
+    /// Watches the network. Books are read in the handler.
     async fn run(self, context: WorkContext) {
         // A reading that panicked would panic for everybody who waits for it.
         self.books.take();
         self.status.set_state("waiting");
-        while !context.is_draining() {
-            context.pause(TICK).await;
-        }
+        network_watch::watch(&self.horizon, &self.network_check, &self.status, &context).await;
     }
 
     fn status(&self) -> &Arc<ChildStatus> {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    db::{Database, DbError},
+    db::{Database, candles::DroppedCandles},
     published::{Part, Published},
     shutdown, steps,
 };
@@ -32,6 +32,8 @@ const STEP_REST_MAX: Duration = Duration::from_secs(10);
 const FIRST_PUBLICATION_MAX: Duration = Duration::from_secs(60);
 /// Seconds between two looks for candles that are too old.
 const DROP_EVERY_S: i64 = 3_600;
+/// Seconds until the next look if some old candles could not be dropped. Readers queue behind each attempt.
+const DROP_AGAIN_S: i64 = 10;
 
 /// Dependencies of the candle keeper.
 #[derive(Clone)]
@@ -46,7 +48,7 @@ pub struct KeepCandles {
     pub published: Arc<Published>,
     /// Longest wait for the first one.
     pub first_publication_max: Duration,
-    /// Age in days beyond which candles of hours and days are dropped.
+    /// Age in days beyond which candles are dropped. Those of minutes are dropped after 30 days if that is less.
     pub retention_days: i64,
     /// Status in `/actors.json`.
     pub status: Arc<ChildStatus>,
@@ -76,15 +78,15 @@ impl DaemonActor for CandleKeeper {
 
 impl Work for KeepCandles {
     async fn run(self, context: WorkContext) {
-        let mut dropped_at: Option<DateTime<Utc>> = None;
+        // Time of the last look for old candles, and the seconds until the next.
+        let mut dropped: Option<(DateTime<Utc>, i64)> = None;
         self.wait_for_first_publication(&context).await;
         loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch_within(TICK).await else { continue };
             let now = self.clock.now();
-            if dropped_at.is_none_or(|at| (now - at).num_seconds().abs() >= DROP_EVERY_S) {
-                dropped_at = Some(now);
-                self.drop_old(epoch, now).await;
+            if dropped.is_none_or(|(at, wait)| (now - at).num_seconds().abs() >= wait) {
+                dropped = Some((now, self.drop_old(&context, epoch, now).await));
             }
             let rest = self.step(&context, epoch).await;
             context.pause(rest).await;
@@ -135,7 +137,7 @@ impl KeepCandles {
                 }
             }
             Err(error) => {
-                if !matches!(error, DbError::LeaseLost) {
+                if !error.is_take_over() {
                     self.status.fails(&error);
                 }
                 outage::database_failed(&self.database, &error, "deriving candles");
@@ -144,17 +146,31 @@ impl KeepCandles {
         }
     }
 
-    async fn drop_old(&self, epoch: i64, now: DateTime<Utc>) {
+    /// Drops candles that are too old. Returns the seconds until the next look for some.
+    async fn drop_old(&self, context: &WorkContext, epoch: i64, now: DateTime<Utc>) -> i64 {
         let dropped = async {
             match self.database.retention_time(now).await? {
-                Some(time) => self.database.drop_candles(epoch, self.retention_days, time).await,
-                None => Ok(0),
+                Some(time) => {
+                    self.database.drop_candles(epoch, self.retention_days, time, context.heartbeat()).await
+                }
+                None => Ok(DroppedCandles::default()),
             }
         };
         match dropped.await {
-            Ok(0) => {}
-            Ok(partitions) => info!(partitions, "old candles dropped"),
-            Err(error) => outage::database_failed(&self.database, &error, "dropping old candles"),
+            Ok(DroppedCandles { partitions, left, markets }) => {
+                if partitions > 0 {
+                    info!(partitions, left, markets_forgotten = markets, "old candles dropped");
+                }
+                if left == 0 {
+                    return DROP_EVERY_S;
+                }
+                debug!(left, "old candles are in use");
+                DROP_AGAIN_S
+            }
+            Err(error) => {
+                outage::database_failed(&self.database, &error, "dropping old candles");
+                DROP_AGAIN_S
+            }
         }
     }
 }

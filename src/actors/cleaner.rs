@@ -113,7 +113,9 @@ impl Work for Clean {
                     report(cleaned);
                 }
                 Err(error) => {
-                    self.status.fails(&error);
+                    if !error.is_take_over() {
+                        self.status.fails(&error);
+                    }
                     backoff.note_failure(&error, Instant::now());
                     outage::database_failed(&self.database, &error, "dropping old trades");
                 }
@@ -142,7 +144,7 @@ impl Clean {
 fn report(cleaned: Cleaned) {
     counter!("ticker_cleaned_partitions_total").increment(cleaned.days);
     counter!("ticker_cleaned_rows_total").increment(cleaned.rows);
-    if cleaned != Cleaned::default() {
+    if cleaned.days > 0 || cleaned.days_left > 0 || cleaned.rows > 0 {
         info!(
             days_dropped = cleaned.days,
             days_left = cleaned.days_left,

@@ -82,8 +82,8 @@ impl Intake {
             && self.latest_time.is_some_and(|latest| closed_at <= latest.plus(SLACK_S))
     }
 
-    /// Returns the latest possible close time. It takes the later of both clocks, so that one slow clock does no harm.
-    /// If Horizon's time is unknown, a day of tolerance is added to ours.
+    /// Returns the latest possible close time: that of the later clock, plus a tolerance. Horizon's time counts for
+    /// at most a day ahead of ours. If Horizon's time is unknown, the limit is a day ahead of ours.
     fn latest_possible(&self, now: UnixSeconds) -> UnixSeconds {
         self.latest_time
             .map_or_else(|| now.plus(DAY), |latest| latest.min(now.plus(DAY)).max(now).plus(SLACK_S))

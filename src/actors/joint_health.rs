@@ -1,6 +1,11 @@
 //! Health of an actor whose work has several parts that fail independently. It works only if all of them work.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt::Display, sync::Arc};
+use std::{
+    cell::{RefCell, RefMut},
+    collections::BTreeMap,
+    fmt::Display,
+    sync::Arc,
+};
 
 use super::supervision::status::ChildStatus;
 
@@ -11,6 +16,9 @@ pub(super) struct JointHealth {
     failing: RefCell<BTreeMap<&'static str, String>>,
 }
 
+/// Errors of the failing parts, while they are used.
+type Failing<'a> = RefMut<'a, BTreeMap<&'static str, String>>;
+
 impl JointHealth {
     /// Creates the health of an actor. No part fails yet.
     pub(super) fn new(status: &Arc<ChildStatus>) -> Self {
@@ -19,7 +27,7 @@ impl JointHealth {
 
     /// Records that a part works. `detail` is shown if no other part fails.
     pub(super) fn succeeds(&self, part: &'static str, detail: &str) {
-        let mut failing = self.failing.borrow_mut();
+        let mut failing = self.failing();
         failing.remove(part);
         match failing.values().next() {
             // Keeps the time of the first failure: since then, never did all parts work.
@@ -30,20 +38,31 @@ impl JointHealth {
 
     /// Records that a part fails and is retried.
     pub(super) fn fails(&self, part: &'static str, error: &dyn Display) {
-        self.failing.borrow_mut().insert(part, error.to_string());
+        self.failing().insert(part, error.to_string());
         self.status.fails(error);
     }
 
     /// Records that a part has nothing to do. It then does not fail, but that is no evidence that it works.
     pub(super) fn rests(&self, part: &'static str, detail: &str) {
-        if self.failing.borrow().contains_key(part) {
+        let is_failing = self.failing().contains_key(part);
+        if is_failing {
             self.succeeds(part, detail);
         }
     }
 
     /// Returns true if no part fails.
     pub(super) fn is_whole(&self) -> bool {
-        self.failing.borrow().is_empty()
+        self.failing().is_empty()
+    }
+
+    /// Errors of the failing parts. Forgets them if the health of the actor was forgotten, see
+    /// [`ChildStatus::forget_health`].
+    fn failing(&self) -> Failing<'_> {
+        let mut failing = self.failing.borrow_mut();
+        if self.status.health().is_none() {
+            failing.clear();
+        }
+        failing
     }
 }
 
@@ -76,5 +95,17 @@ mod tests {
         health.succeeds("look-ups", "works");
         assert_eq!(shown(), Some((true, "works".into())));
         assert!(health.is_whole());
+    }
+
+    #[test]
+    fn parts_that_failed_before_another_replica_led_do_not_fail_any_more() {
+        let clock = SystemClock::shared();
+        let status = ChildStatus::new("poller", 8, Arc::clone(&clock), Recorder::off(clock));
+        let health = JointHealth::new(&status);
+        health.fails("sweep", &"no pages");
+        status.forget_health();
+        assert!(health.is_whole());
+        health.succeeds("look-ups", "works");
+        assert_eq!(status.health().map(|health| (health.ok, health.detail)), Some((true, "works".into())));
     }
 }

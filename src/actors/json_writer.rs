@@ -17,7 +17,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, Supervised, WrapFuture,
 };
 use atomic_write_file::AtomicWriteFile;
-use ticker_formats::{output::Output, twins::write_with_twins};
+use ticker_formats::{output::Output, write_with_twins};
 use tracing::{debug, warn};
 
 use super::{

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::lake_reader::LakeReader;
+use super::lake_reader::{LakeReader, RefusedFor, RefusedLedgers};
 use crate::{
     domain::coverage,
     lake::{Content, LakeError, RefusedLedger, VerifiedLedger},
@@ -18,8 +18,8 @@ use crate::{
 };
 
 use chain::Chain;
+pub use step::LakeStep;
 use step::Refusal;
-pub use step::Step;
 
 /// Attempts to read an object that is refused, before it is passed over. It may still be being written.
 const ATTEMPTS_MAX: u32 = 3;
@@ -42,19 +42,27 @@ pub struct LakeFollower {
     attempts: u32,
     /// Looks for a later object since a ledger was last taken or passed over. They choose the distance of the next one.
     looks: u32,
+    /// Newest ledger that RPC said it has. None for a lake, and once RPC lacked a ledger below.
+    announced: Option<u32>,
 }
 
 impl LakeFollower {
     /// Begins at a ledger.
     #[must_use]
     pub fn at(next: u32) -> Self {
-        Self { next, chain: Chain::default(), attempts: 0, looks: 0 }
+        Self { next, chain: Chain::default(), attempts: 0, looks: 0, announced: None }
     }
 
     /// Next ledger to read.
     #[must_use]
     pub const fn next(&self) -> u32 {
         self.next
+    }
+
+    /// True if RPC said that it has the next ledger, so that there is nothing to wait for.
+    #[must_use]
+    pub fn is_next_announced(&self) -> bool {
+        self.announced.is_some_and(|newest| newest >= self.next)
     }
 
     /// Goes on at a ledger. If it is not the next one, another chain begins there. Ledgers in doubt stay so.
@@ -103,29 +111,38 @@ impl LakeFollower {
         Ok(())
     }
 
-    /// Looks at the next object, and reports whether the lake gives recent ledgers.
+    /// Looks at the next object. Reports whether the lake gives recent ledgers, and where their chain begins.
     ///
     /// # Errors
     ///
     /// [`LakeError`] if the lake cannot be reached.
-    pub async fn step(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
+    pub async fn step(&mut self, reader: &LakeReader) -> Result<LakeStep, LakeError> {
         let step = self.look(reader).await;
+        // Before the caller notes any of them as unconfirmed.
+        reader.reports.note_chain(self.chain.first());
         match &step {
-            Err(error) | Ok(Step::Unread(error)) => reader.reports.note_failure(LakeUse::Recent, error),
+            Err(error) | Ok(LakeStep::Unread(error)) => reader.reports.note_failure(LakeUse::Recent, error),
             // It ends no outage: an object that cannot be read is refused too, after some attempts.
-            Ok(Step::Refused { .. }) => {}
+            Ok(LakeStep::Refused(_)) => {}
             Ok(_) => reader.reports.note_answer(LakeUse::Recent),
         }
         step
     }
 
     /// Compares what is pending, and reads the next object.
-    async fn look(&mut self, reader: &LakeReader) -> Result<Step, LakeError> {
+    async fn look(&mut self, reader: &LakeReader) -> Result<LakeStep, LakeError> {
         if reader.checks_chain() {
             self.chain.compare_pending(self.next, &reader.hashes).await;
         }
         if let Some(in_doubt) = self.chain.in_doubt() {
-            return Ok(Step::InDoubt(in_doubt));
+            return Ok(LakeStep::InDoubt(in_doubt));
+        }
+        // RPC often limits requests: one for a ledger that it does not have yet tells no more than this one.
+        if !self.is_next_announced() {
+            self.announced = reader.lake.announced_newest().await?;
+            if self.announced.is_some() && !self.is_next_announced() {
+                return Ok(LakeStep::NotYet);
+            }
         }
         // Only this read may be abandoned: what follows changes the position.
         let read = tokio::time::timeout(READ_MAX, reader.lake.read(self.next)).await;
@@ -137,8 +154,10 @@ impl LakeFollower {
         let step = match batch.content {
             Content::Missing => return self.pass_over_hole(reader, batch.last).await,
             // A server may answer anything for an object that does not exist yet.
-            Content::Unreadable(_) if self.look_above(reader, batch.last).await?.is_none() => Step::NotYet,
-            Content::Unreadable(reason) => self.refuse_after_attempts(self.next, batch.last, reason, false),
+            Content::Unreadable(_) if self.look_above(reader, batch.last).await?.is_none() => {
+                LakeStep::NotYet
+            }
+            Content::Unreadable(reason) => self.refuse_object_after_attempts(batch.last, reason),
             Content::Ledgers(ledgers) => self.take(ledgers, batch.last, reader).await,
         };
         Ok(step)
@@ -150,7 +169,7 @@ impl LakeFollower {
         ledgers: Vec<Result<VerifiedLedger, RefusedLedger>>,
         last: u32,
         reader: &LakeReader,
-    ) -> Step {
+    ) -> LakeStep {
         let mut taken = Vec::new();
         let mut refused = None;
         for ledger in ledgers {
@@ -172,20 +191,18 @@ impl LakeFollower {
             // Those before it are stored first. The next look finds it again.
             Some(_) | None if !taken.is_empty() => {
                 (self.attempts, self.looks) = (0, 0);
-                Step::Ledgers(taken)
+                LakeStep::Ledgers(taken)
             }
-            Some(Refusal::Ahead(ahead)) => Step::Ahead(ahead),
-            Some(Refusal::Wrong { sequence, .. })
-                if self.chain.may_await_hash(sequence, reader.timeouts.late) =>
+            Some(Refusal::Ahead(ahead)) => LakeStep::Ahead(ahead),
+            Some(Refusal::Wrong(refused))
+                if self.chain.may_await_hash(refused.from, reader.timeouts.late) =>
             {
-                Step::NotYet
+                LakeStep::NotYet
             }
-            Some(Refusal::Wrong { sequence, reason, is_chain_break }) => {
-                self.refuse_after_attempts(sequence, sequence, reason, is_chain_break)
-            }
+            Some(Refusal::Wrong(refused)) => self.refuse_after_attempts(refused),
             None => {
                 self.next = last.saturating_add(1);
-                Step::NotYet
+                LakeStep::NotYet
             }
         }
     }
@@ -199,14 +216,15 @@ impl LakeFollower {
         let ledger = match ledger {
             Err(refused) if refused.sequence < self.next => return Ok(None),
             Err(RefusedLedger { sequence, reason }) => {
-                return Err(Refusal::Wrong { sequence, reason, is_chain_break: false });
+                return Err(Refusal::Wrong(RefusedLedgers::one(sequence, reason, RefusedFor::Content)));
             }
             Ok(ledger) if ledger.sequence < self.next => return Ok(None),
             Ok(ledger) => ledger,
         };
         if reader.checks_chain() {
-            let refused = |reason| Refusal::Wrong { sequence: ledger.sequence, reason, is_chain_break: true };
-            self.chain.check(&ledger, &reader.hashes).await.map_err(refused)?;
+            let refused = |reason: String| RefusedLedgers::one(ledger.sequence, reason, RefusedFor::Chain);
+            let checked = self.chain.check(&ledger, &reader.hashes).await;
+            checked.map_err(|reason| Refusal::Wrong(refused(reason)))?;
         }
         reader.check_clock(&ledger).map_err(Refusal::Ahead)?;
         self.chain.add(&ledger);
@@ -214,14 +232,20 @@ impl LakeFollower {
         Ok(Some(ledger))
     }
 
+    /// Passes over the rest of an object that ends with `last`, but only after some attempts to read it.
+    fn refuse_object_after_attempts(&mut self, last: u32, reason: String) -> LakeStep {
+        let cause = RefusedFor::Content;
+        self.refuse_after_attempts(RefusedLedgers { from: self.next, to: last, reason, cause })
+    }
+
     /// Passes over refused ledgers, but only after some attempts to read them.
-    fn refuse_after_attempts(&mut self, from: u32, to: u32, reason: String, is_chain_break: bool) -> Step {
+    fn refuse_after_attempts(&mut self, refused: RefusedLedgers) -> LakeStep {
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts < ATTEMPTS_MAX {
-            return Step::NotYet;
+            return LakeStep::NotYet;
         }
-        self.pass_over(to);
-        Step::Refused { from, to, reason, is_chain_break }
+        self.pass_over(refused.to);
+        LakeStep::Refused(refused)
     }
 
     /// Looks for an object above the one that ends with `last`, each time at another distance. Returns the ledger that
@@ -234,15 +258,19 @@ impl LakeFollower {
     }
 
     /// Passes over an object that exists and cannot be read, if a later one exists.
-    async fn pass_over_unread(&mut self, reader: &LakeReader, error: LakeError) -> Result<Step, LakeError> {
+    async fn pass_over_unread(
+        &mut self,
+        reader: &LakeReader,
+        error: LakeError,
+    ) -> Result<LakeStep, LakeError> {
         let (_, last) = reader.lake.manifest().await?.batch_of(self.next);
         match self.look_above(reader, last).await {
-            Ok(Some(_)) => match self.refuse_after_attempts(self.next, last, error.to_string(), false) {
-                Step::NotYet => Ok(Step::Unread(error)),
+            Ok(Some(_)) => match self.refuse_object_after_attempts(last, error.to_string()) {
+                LakeStep::NotYet => Ok(LakeStep::Unread(error)),
                 refused => Ok(refused),
             },
             // The newest one may be nearer than this look.
-            Ok(None) if self.attempts > 0 => Ok(Step::Unread(error)),
+            Ok(None) if self.attempts > 0 => Ok(LakeStep::Unread(error)),
             // Then the whole lake may be at fault.
             Ok(None) | Err(_) => Err(error),
         }
@@ -250,12 +278,16 @@ impl LakeFollower {
 
     /// Passes over a missing object if a later one exists. Objects are written in order, so the missing one is then a
     /// hole.
-    async fn pass_over_hole(&mut self, reader: &LakeReader, last: u32) -> Result<Step, LakeError> {
+    async fn pass_over_hole(&mut self, reader: &LakeReader, last: u32) -> Result<LakeStep, LakeError> {
         let size = last.saturating_sub(self.next).saturating_add(1);
-        let Some(ahead) = self.look_above(reader, last).await? else { return Ok(Step::NotYet) };
+        let ahead = match self.announced.take() {
+            Some(newest) => Some(newest).filter(|newest| *newest > last),
+            None => self.look_above(reader, last).await?,
+        };
+        let Some(ahead) = ahead else { return Ok(LakeStep::NotYet) };
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts < LOOKS_MAX {
-            return Ok(Step::NotYet);
+            return Ok(LakeStep::NotYet);
         }
         // Begin with the newest one if there are many. The rest is filled as history.
         let newest = reader.lake.newest(Some(ahead)).await?;
@@ -263,7 +295,7 @@ impl LakeFollower {
         let from = self.next;
         self.pass_over(if is_far { newest.saturating_sub(size) } else { last });
         // Only the first one was asked for.
-        Ok(Step::Hole { from, to: last })
+        Ok(LakeStep::Hole { from, to: last })
     }
 
     /// Continues above ledger `to`, with another chain.

@@ -4,6 +4,7 @@
 //! hash_checker    compares hashes with Horizon's
 //! collected       ledgers to the content of a batch
 //! unconfirmed     ledgers that no hash of Horizon confirms, noted in the database
+//! refused         ledgers that are not believed
 //! reports         state, metrics and log lines
 //! ahead_of_clock  ledgers of the future
 //! ```
@@ -11,6 +12,7 @@
 mod ahead_of_clock;
 mod collected;
 mod hash_checker;
+mod refused;
 mod reports;
 mod unconfirmed;
 
@@ -22,12 +24,12 @@ use crate::{
     config::LakeVerify,
     horizon::HorizonClient,
     lake::{Lake, LakeError, VerifiedLedger},
-    published::Published,
 };
 
 pub use ahead_of_clock::AheadOfClock;
 pub use collected::Collected;
-pub use hash_checker::{HASH_TIMEOUT, HashChecker};
+pub use hash_checker::{HASH_TIMEOUT, HashAtHorizon, HashChecker};
+pub use refused::{RefusedFor, RefusedLedgers};
 pub use reports::LakeReports;
 pub use unconfirmed::{LedgersInDoubt, UnconfirmedLedgers};
 
@@ -60,12 +62,12 @@ impl LakeReader {
     pub fn new(
         lake: Lake,
         horizon: HorizonClient,
-        (verify, timeouts): (LakeVerify, LakeTimeouts),
-        published: Arc<Published>,
+        verify: LakeVerify,
+        timeouts: LakeTimeouts,
+        reports: LakeReports,
         clock: SharedClock,
     ) -> Self {
         let are_hashes_checked = verify == LakeVerify::Anchor;
-        let reports = LakeReports::new(lake.shown(), published, Arc::clone(&clock));
         let hashes =
             HashChecker::new(horizon.clone(), are_hashes_checked, Arc::clone(&clock), reports.clone());
         let unconfirmed = UnconfirmedLedgers::new(are_hashes_checked, reports.clone());

@@ -6,7 +6,7 @@ mod source;
 use std::{
     cell::Cell,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -108,7 +108,7 @@ impl LeaseKeeper {
         let deps = LeaseKeeperDeps {
             database: services.database.clone(),
             leadership: services.leadership.clone(),
-            terms: services.lease_terms,
+            terms: services.timings.lease,
             replica_id,
             clock: Arc::clone(&services.clock),
             published: Arc::clone(&services.published),
@@ -194,7 +194,7 @@ async fn keep_once(deps: &LeaseKeeperDeps, state: &State) {
     match deps.database.within(ttl, ask(deps, state)).await {
         Ok(epoch) => {
             // While reads fail, the outage lasts. The aggregator ends it.
-            let reads_work = deps.published.vitals.unreadable.load().is_none();
+            let reads_work = deps.published.vitals.database.unreadable.load().is_none();
             if deps.database.record_write(TAKING, reads_work) {
                 info!("database answers again");
             }
@@ -251,13 +251,17 @@ async fn ask(deps: &LeaseKeeperDeps, state: &State) -> Result<Option<i64>, DbErr
 fn report_answer(deps: &LeaseKeeperDeps, leads: bool) {
     let (vitals, now) = (&deps.published.vitals, deps.clock.now());
     deps.status.set_state(if leads { "leading" } else { "following" });
-    Vitals::report(&vitals.database, true, ANSWERS, now);
-    vitals.unleased.store(None);
+    vitals.database.answers.succeeds(ANSWERS, now);
+    vitals.database.unleased.clear();
+    vitals.another_leads.store(!leads, Ordering::Relaxed);
     if !leads {
         forget_the_leaders_work(vitals);
     }
-    let detail = if leads { "this replica ingests" } else { ANOTHER_INGESTS };
-    Vitals::report(&vitals.leader, leads, detail, now);
+    if leads {
+        vitals.leader.succeeds("this replica ingests", now);
+    } else {
+        vitals.leader.fails(ANOTHER_INGESTS, now);
+    }
 }
 
 /// Makes the daemon end if all answers for some time show that the database is not the one of the start. This process
@@ -278,7 +282,7 @@ fn end_if_unfit(deps: &LeaseKeeperDeps, state: &State, error: &DbError) {
 /// Removes what only a leader knows. Another replica does that work now. Repeated with each answer, since a write or a
 /// read under way may report once more.
 fn forget_the_leaders_work(vitals: &Vitals) {
-    vitals.forget_writes();
+    vitals.database.forget_writes();
     vitals.backfill.store(None);
     vitals.unread_history.store(None);
 }
@@ -292,20 +296,24 @@ async fn record_failure(deps: &LeaseKeeperDeps, error: &DbError) {
     // Without a connection nothing was asked.
     let is_of_one_call = fault.is_of_one_call() && !matches!(error, DbError::Pool { .. });
     if !is_of_one_call {
-        vitals.unleased.store(None); // of an earlier call
+        vitals.database.unleased.clear(); // of an earlier call
     }
     if is_of_one_call {
-        Vitals::report(&vitals.database, true, ANSWERS, now);
-        Vitals::report(&vitals.unleased, false, fault.detail(), now);
+        vitals.database.answers.succeeds(ANSWERS, now);
+        vitals.database.unleased.fails(fault.detail(), now);
     } else if fault == Fault::ReadOnly && is_led(deps).await {
         // A standby, whose primary has a leader.
-        Vitals::report(&vitals.database, true, "answers, read-only", now);
+        vitals.database.answers.succeeds("answers, read-only", now);
         ANOTHER_INGESTS.clone_into(&mut leader);
+        // Its row may still name this replica.
+        if deps.leadership.epoch().is_none() {
+            vitals.another_leads.store(true, Ordering::Relaxed);
+        }
     } else {
-        Vitals::report(&vitals.database, false, fault.detail(), now);
+        vitals.database.answers.fails(fault.detail(), now);
     }
     if deps.leadership.epoch().is_none() {
-        Vitals::report(&vitals.leader, false, leader, now);
+        vitals.leader.fails(leader, now);
     }
 }
 

@@ -137,7 +137,9 @@ impl Work for OrderbookPoll {
                 Err(error) => {
                     step.failed();
                     let wait = retry.next_wait(error.retry_after());
-                    self.status.fails(&error);
+                    if !error.is_take_over() {
+                        self.status.fails(&error);
+                    }
                     outage::poll_failed(&self.horizon, &self.database, &error, "reading order books", wait);
                     context.pause(wait).await;
                 }

@@ -14,7 +14,7 @@ use crate::{
 /// Logs a failed database call that is retried. Repetitions of an outage, or of another failure of the same work, are
 /// logged at debug level. So is a lost lease: a take-over is no failure.
 pub fn database_failed(database: &Database, error: &DbError, doing: &'static str) {
-    if matches!(error, DbError::LeaseLost) {
+    if error.is_take_over() {
         debug!(doing, "lease lost, another replica leads");
     } else if database.record_failure(error, doing, Instant::now()) {
         warn!(%error, doing, "database call failed, retrying");
@@ -29,9 +29,9 @@ pub fn horizon_failed(horizon: &HorizonClient, error: &HorizonError, doing: &'st
     let wait_ms = wait.as_millis();
     let limiter = horizon.limiter();
     if limiter.outage().is_none()
-        && let Some(left_out) = limiter.allow_line(Instant::now())
+        && let Some(suppressed) = limiter.allow_line(Instant::now())
     {
-        warn!(%error, doing, wait_ms, left_out, "request to Horizon failed, retrying");
+        warn!(%error, doing, wait_ms, suppressed, "request to Horizon failed, retrying");
     } else {
         debug!(%error, doing, wait_ms, "request to Horizon failed, retrying");
     }

@@ -24,4 +24,21 @@ impl PollError {
             Self::Database(_) => None,
         }
     }
+
+    /// Returns true if another replica has taken the lease. A take-over is no failure of the work that it ends.
+    #[must_use]
+    pub const fn is_take_over(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_take_over())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_lease_differs_from_failures_of_the_database() {
+        assert!(PollError::Database(DbError::LeaseLost).is_take_over());
+        assert!(!PollError::Database(DbError::Silent(Duration::ZERO)).is_take_over());
+    }
 }

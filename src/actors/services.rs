@@ -1,19 +1,19 @@
 //! Parts that the actors share. The daemon and the commands that do one task make them once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tracing::error;
 
 use super::{
-    asset_patience::AssetPatience,
-    lake_reader::LakeReader,
-    lake_timeouts::LakeTimeouts,
-    leadership::{Leadership, LeaseTerms},
+    lake_reader::{LakeReader, LakeReports},
+    leadership::Leadership,
+    network_check::NetworkCheck,
     newest_page::NewestPage,
     nginx_process::place::PreparedNginx,
     supervision::status::ChildStatus,
     timetable::Schedule,
+    timings::Timings,
     trace::recorder::Recorder,
     trade_writer::{IntakeLogLimits, Listeners, TradeWriter},
     unfit::UnfitReport,
@@ -48,16 +48,10 @@ pub struct Services {
     pub began: DateTime<Utc>,
     /// The lease as this process knows it.
     pub leadership: Leadership,
-    /// Duration of the lease and the intervals of its renewal.
-    pub lease_terms: LeaseTerms,
+    /// Times that tests may shorten.
+    pub timings: Timings,
     /// Report that the database is not the one of the start.
     pub unfit: UnfitReport,
-    /// Longest waits for a lake.
-    pub lake_timeouts: LakeTimeouts,
-    /// Times to wait for Horizon's list of assets.
-    pub asset_patience: AssetPatience,
-    /// Time after which the first publication no longer waits for look-ups of assets, if a test sets one.
-    pub first_publication_patience: Option<Duration>,
     /// Budget of requests to Horizon, shared by all clients.
     pub limiter: RateLimiter,
     /// Recorder of the messages between the actors.
@@ -73,25 +67,18 @@ pub struct Services {
 impl Services {
     /// Creates the parts. nginx is none and the identity of the database empty at first.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        database: &Database,
-        clock: SharedClock,
-        (lease_terms, lake_timeouts): (LeaseTerms, LakeTimeouts),
-    ) -> Self {
+    pub fn new(config: &Config, database: &Database, clock: SharedClock, timings: Timings) -> Self {
         let published = Arc::<Published>::default();
         published.vitals.live_source.store(Arc::new(config.sources.live));
+        published.vitals.grace.store(Arc::new(timings.grace));
         Self {
             config: Arc::new(config.clone()),
             database: database.clone(),
             database_id: Arc::default(),
             published,
             leadership: Leadership::new(Arc::clone(&clock)),
-            lease_terms,
+            timings,
             unfit: UnfitReport::default(),
-            lake_timeouts,
-            asset_patience: AssetPatience::default(),
-            first_publication_patience: None,
             began: clock.now(),
             recorder: if config.trace_messages {
                 Recorder::on(Arc::clone(&clock))
@@ -118,10 +105,15 @@ impl Services {
             .while_waiting(move || waiting.advance())
     }
 
-    /// Creates a reader of ledger metadata for history and rereads; none without a source of it. Like the
-    /// client, it belongs to the thread that makes it.
+    /// Creates a reader of ledger metadata for history; none without a source of it. Like the client, it belongs to
+    /// the thread that makes it.
     pub(super) fn history_lake(&self, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         self.lake(history_address(&self.config)?, status)
+    }
+
+    /// Creates a reader of ledger metadata for reading held ledgers again; none without a source of it.
+    pub(super) fn reread_lake(&self, status: &Arc<ChildStatus>) -> Option<LakeReader> {
+        self.lake(reread_address(&self.config)?, status)
     }
 
     /// Creates a reader of ledger metadata for new trades; none if they come from Horizon.
@@ -131,11 +123,17 @@ impl Services {
 
     fn lake(&self, address: LakeAddress, status: &Arc<ChildStatus>) -> Option<LakeReader> {
         let mut settings = lake_settings(&self.config, address);
-        settings.body_timeout = self.lake_timeouts.late.saturating_mul(BODY_FACTOR);
+        settings.body_timeout = self.timings.lake.late.saturating_mul(BODY_FACTOR);
         let lake = usable(Lake::new(&settings));
-        let terms = (self.config.sources.lake_verify, self.lake_timeouts);
         let clock = Arc::clone(&self.clock);
-        Some(LakeReader::new(lake, self.horizon(status), terms, Arc::clone(&self.published), clock))
+        let reports = LakeReports::new(lake.shown(), Arc::clone(&self.published), Arc::clone(&clock));
+        let (verify, timeouts) = (self.config.sources.lake_verify, self.timings.lake);
+        Some(LakeReader::new(lake, self.horizon(status), verify, timeouts, reports, clock))
+    }
+
+    /// Creates the check of Horizon's network.
+    pub(super) fn network_check(&self) -> NetworkCheck {
+        NetworkCheck::new(&self.config.network_passphrase, &self.database)
     }
 
     /// Creates a writer of trade batches.
@@ -199,16 +197,32 @@ pub fn lake_settings(config: &Config, address: LakeAddress) -> LakeSettings {
     }
 }
 
-/// Returns the address of ledger metadata for history, or if that comes from Horizon, for reading held ledgers again.
+/// Returns the address of ledger metadata for history. If that comes from Horizon, it is the address of whatever
+/// there is.
 #[must_use]
 pub fn history_address(config: &Config) -> Option<LakeAddress> {
-    let sources = &config.sources;
-    let (lake, rpc) =
-        (sources.lake_url.clone().map(LakeAddress::Lake), sources.rpc_url.clone().map(LakeAddress::Rpc));
-    match sources.history {
+    let [lake, rpc] = addresses(config);
+    match config.sources.history {
         LedgerSource::Rpc => rpc,
         LedgerSource::Lake | LedgerSource::Horizon => lake.or(rpc),
     }
+}
+
+/// Returns the address of ledger metadata for reading held ledgers again: of two, the one that history does not come
+/// from, so that each checks the other.
+#[must_use]
+pub fn reread_address(config: &Config) -> Option<LakeAddress> {
+    let [lake, rpc] = addresses(config);
+    match config.sources.history {
+        LedgerSource::Lake => rpc.or(lake),
+        LedgerSource::Rpc | LedgerSource::Horizon => lake.or(rpc),
+    }
+}
+
+/// Addresses of the lake and of RPC.
+fn addresses(config: &Config) -> [Option<LakeAddress>; 2] {
+    let sources = &config.sources;
+    [sources.lake_url.clone().map(LakeAddress::Lake), sources.rpc_url.clone().map(LakeAddress::Rpc)]
 }
 
 /// Returns true if validity of an asset depends on its stellar.toml: on every network except testnet.

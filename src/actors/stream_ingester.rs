@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     lake_reader::{AheadOfClock, LakeReader},
-    network_check::NetworkError,
+    network_check::{NetworkCheck, NetworkError},
     newest_page::NewestPage,
     outage,
     services::Services,
@@ -31,7 +31,6 @@ use crate::{
     horizon::{HorizonClient, HorizonError},
     lake::LakeError,
     outbound::retry::Retry,
-    published::Vitals,
     shutdown,
 };
 
@@ -54,8 +53,8 @@ pub struct StreamIngest {
     pub writer: TradeWriter,
     /// Newest ledger of the tail that the backfiller read.
     pub newest_page: NewestPage,
-    /// Network passphrase that Horizon must report.
-    pub network_passphrase: String,
+    /// Check of Horizon's network.
+    pub network_check: NetworkCheck,
     /// Age in days beyond which trades are skipped.
     pub retention_days: i64,
     /// Status in `/actors.json`.
@@ -84,7 +83,7 @@ impl StreamIngest {
             lake: services.live_lake(&status),
             writer: services.writer(listeners),
             newest_page: services.newest_page.clone(),
-            network_passphrase: services.config.network_passphrase.clone(),
+            network_check: services.network_check(),
             retention_days: services.retention_days(),
             status,
         }
@@ -154,7 +153,11 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
         context.advance();
         let Some(_) = deps.writer.leadership.epoch_within(TICK).await else {
             deps.status.set_state("following");
-            following = Following::default(); // another replica reads the lake
+            // Another replica reads the lake now.
+            following = Following::default();
+            if let Some(reader) = &deps.lake {
+                reader.reports.forget();
+            }
             continue;
         };
         let begun = Instant::now();
@@ -177,7 +180,7 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
             history.set(None);
         }
         let paced = pace.next_wait(Instant::now());
-        context.pause(after(&deps, &ended, &mut retry, paced)).await;
+        context.pause(record_end_and_wait(&deps, &ended, &mut retry, paced)).await;
     }
 }
 
@@ -200,18 +203,13 @@ impl From<WriteError> for SessionEnd {
     }
 }
 
-/// Returns the text for `/readyz`. It contains nothing that Horizon sent.
-const fn detail(error: &NetworkError) -> &'static str {
-    match error {
-        NetworkError::HistoryReset { .. } => {
-            "the network was reset, nothing is stored: stop all daemons and run `stellar-ticker start-over --yes`"
-        }
-        _ => "horizon serves another network",
-    }
-}
-
 /// Records how a session ended. Returns the wait before the next one: at least `paced` if it was with Horizon.
-fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry, paced: Duration) -> Duration {
+fn record_end_and_wait(
+    deps: &StreamIngest,
+    ended: &SessionEnd,
+    retry: &mut Retry,
+    paced: Duration,
+) -> Duration {
     let reason = match ended {
         SessionEnd::Normally => "end",
         SessionEnd::Empty => "empty",
@@ -249,26 +247,26 @@ fn after(deps: &StreamIngest, ended: &SessionEnd, retry: &mut Retry, paced: Dura
         SessionEnd::Horizon(error) => {
             let wait = retry.next_wait(asked_wait(error)).max(paced);
             outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
-            Vitals::report(&vitals.stream, false, reason, now);
+            vitals.stream.fails(reason, now);
             wait
         }
         SessionEnd::Lake(error) => {
             let wait = retry.next_wait(error.retry_after());
             warn!(%error, wait_ms = wait.as_millis(), "lake could not be read, retrying");
-            Vitals::report(&vitals.stream, false, error.to_string(), now);
+            vitals.stream.fails(error.to_string(), now);
             wait
         }
         SessionEnd::Ahead(ahead) => {
             let wait = retry.next_wait(None);
-            warn!(error = %ahead, wait_ms = wait.as_millis(), "nothing of the lake is stored, retrying");
-            Vitals::report(&vitals.stream, false, ahead.to_string(), now);
+            warn!(error = %ahead, wait_ms = wait.as_millis(), "ledger is ahead of this machine's clock, nothing stored, retrying");
+            vitals.stream.fails(ahead.to_string(), now);
             wait
         }
         SessionEnd::WrongNetwork(error) => {
             if deps.horizon.limiter().allow_line(Instant::now()).is_some() {
-                tracing::error!(%error, "wrong network, nothing is stored");
+                tracing::error!(%error, "trades from Horizon refused, nothing is stored");
             }
-            Vitals::report(&vitals.stream, false, detail(error), now);
+            vitals.stream.fails(error.detail(), now);
             retry.next_wait(None)
         }
     }

@@ -155,10 +155,14 @@ impl Work for TomlCheck {
                 Ok(files) => {
                     pass.set_subject(Subject::none().with("files", files));
                     pass.done();
+                    context.keep_causes();
                 }
                 Err(error) => {
                     pass.failed();
-                    self.status.fails(&error);
+                    context.keep_causes();
+                    if !error.is_take_over() {
+                        self.status.fails(&error);
+                    }
                     outage::database_failed(&self.database, &error, "checking stellar.toml files");
                     context.pause(TICK).await;
                 }

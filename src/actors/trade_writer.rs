@@ -120,7 +120,7 @@ impl TradeWriter {
         let (committed, trace) = loop {
             context.advance();
             let Some(epoch) = self.leadership.epoch() else {
-                self.published.vitals.forget_writes(); // it is unknown whether the next leader can write
+                self.published.vitals.database.forget_writes(); // it is unknown whether the next leader can write
                 return Err(WriteError::NotLeading);
             };
             let mut step = context.step(steps::TRANSACTION, Some(cause));
@@ -188,18 +188,18 @@ impl TradeWriter {
 
 fn note_failure(vitals: &Vitals, kind: BatchKind, now: DateTime<Utc>) {
     let cell = match kind {
-        BatchKind::Live => &vitals.unwritable_stream,
-        BatchKind::Backfill | BatchKind::Repair => &vitals.unwritable_history,
+        BatchKind::Live => &vitals.database.unwritable_stream,
+        BatchKind::Backfill | BatchKind::Repair => &vitals.database.unwritable_history,
     };
-    Vitals::report(cell, false, format!("writes of trades fail ({})", kind.name()), now);
+    cell.fails(format!("writes of trades fail ({})", kind.name()), now);
 }
 
 /// Clears the reported failures. Only a stored batch of the stream clears a failure of the stream: batches of other
 /// kinds may succeed while the stream still retries.
 fn note_success(vitals: &Vitals, kind: BatchKind) {
-    vitals.unwritable_history.store(None);
+    vitals.database.unwritable_history.clear();
     if kind == BatchKind::Live {
-        vitals.unwritable_stream.store(None);
+        vitals.database.unwritable_stream.clear();
     }
 }
 
@@ -279,8 +279,10 @@ mod tests {
     fn a_stored_batch_of_history_hides_no_failure_of_the_stream() {
         let vitals = Vitals::default();
         let fail = |kind| note_failure(&vitals, kind, UnixSeconds(1).to_utc());
-        let failing =
-            || [&vitals.unwritable_stream, &vitals.unwritable_history].map(|cell| cell.load().is_some());
+        let failing = || {
+            [&vitals.database.unwritable_stream, &vitals.database.unwritable_history]
+                .map(|cell| cell.load().is_some())
+        };
         fail(BatchKind::Live);
         fail(BatchKind::Backfill);
         assert_eq!(failing(), [true, true]);

@@ -21,7 +21,7 @@ use super::{
     },
     trace::{
         context::TraceContext,
-        record::Causes,
+        record::{Causes, Links},
         step::{Step, StepName},
     },
 };
@@ -62,6 +62,8 @@ struct Inner {
     wake: Notify,
     /// Messages that woke the worker since its last pass.
     causes: RefCell<Causes>,
+    /// Causes of the last pass.
+    passed: RefCell<(Option<TraceContext>, Links)>,
     /// Notified when `draining` or `ended` becomes true.
     changed: Notify,
 }
@@ -126,7 +128,14 @@ impl WorkContext {
     #[must_use]
     pub fn pass(&self, name: StepName) -> Step {
         let (cause, links) = self.0.causes.borrow_mut().take();
+        *self.0.passed.borrow_mut() = (cause, links.clone());
         self.step(name, cause.as_ref()).with_links(links)
+    }
+
+    /// Lets the causes of the last pass cause the next one too, because that goes on with the work or tries it again.
+    pub fn keep_causes(&self) {
+        let (cause, links) = self.0.passed.take();
+        self.0.causes.borrow_mut().put_back(cause, &links);
     }
 
     /// Waits for the given time, or until the drain begins. Reports progress meanwhile. During the drain it returns
@@ -325,6 +334,25 @@ mod tests {
         // Its own time limit ends it, which only a free thread notices.
         drained.await.unwrap();
         worker.send(Ping).await.unwrap();
+    }
+
+    #[actix_rt::test]
+    async fn a_pass_that_goes_on_with_the_work_has_the_same_causes() {
+        let clock = SystemClock::shared();
+        let recorder = Recorder::on(Arc::clone(&clock));
+        let context = WorkContext::of(&ChildStatus::new("worker", 1, clock, Arc::clone(&recorder)));
+        let (first, second) = (TraceContext::root(), TraceContext::root());
+        context.wake(first);
+        context.wake(second);
+        context.pass(StepName("work")).done();
+        context.keep_causes();
+        context.pass(StepName("work")).done();
+        context.pass(StepName("work")).done();
+        let (records, _) = recorder.records();
+        let causes = |place: usize| (records[place].trace.parent_id(), records[place].links.spans());
+        assert_eq!(causes(0), (Some(first.span_id()), &[second][..]));
+        assert_eq!(causes(1), causes(0));
+        assert_eq!(causes(2), (None, &[][..]), "that work is done");
     }
 
     #[tokio::test(start_paused = true)]

@@ -116,7 +116,7 @@ pub(super) fn audit(config: &Config, options: &AuditOptions) -> Result<u8, Comma
     let system = System::new();
     let reader = Reader::new(url.clone(), Arc::clone(&tls));
     // Ask the daemon first. If it serves nothing, there is nothing to compare and no reason to open the database.
-    system.block_on(look(&reader))?;
+    system.block_on(check_that_daemon_serves(&reader))?;
     let store = system.block_on(Store::open(config, IfRunning::JoinOnly))?;
     let compared = system.block_on(async {
         let database = store.untouched(config).await?;
@@ -153,7 +153,7 @@ fn listener(bind: SocketAddr, flag: &str, url_flag: &str) -> Result<String, Comm
 }
 
 /// Checks that the daemon serves `markets.json`.
-async fn look(reader: &Reader) -> Result<(), CommandError> {
+async fn check_that_daemon_serves(reader: &Reader) -> Result<(), CommandError> {
     let unavailable = |problem: &dyn std::fmt::Display| {
         CommandError::Unavailable(format!(
             "{problem}; an audit needs the running daemon: see --url and --bind"

@@ -25,10 +25,9 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use super::{
-    CommandError,
-    network_check::{check_lake, check_network},
-    progress_bar,
+    CommandError, progress_bar,
     signals::Signals,
+    source_check::{check_lake, check_network},
     store::Store,
     test_hooks,
 };
@@ -38,7 +37,7 @@ use crate::{
         port::Port,
         services::Services,
         supervision::{report::TreeView, tree::RunningTree, tree_status::TreeStatus},
-        supervisor::Outcome,
+        supervisor::{HUNG_EXIT_CODE, Outcome},
         trace::crash::CrashFiles,
         unfit::UnfitReport,
     },
@@ -82,9 +81,9 @@ pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
         runtime.expect("the runtime's threads can be made")
     });
     let ended = system.block_on(run(&config));
-    if matches!(ended, Ok(code) if code == Outcome::Hung.exit_code()) {
+    if matches!(ended, Ok(HUNG_EXIT_CODE)) {
         // Leaving `main` would wait for the blocked thread for ever.
-        std::process::exit(Outcome::Hung.exit_code().into());
+        std::process::exit(HUNG_EXIT_CODE.into());
     }
     ended
 }
@@ -139,7 +138,7 @@ async fn run_on(
         }
         outcome = daemon.tree.given_up() => outcome,
         reason = daemon.unfit.reported() => {
-            error!(%reason, "draining, a new start is needed");
+            error!(%reason, "database is not the one of the start, draining");
             unfit = Some(reason);
             Outcome::Drained
         }
@@ -193,11 +192,10 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     )?;
     let store = store.insert(Store::open(config, IfRunning::WaitUntilGone).await?);
     let database = store.database(config).await?;
-    let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::lease_and_lake());
+    let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::timings());
     services.database_id = store.identity(config, &database).await?.into();
     let candles = store.pool_of(CANDLE_CONNECTIONS, &database)?;
     let unfit = services.unfit.clone();
-    test_hooks::shorten(&mut services);
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
     check_lake(&services).await?;
     check_network(&services).await?;
@@ -326,11 +324,16 @@ async fn announce(published: Arc<Published>, url: String) {
 }
 
 impl Daemon {
-    /// Writes the last records of all actors to a crash file, for later diagnosis. Does not block on the disk.
+    /// Writes a crash file with all messages under way, and with the last records of the actor whose thread is
+    /// blocked, or, after too many restarts, of all actors. Does not block on the disk.
     fn write_crash_file(&self, config: &Config, outcome: Outcome) {
-        let recorder = Arc::clone(self.tree.status().recorder());
-        let crashes = CrashFiles::new(config.data_dir.join(tree::CRASH_DIR), recorder);
-        let write = move || match crashes.write(None, &outcome.to_string()) {
+        let status = self.tree.status();
+        let crashes = CrashFiles::new(config.data_dir.join(tree::CRASH_DIR), Arc::clone(status.recorder()));
+        let actor = match outcome {
+            Outcome::Hung(actor) => Some(actor),
+            Outcome::Drained | Outcome::Escalated => None,
+        };
+        let write = move || match crashes.write(actor, &outcome.to_string(), &status.handling()) {
             Ok(path) => warn!(file = %path.display(), "crash file written"),
             Err(error) => warn!(%error, "crash file could not be written"),
         };

@@ -1,5 +1,6 @@
 //! Commands that do one task of the daemon once: `ingest assets`, `ingest orderbooks`, `ingest trades`, `clean trades`.
-//! Each needs the lease. If a daemon holds it, the command fails, since the daemon does the same work.
+//! Each needs the lease. If a daemon holds it, the command fails, since the daemon does the same work. It also fails
+//! if the database becomes another one than at the start.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -8,10 +9,9 @@ use actix_rt::System;
 use tracing::info;
 
 use super::{
-    CommandError,
-    network_check::{check_lake, check_network},
-    progress_bar,
+    CommandError, progress_bar,
     signals::Signals,
+    source_check::{check_lake, check_network},
     store::Store,
     test_hooks,
 };
@@ -27,11 +27,14 @@ use crate::{
         stream_ingester::StreamIngest,
         supervision::{messages::Drain, status::ChildStatus},
         toml_checker::TomlCheck,
+        unfit::Unfit,
         worker::{Work, WorkContext},
     },
     clock::SystemClock,
     config::Config,
+    db::candles::DroppedCandles,
     domain::instant::UnixSeconds,
+    published::HealthCell,
 };
 use private_postgres::IfRunning;
 
@@ -102,8 +105,9 @@ pub(super) fn trades(config: &Config, and_stream: bool) -> Result<u8, CommandErr
     })
 }
 
-/// Runs one pass of the cleaner.
-pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
+/// Does one pass of the cleaner. The rest of a long search for unused markets is left to the daemon, which only
+/// follows while this process holds the lease. Candles stay without `drops_candles`.
+pub(super) fn clean(config: &Config, drops_candles: bool) -> Result<u8, CommandError> {
     with_lease(config, async |services, _| {
         let epoch = services.leadership.epoch().ok_or("the lease was lost")?;
         let keep_days = i64::from(services.config.retention_days);
@@ -119,19 +123,26 @@ pub(super) fn clean(config: &Config) -> Result<u8, CommandError> {
         let cleaned = services.database.clean(epoch, keep_days, time.unwrap_or(now), || {}).await;
         let cleaned = cleaned.map_err(|error| error.to_string())?;
         let candle_days = i64::from(services.config.candle_retention_days);
-        let candle_partitions_dropped = match time {
-            Some(time) => services.database.drop_candles(epoch, candle_days, time).await,
-            None => Ok(0),
+        let candles = match time {
+            Some(time) if drops_candles => {
+                services.database.drop_candles(epoch, candle_days, time, || {}).await
+            }
+            _ => Ok(DroppedCandles::default()),
         };
-        let candle_partitions_dropped = candle_partitions_dropped.map_err(|error| error.to_string())?;
+        let candles = candles.map_err(|error| error.to_string())?;
         info!(
             days_dropped = cleaned.days,
             days_left = cleaned.days_left,
             rows_deleted = cleaned.rows,
             keep_days,
-            candle_partitions_dropped,
+            candle_partitions_dropped = candles.partitions,
+            candles_left = candles.left,
+            markets_forgotten = candles.markets,
             "cleaned"
         );
+        if cleaned.is_searching {
+            info!("search for unused markets not finished, a daemon will begin a new one");
+        }
         Ok(Done::Whole)
     })
 }
@@ -164,14 +175,13 @@ fn with_lease(
         let context = WorkContext::default();
         let led = async {
             if services.leadership.epoch_within(LEASE_PATIENCE).await.is_none() {
-                let reason = if services.database.is_read_only() {
-                    "the database is read-only: nothing can be stored"
-                } else {
-                    "a running daemon ingests into this database already and does this task itself"
-                };
-                return Err(reason.into());
+                return Err(refusal(&services).await);
             }
-            work(&services, &context).await
+            tokio::select! {
+                biased;
+                done = work(&services, &context) => done.map_err(CommandError::Unavailable),
+                unfit = services.unfit.reported() => Err(unfit.into()),
+            }
         };
         let done = until_stopped(led, &context, &mut signals).await;
         // The release may time out; the lease then expires by itself.
@@ -184,10 +194,38 @@ fn with_lease(
     done.map(|()| 0)
 }
 
+/// Returns the reason for which this process got no lease.
+async fn refusal(services: &Services) -> CommandError {
+    let (database, vitals) = (&services.database, &services.published.vitals.database);
+    if database.is_read_only() {
+        return CommandError::Unavailable("the database is read-only: nothing can be stored".to_owned());
+    }
+    match database.within(LEASE_PATIENCE, database.is_led()).await {
+        Ok(true) => CommandError::Unavailable(
+            "a running daemon ingests into this database already and does this task itself".to_owned(),
+        ),
+        // It can be read. The last request for the lease shows why nothing can be written.
+        Ok(false) => {
+            let fault = failure(&vitals.answers).or_else(|| failure(&vitals.unleased));
+            let fault = fault.unwrap_or_else(|| "did not grant it in time; try again".to_owned());
+            CommandError::Unavailable(format!("the lease could not be taken: the database {fault}"))
+        }
+        Err(error) => match Unfit::shown_by(&error) {
+            Some(unfit) => unfit.into(),
+            None => error.into(),
+        },
+    }
+}
+
+/// Returns the reason if the last report is a failure.
+fn failure(cell: &HealthCell) -> Option<String> {
+    cell.load().as_ref().filter(|report| !report.ok).map(|report| report.detail.clone())
+}
+
 async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services, CommandError> {
     let store = store.insert(Store::open(config, IfRunning::Join).await?);
     let database = store.database(config).await?;
-    let services = Services::new(config, &database, SystemClock::shared(), test_hooks::lease_and_lake());
+    let services = Services::new(config, &database, SystemClock::shared(), test_hooks::timings());
     check_lake(&services).await?;
     check_network(&services).await?;
     Ok(services)
@@ -196,13 +234,13 @@ async fn prepared(config: &Config, store: &mut Option<Store>) -> Result<Services
 /// Runs `work` to its end, or until a signal. After a signal it has [`DRAIN`] to finish what it began; then it is
 /// dropped. Dropping is safe, since everything is written in transactions.
 async fn until_stopped(
-    work: impl Future<Output = Result<Done, String>>,
+    work: impl Future<Output = Result<Done, CommandError>>,
     context: &WorkContext,
     signals: &mut Signals,
 ) -> Result<(), CommandError> {
     let mut work = pin!(work);
     let signal = tokio::select! {
-        done = &mut work => return done.map(|_| ()).map_err(CommandError::Unavailable),
+        done = &mut work => return done.map(|_| ()),
         signal = signals.next() => signal,
     };
     info!(signal, "stopping");

@@ -9,8 +9,8 @@ use super::{CommandError, output, store::Store};
 use crate::{
     actors::aggregator::MarketState,
     clock::{Clock, SystemClock},
-    config::Config,
-    db::Database,
+    config::{Config, HealthcheckOptions},
+    db::{Database, SetAside, shown_database},
     domain::instant::UnixSeconds,
     http::probe,
 };
@@ -32,9 +32,11 @@ pub(super) fn migrate(config: &Config) -> Result<u8, CommandError> {
 /// Moves all tables to a schema of their own and creates new ones.
 pub(super) fn start_over(config: &Config) -> Result<u8, CommandError> {
     with_store(config, async |store| {
-        let schema = store.set_aside(config).await?;
+        let SetAside { schema, network } = store.set_aside(config).await?;
         store.migrated(config).await?;
         info!(
+            database = shown_database(store.direct_url()),
+            network = network.as_deref().unwrap_or("none"),
             kept_in = schema,
             delete_with = Database::drop_of_set_aside(&schema),
             "started over: the next daemon begins with an empty database"
@@ -72,10 +74,12 @@ fn write(file: &Path, json: &str) -> Result<(), CommandError> {
 }
 
 /// Checks `/livez` of the running daemon.
-pub(super) fn healthcheck(config: &Config) -> Result<u8, CommandError> {
-    probe::livez(config.bind, PROBE_TIMEOUT)
-        .map(|()| 0)
-        .map_err(|error| CommandError::Found(error.to_string()))
+pub(super) fn healthcheck(options: &HealthcheckOptions) -> Result<u8, CommandError> {
+    let found = probe::livez(options.bind, PROBE_TIMEOUT).map_err(|error| match &options.unread_file {
+        Some(reason) => format!("{error} (the default of --bind: {reason})"),
+        None => error.to_string(),
+    });
+    found.map(|()| 0).map_err(CommandError::Found)
 }
 
 fn with_store(

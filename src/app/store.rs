@@ -3,14 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use tokio::runtime::Handle;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::CommandError;
 use crate::{
     actors::disk_error::is_of_place,
     clock::{Clock, SystemClock},
     config::{Config, PG_BIN_DIR},
-    db::{Database, DatabaseSettings},
+    db::{Database, DatabaseSettings, SetAside, shown_database},
 };
 use private_postgres::{IfRunning, KeptPostgres, Options, PrivatePostgresError};
 
@@ -46,7 +46,18 @@ impl Store {
                 .database_direct_url
                 .as_ref()
                 .map_or_else(|| url.clone(), |url| url.expose().to_owned());
-            return Ok(Self { url, direct_url, ca_file, private: None });
+            let store = Self { url, direct_url, ca_file, private: None };
+            // The daemon also keeps its files there. Commands that join a server have no other use for the directory.
+            if let Some(variable) = &config.overriding_variable
+                && if_running != IfRunning::WaitUntilGone
+            {
+                warn!(
+                    variable,
+                    database = store.shown(),
+                    "the database is that of the environment, not of --data-dir"
+                );
+            }
+            return Ok(store);
         }
         let options = Options { bin_dir: bin_dir(), if_running, ..Options::default() };
         let private = KeptPostgres::start(config.data_dir.clone(), options, config.startup_timeout).await?;
@@ -114,14 +125,14 @@ impl Store {
         Ok(migrated)
     }
 
-    /// Moves all tables to a schema of their own, over the direct connection. Returns the name of that schema.
-    pub(super) async fn set_aside(&self, config: &Config) -> Result<String, CommandError> {
+    /// Moves all tables to a schema of their own, over the direct connection.
+    pub(super) async fn set_aside(&self, config: &Config) -> Result<SetAside, CommandError> {
         let direct = self.connect(&self.direct_url, CONNECTIONS_MAX)?;
         direct.wait_until_ready(config.startup_timeout).await?;
         let set_aside = direct.set_aside(SystemClock.now());
-        let schema = direct.within(SET_ASIDE_WITHIN, set_aside).await?;
+        let set_aside = direct.within(SET_ASIDE_WITHIN, set_aside).await?;
         direct.close();
-        Ok(schema)
+        Ok(set_aside)
     }
 
     /// Opens another pool of this many connections, for readers who must not hold up other work. Like `database`, it
@@ -143,6 +154,16 @@ impl Store {
         &self.url
     }
 
+    /// Connection string for migrations, past a pooler. It may hold a password.
+    pub(super) fn direct_url(&self) -> &str {
+        &self.direct_url
+    }
+
+    /// Hosts and name of the database, for the log.
+    pub(super) fn shown(&self) -> String {
+        shown_database(&self.url)
+    }
+
     /// Stops the private server, if this process started one. Gives it the time that it needs to write everything.
     pub(super) fn close(self) {
         drop(self.private);
@@ -156,9 +177,9 @@ impl Store {
     }
 }
 
-/// Directory of the programs of a private server, if it is given.
+/// Directory of the programs of a private server, if it is given. An empty variable counts as unset.
 pub(super) fn bin_dir() -> Option<PathBuf> {
-    std::env::var_os(PG_BIN_DIR).map(PathBuf::from)
+    std::env::var_os(PG_BIN_DIR).filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
 fn unavailable(error: PrivatePostgresError) -> CommandError {

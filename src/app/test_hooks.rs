@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     actors::{
         asset_patience::AssetPatience, lake_timeouts::LakeTimeouts, leadership::LeaseTerms,
-        services::Services, supervision::tree_status::TreeStatus,
+        supervision::tree_status::TreeStatus, timings::Timings,
     },
     config::{
         CHAOS, CHAOS_ASSETS_MS, CHAOS_BLIND_MS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS,
@@ -31,27 +31,23 @@ pub(super) fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
     })
 }
 
-/// Returns the terms of the lease and the longest waits for a lake. Tests of take-overs set a short lease by
-/// `TICKER_CHAOS_LEASE_MS` and a short wait for a leader without its source by `TICKER_CHAOS_BLIND_MS`, tests of lakes
-/// that fail a short wait by `TICKER_CHAOS_LAKE_LATE_MS`.
-pub(super) fn lease_and_lake() -> (LeaseTerms, LakeTimeouts) {
-    let mut lease = time(CHAOS_LEASE_MS).map_or_else(LeaseTerms::default, LeaseTerms::of);
+/// Returns the times of the daemon. Tests of take-overs set a short lease by `TICKER_CHAOS_LEASE_MS`, and a short
+/// wait for a leader without its source by `TICKER_CHAOS_BLIND_MS`. Tests of lakes that fail set a short wait by
+/// `TICKER_CHAOS_LAKE_LATE_MS`. `TICKER_CHAOS_ASSETS_MS`, `TICKER_CHAOS_GRACE_MS` and
+/// `TICKER_CHAOS_FIRST_PUBLICATION_MS` set the others.
+pub(super) fn timings() -> Timings {
+    let usual = Timings::default();
+    let mut lease = time(CHAOS_LEASE_MS).map_or(usual.lease, LeaseTerms::of);
     if let Some(blind_after) = time(CHAOS_BLIND_MS) {
         lease.blind_after = blind_after;
     }
-    (lease, time(CHAOS_LAKE_LATE_MS).map_or_else(LakeTimeouts::default, LakeTimeouts::of))
-}
-
-/// Sets the times of `TICKER_CHAOS_ASSETS_MS`, `TICKER_CHAOS_GRACE_MS` and `TICKER_CHAOS_FIRST_PUBLICATION_MS`, for
-/// tests that wait for them.
-pub(super) fn shorten(services: &mut Services) {
-    if let Some(grace) = time(CHAOS_GRACE_MS) {
-        services.published.vitals.grace.store(Arc::new(Grace::of(grace)));
+    Timings {
+        lease,
+        lake: time(CHAOS_LAKE_LATE_MS).map_or(usual.lake, LakeTimeouts::of),
+        assets: time(CHAOS_ASSETS_MS).map_or(usual.assets, AssetPatience::of),
+        first_publication: time(CHAOS_FIRST_PUBLICATION_MS).unwrap_or(usual.first_publication),
+        grace: time(CHAOS_GRACE_MS).map_or(usual.grace, Grace::of),
     }
-    if let Some(stalled) = time(CHAOS_ASSETS_MS) {
-        services.asset_patience = AssetPatience::of(stalled);
-    }
-    services.first_publication_patience = time(CHAOS_FIRST_PUBLICATION_MS);
 }
 
 /// Returns the time without progress after which an actor is restarted, if a test sets one by `TICKER_CHAOS_STALE_MS`.

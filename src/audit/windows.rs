@@ -310,5 +310,4 @@ pub fn differing_ledgers(
 }
 
 #[cfg(test)]
-#[path = "windows_tests.rs"]
 mod tests;

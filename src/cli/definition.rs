@@ -108,10 +108,12 @@ fn audit() -> Command {
             "Recompute every published figure from the raw trades, and compare it with what the running daemon \
              serves: markets.json, assets.json and the answers of GraphQL. Changes nothing without --repair",
             "stellar-ticker audit --bind 127.0.0.1:8080\n  \
+             env -u DATABASE_URL -u DB_URL -u DATABASE_URL_FILE -u DB_URL_FILE \
              stellar-ticker audit --data-dir data/demo    # audit a demo\n  \
              stellar-ticker audit --repair                # repair differences\n  \
              stellar-ticker audit --url http://ticker.example:8000 --database-url postgres://ticker:PASSWORD@db/ticker\n\n\
-             Exit codes: 0 all agree; 1 something differs; 64 usage; 69 the daemon or PostgreSQL does not answer",
+             Exit codes: 0 all agree; 1 something differs; 64 usage; 69 the daemon or PostgreSQL does not answer; \
+             78 a refused setting",
         ),
         relevant::audit,
     );
@@ -227,11 +229,18 @@ fn clean() -> Command {
     let trades = settings(
         command(
             "trades",
-            "Drop the daily partitions of trades that are older than --keep-days",
+            "Drop the daily partitions of trades that are older than --keep-days. With --candle-retention-days, also drop \
+             older candles",
             "stellar-ticker clean trades --keep-days 8",
         ),
         relevant::cleaning,
-    );
+    )
+    .mut_arg("candle-retention-days", |days| {
+        days.help(
+            "Drop candles that are older than this, and minute candles older than 30 days \
+             [env: TICKER_CANDLE_RETENTION_DAYS] [default: keep all candles]",
+        )
+    });
     let keep_days = Arg::new(KEEP_DAYS)
         .long(KEEP_DAYS)
         .short('k')

@@ -40,7 +40,7 @@ const FIELD: &str = "field";
 const WINDOW: &str = "window";
 
 /// Flags of `trace`: flag, parameter of `/trace.json`, placeholder, help.
-const QUESTION: [(&str, &str, &str, &str); 9] = [
+const QUESTION: [(&str, &str, &str, &str); 10] = [
     ("trade", "trade", "ID", "Trace one trade, by its paging token, such as 260535876545445889-0"),
     ("ledger", "ledger", "N", "Only batches with trades of this ledger"),
     ("seq", "seq", "N", "Only this batch, or publications that end with it"),
@@ -55,6 +55,7 @@ const QUESTION: [(&str, &str, &str, &str); 9] = [
         "MS",
         "Only those that took at least this many milliseconds, the wait in the mailbox included",
     ),
+    ("limit", "limit", "N", "At most this many of them, the newest: 1 to 20000; 500 if not given"),
 ];
 
 /// The commands, for the definition.
@@ -67,7 +68,7 @@ fn actors() -> Command {
         "actors",
         "Show the actors of the running daemon: state, restarts, mailbox, busy share, slowest messages",
         "stellar-ticker actors\n  stellar-ticker actors --watch\n\n\
-         Exit codes: 0 shown; 64 usage; 69 the daemon does not answer",
+         Exit codes: 0 shown; 64 usage; 69 the daemon does not answer; 78 a refused setting",
     )
     .arg(
         Arg::new(WATCH)
@@ -87,7 +88,7 @@ fn trace() -> Command {
         "stellar-ticker trace --trade 260535876545445889-0\n  \
          stellar-ticker trace --actor aggregator --min-ms 100\n  \
          stellar-ticker trace --message TradesCommitted --follow\n\n\
-         Exit codes: 0 shown; 64 usage; 69 the daemon does not answer",
+         Exit codes: 0 shown; 64 usage, or no such market; 69 the daemon does not answer; 78 a refused setting",
     )
     .args(flags)
     .arg(
@@ -108,7 +109,8 @@ fn explain() -> Command {
         "explain",
         "Show why a published figure has its value: the trades behind it, those left out, and a recomputation",
         "stellar-ticker explain XLM_USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN high --window 24h\n\n\
-         Exit codes: 0 both agree; 1 the recomputation differs; 64 usage; 69 the daemon does not answer",
+         Exit codes: 0 both agree; 1 the recomputation differs; 64 usage, or no such market or field; \
+         69 the daemon does not answer; 78 a refused setting",
     )
     .arg(positional(MARKET, "MARKET", "Two assets with _ between them, such as XLM_CODE-ISSUER"))
     .arg(positional(FIELD, "FIELD", "Figure of a window, such as high, close, vwap or base_volume"))

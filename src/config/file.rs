@@ -28,7 +28,7 @@ pub(super) struct FileValues {
 }
 
 /// Returns the file that `--config` or `TICKER_CONFIG` names, with the source of its name.
-pub(super) fn chosen_path(flags: &FlagValues, environment: &Environment) -> Option<(PathBuf, Source)> {
+fn chosen_path(flags: &FlagValues, environment: &Environment) -> Option<(PathBuf, Source)> {
     let setting = SETTINGS.iter().find(|setting| !setting.is_in_file)?;
     if let Some(path) = flags.get(setting.name) {
         return Some((PathBuf::from(path), Source::Flag { name: setting.name }));
@@ -40,8 +40,16 @@ pub(super) fn chosen_path(flags: &FlagValues, environment: &Environment) -> Opti
 }
 
 impl FileValues {
+    /// Reads the file that `--config` or `TICKER_CONFIG` names, if there is one.
+    pub(super) fn chosen(flags: &FlagValues, environment: &Environment, faults: &mut Vec<Fault>) -> Self {
+        match chosen_path(flags, environment) {
+            Some((path, source)) => Self::read(path, source, faults),
+            None => Self::default(),
+        }
+    }
+
     /// Reads the file and checks its keys. After a fault it has no values, so that the other sources are still checked.
-    pub(super) fn read(path: PathBuf, source: Source, faults: &mut Vec<Fault>) -> Self {
+    fn read(path: PathBuf, source: Source, faults: &mut Vec<Fault>) -> Self {
         let text = if path.as_os_str().is_empty() {
             Err("the path is empty".to_owned())
         } else {

@@ -15,7 +15,7 @@ const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Resolves a table. If a higher source sets a value, faults of lower sources are not reported.
 pub(super) fn resolve(
-    table: &'static [Setting],
+    table: impl IntoIterator<Item = &'static Setting>,
     flags: &FlagValues,
     environment: &Environment,
     file: &FileValues,
@@ -46,7 +46,7 @@ pub(super) fn resolve(
             (None, Fallback::Described(_)) => Resolved { setting, text: None, source: Source::Default },
         }
     };
-    Settings::new(table.iter().map(&mut one).collect())
+    Settings::new(table.into_iter().map(&mut one).collect())
 }
 
 /// Character that stands for bytes that are not UTF-8 in a value of the environment.

@@ -5,8 +5,8 @@ use super::setting::{Fallback, Group, InDemo, Kind, Setting};
 
 const HTTP_BASE: &str = "an http or https base URL without user, query or fragment";
 const SOURCE: &str = "horizon, lake or rpc; lake needs --lake-url, and rpc --rpc-url";
-const CRON: &str = "a cron expression in UTC with five fields, or six with the seconds first; weekdays \
-                    count from Sunday = 0, names are better";
+const CRON: &str = "a cron expression in UTC with five fields, or six with the seconds first; weekday \
+                    numbers begin with Sunday = 0; names such as MON are clearer";
 const ADDRESS: &str = "HOST:PORT with an IP address or localhost, such as 127.0.0.1:8080 or [::1]:8080";
 const PATH: &str = "a path";
 const POSTGRES: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE, or KEY=VALUE pairs as libpq takes them";
@@ -167,7 +167,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_LAKE_VERIFY"],
         fallback: Fallback::Value("anchor"),
         value_name: "LEVEL",
-        help: "Verification of the lake's ledgers: anchor, chain or off",
+        help: "Verification of ledgers from the lake or from RPC: anchor, chain or off",
         allowed: "anchor (hashes, chain, and Horizon's hash of a ledger), chain (hashes and chain) or off",
         ..UPSTREAM
     },
@@ -272,7 +272,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CANDLE_RETENTION_DAYS"],
         fallback: Fallback::Value("365"),
         value_name: "DAYS",
-        help: "Days to keep hourly and daily candles; the default is --retention-days if that is more. Minute candles are kept for 30 days",
+        help: "Days to keep hourly and daily candles; the default is --retention-days if that is more. Minute candles are kept for 30 days, or for this time if that is shorter",
         allowed: "a whole number of days from --retention-days to 36500",
         kind: Kind::Count,
         ..STORAGE
@@ -300,7 +300,7 @@ pub static SETTINGS: &[Setting] = &[
         env: &["TICKER_CLEAN_SCHEDULE"],
         fallback: Fallback::Value("0 * * * *"),
         value_name: "CRON",
-        help: "When to delete trades older than the retention; also at start",
+        help: "Schedule of deleting trades older than the retention; also runs at start",
         allowed: CRON,
         ..SCHEDULES
     },

@@ -11,6 +11,7 @@ use super::parse::{self, FileInterval};
 use super::schedule::CronSpec;
 use super::secret::Secret;
 use super::settings::{Profile, Settings};
+use super::source::Source;
 use crate::{
     domain::{asset::Asset, conversions::SaturatingFrom, ledger_source::LedgerSource},
     telemetry::LogFormat,
@@ -29,6 +30,8 @@ pub struct Config {
     pub database_url: Option<Secret>,
     /// Connection string of the same database without a pooler, for migrations; `None` for `database_url`.
     pub database_direct_url: Option<Secret>,
+    /// Variable that gives `database_url` although a flag gives `data_dir`, which then chooses no database.
+    pub overriding_variable: Option<String>,
     /// Longest wait at start for the database and the ports.
     pub startup_timeout: Duration,
     /// PEM file of additional certificate authorities. It may not exist.
@@ -172,6 +175,7 @@ pub(super) fn build(settings: &Settings, profile: Profile, faults: &mut Vec<Faul
     Some(Config {
         database_url,
         database_direct_url,
+        overriding_variable: overriding_variable(settings),
         startup_timeout: startup_timeout?,
         ca_file: ca_file?,
         horizon_url: horizon_url?,
@@ -248,6 +252,18 @@ fn read_database(reader: &mut SettingReader<'_>) -> Option<(Option<Secret>, Opti
         reader.refuse("database-direct-url", "it needs --database-url".to_owned());
     }
     Some((url, direct_url))
+}
+
+/// Returns the variable that gives the database although a flag gives the data directory.
+fn overriding_variable(settings: &Settings) -> Option<String> {
+    let source = |name| settings.get(name).map(|entry| &entry.source);
+    match (source("data-dir"), source("database-url")) {
+        (
+            Some(Source::Flag { .. }),
+            Some(Source::Environment { variable } | Source::SecretFile { variable }),
+        ) => Some(variable.clone()),
+        _ => None,
+    }
 }
 
 /// Addresses to listen on.

@@ -75,31 +75,42 @@ pub struct DueAssets {
 }
 
 impl Database {
-    /// Returns the number of due assets, counted up to `most`. Reads no more rows than that.
+    /// Returns the number of assets that are due now, counted up to `most`. Reads no more rows than that.
     ///
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn count_due_assets(&self, most: i64) -> Result<i64, DbError> {
+    pub async fn count_due_assets(&self, most: i64, now: DateTime<Utc>) -> Result<i64, DbError> {
         self.bounded(async {
             let client = self.client().await?;
             let sql = include_str!("sql/assets/count_due.sql");
-            Ok(client.query_typed_one(sql, &[(&most, Type::INT8)]).await?.try_get(0)?)
+            let params: [(&(dyn ToSql + Sync), Type); 2] = [(&most, Type::INT8), (&now, Type::TIMESTAMPTZ)];
+            Ok(client.query_typed_one(sql, &params).await?.try_get(0)?)
         })
         .await
     }
 
-    /// Returns assets that were never looked up, or that were missing from the last completed sweep.
+    /// Returns assets that were never looked up, or that were missing from the last completed sweep. A sweep that
+    /// began later than `now` does not count.
     ///
     /// # Errors
     ///
     /// Any error of the connection, or [`DbError::Corrupt`].
-    pub async fn due_assets(&self, ranked: &[AssetId], limit: i64) -> Result<DueAssets, DbError> {
+    pub async fn due_assets(
+        &self,
+        ranked: &[AssetId],
+        limit: i64,
+        now: DateTime<Utc>,
+    ) -> Result<DueAssets, DbError> {
         self.bounded(async {
             let client = self.client().await?;
             let searched = limit.max(DUE_COUNTED_MAX);
-            let params: [(&(dyn ToSql + Sync), Type); 3] =
-                [(&ranked, Type::INT4_ARRAY), (&limit, Type::INT8), (&searched, Type::INT8)];
+            let params: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&ranked, Type::INT4_ARRAY),
+                (&limit, Type::INT8),
+                (&searched, Type::INT8),
+                (&now, Type::TIMESTAMPTZ),
+            ];
             let rows = client.query_typed(include_str!("sql/assets/due.sql"), &params).await?;
             let mut due = DueAssets::default();
             for row in &rows {

@@ -6,8 +6,8 @@ use tokio_postgres::types::Type;
 use super::{
     Database, DbError,
     marks::{self, Mark},
-    read_committed,
     trades::rows::RANGE_GAP_LEDGERS,
+    transaction,
 };
 use crate::domain::cursor::PagingToken;
 
@@ -45,7 +45,7 @@ impl Database {
     /// [`DbError::Rewound`] if the database lacks a batch of `known`, or an error of the connection.
     pub async fn current_seq_after(&self, known: &[Mark]) -> Result<i64, DbError> {
         let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
+        let transaction = transaction::begin(&mut client, "").await?;
         let position = marks::position(&transaction, known).await?;
         transaction.commit().await?;
         Ok(position.seq)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Database, DbError, read_committed};
+use super::{Database, DbError, transaction};
 use crate::domain::{
     amount::Total,
     instant::UnixSeconds,
@@ -27,8 +27,7 @@ impl Database {
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn book_levels(&self, market: MarketId) -> Result<Option<(OrderBook, UnixSeconds)>, DbError> {
         let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
-        transaction.batch_execute(LIMIT).await?;
+        let transaction = transaction::begin(&mut client, LIMIT).await?;
         let sql = include_str!("sql/books/levels.sql");
         let row = transaction.query_typed_opt(sql, &[(&market, Type::INT4)]).await?;
         transaction.commit().await?;

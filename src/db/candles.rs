@@ -7,6 +7,7 @@
 mod audit;
 mod progress;
 mod read;
+mod retention;
 mod rows;
 mod volumes;
 
@@ -18,16 +19,13 @@ use std::{
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use futures_util::SinkExt;
-use tokio_postgres::{
-    error::SqlState,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
 
 use self::{
     progress::{Pending, Progress, TokenRange},
     rows::CandleMarketId,
 };
-use super::{Database, DbError, binary::Encoder, fenced, read_committed, trades::rows::read_trades};
+use super::{Database, DbError, binary::Encoder, fenced, trades::rows::read_trades, transaction};
 use crate::domain::{
     candles::{MINUTE_CANDLE_DAYS, Stored},
     conversions::SaturatingFrom,
@@ -41,6 +39,7 @@ use crate::domain::{
 pub use audit::{CandleAudit, CandleDifference};
 pub(super) use read::LIMITS as READ_LIMITS;
 pub use read::{StoredCandles, StoredQuery};
+pub use retention::DroppedCandles;
 pub use volumes::{VolumeQuery, VolumeSpan};
 
 /// Limits of a step. No write of trades waits for it. As for other writes, every statement uses an index.
@@ -48,11 +47,6 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeou
                       SET LOCAL idle_in_transaction_session_timeout = '30s'; \
                       SET LOCAL enable_seqscan = off; SET LOCAL jit = off; \
                       SET LOCAL max_parallel_workers_per_gather = 0";
-/// Longest wait for a table's lock before dropping candles. Readers queue behind this wait.
-const DROP_LOCK_LIMITS: &str = "SET LOCAL lock_timeout = '50ms'";
-/// Seconds for which candles are kept beyond their days. Answers reach back from the time of their figures, which may
-/// be behind the clock.
-const KEPT_LONGER_S: i64 = HOUR;
 /// Waiting trades of a step. They bound its memory.
 const TRADES_MAX: usize = 20_000;
 /// Hours whose trades a step reads. They bound its duration.
@@ -91,8 +85,7 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<CandleStep, DbError> {
         let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = transaction::begin(&mut client, LIMITS).await?;
         let progress = Progress::lock(&transaction).await?;
         let (pending, newest) = progress.pending(&transaction).await?;
         if pending.is_empty() {
@@ -122,32 +115,6 @@ impl Database {
         reached.store(&transaction).await?;
         fenced::commit_unnumbered(transaction, epoch).await?;
         Ok(step)
-    }
-
-    /// Drops candles of minutes that are older than 30 days, and of hours and days that are older than `keep_days`.
-    /// Returns the number of dropped partitions, 0 if they are being read: the next call tries again.
-    ///
-    /// # Errors
-    ///
-    /// [`DbError::LeaseLost`], or an error of the connection.
-    pub async fn drop_candles(&self, epoch: i64, keep_days: i64, now: DateTime<Utc>) -> Result<u64, DbError> {
-        let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
-        transaction.batch_execute(&format!("{LIMITS}; {DROP_LOCK_LIMITS}")).await?;
-        let edge =
-            |days: i64| UnixSeconds::from(now).minus(days.saturating_mul(DAY)).minus(KEPT_LONGER_S).to_utc();
-        let (minutes, others) = (edge(MINUTE_CANDLE_DAYS), edge(keep_days));
-        let days: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&minutes.date_naive(), Type::DATE), (&others.date_naive(), Type::DATE)];
-        let dropped = match transaction.query_typed_one(include_str!("sql/candles/drop.sql"), &days).await {
-            Ok(row) => row.try_get::<_, i64>(0)?,
-            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(0),
-            Err(error) => return Err(error.into()),
-        };
-        let params: [(&(dyn ToSql + Sync), Type); 1] = [(&others, Type::TIMESTAMPTZ)];
-        transaction.execute_typed(include_str!("sql/candles/trim_coverage.sql"), &params).await?;
-        fenced::commit_unnumbered(transaction, epoch).await?;
-        Ok(u64::saturating_from(dropped))
     }
 }
 

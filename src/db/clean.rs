@@ -1,4 +1,8 @@
-//! Retention: creates the next days of `trades`, drops the old ones, and trims all other tables that grow.
+//! Retention: creates the next days of `trades`, drops the old ones, and trims other tables that grow.
+//!
+//! `candles/retention.rs` drops candles, and `market_accounts.rs` keeps its last two counts. `symbol_choices` is never
+//! trimmed: it has a row for each code that ever had volume. Without its choice, an asset whose trades pause could lose
+//! its code at once, and nothing stores when a code had its last candidate.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::Transaction;
@@ -39,6 +43,9 @@ pub struct Cleaned {
     pub days_left: u64,
     /// Number of rows deleted from other tables.
     pub rows: u64,
+    /// True if this pass looked for unused markets and did not finish. The next pass continues the search. A pass
+    /// looks for them only if all old days are dropped.
+    pub is_searching: bool,
 }
 
 impl Database {
@@ -86,12 +93,15 @@ impl Database {
             (batches, edge, BATCHES_KEPT_MIN),
             (batches, UnixSeconds::from(now).plus(ANY_AGE), BATCHES_KEPT_MAX),
             (include_str!("sql/clean/trim_quarantine.sql"), edge, QUARANTINED_MAX),
+            (include_str!("sql/clean/trim_toml_files.sql"), edge, 0),
         ] {
             cleaned.rows += self.trim(epoch, sql, edge, kept, &advance).await?;
         }
         // Looking for markets without trades may scan all trades. A pass that is repeated every few seconds must not.
         if cleaned.days_left == 0 {
-            cleaned.rows += self.retire(epoch, &advance).await?;
+            let retired = self.retire(epoch, &advance).await?;
+            cleaned.rows += retired.rows;
+            cleaned.is_searching = retired.is_searching;
         }
         Ok(cleaned)
     }

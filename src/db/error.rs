@@ -204,6 +204,12 @@ impl DbError {
         }
     }
 
+    /// Returns true if another replica has taken the lease. A take-over is no failure of the work that it ends.
+    #[must_use]
+    pub const fn is_take_over(&self) -> bool {
+        matches!(self, Self::LeaseLost)
+    }
+
     /// Returns true if a statement ran into its time limit.
     #[must_use]
     pub fn is_timeout(&self) -> bool {

@@ -3,7 +3,7 @@
 use deadpool_postgres::{Client, Transaction};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{DbError, marks::Mark, read_committed};
+use super::{DbError, marks::Mark, transaction};
 
 /// Limits of a write. A statement that hangs must not keep the lease's row locked.
 ///
@@ -42,18 +42,14 @@ impl ChangedRows {
 
 /// Begins a write.
 pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, DbError> {
-    let transaction = read_committed::begin(client).await?;
-    transaction.batch_execute(&format!("{LIMITS}; {SHARE_IDS}")).await?;
-    Ok(transaction)
+    transaction::begin(client, &format!("{LIMITS}; {SHARE_IDS}")).await
 }
 
 /// Begins a write that deletes ids of markets or assets. No other write runs until it ends.
 ///
 /// Fails with `LOCK_NOT_AVAILABLE` if another write takes long.
 pub(super) async fn begin_alone(client: &mut Client) -> Result<Transaction<'_>, DbError> {
-    let transaction = read_committed::begin(client).await?;
-    transaction.batch_execute(&format!("{LIMITS}; {LOCK_IDS}")).await?;
-    Ok(transaction)
+    transaction::begin(client, &format!("{LIMITS}; {LOCK_IDS}")).await
 }
 
 /// Commits a write with the fence and returns its `seq`. See [`commit_marked`].

@@ -11,8 +11,12 @@ use tokio_postgres::{
 use super::{
     Database, DbError,
     trades::columns::{self, StoredFigures, StoredParties, TradeReader},
+    transaction,
 };
-use crate::domain::{conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds, trade::Trade};
+use crate::domain::{
+    conversions::SaturatingFrom, coverage::ClosedLedger, cursor::PagingToken, instant::UnixSeconds,
+    trade::Trade,
+};
 
 /// Largest number of rows read at once. A page of Horizon holds 200 trades, so this allows for many that Horizon lacks.
 const ROWS_MAX: usize = 2_000;
@@ -82,8 +86,7 @@ impl Database {
             (&limit, Type::INT8),
         ];
         let mut client = self.client().await?;
-        let transaction = client.build_transaction().read_only(true).start().await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = transaction::begin_read(&mut client, LIMITS).await?;
         let rows = transaction.query_typed(include_str!("sql/trades/held_between.sql"), &params).await?;
         transaction.commit().await?;
         let mut held: BTreeMap<PagingToken, HeldRow> = BTreeMap::new();
@@ -134,10 +137,9 @@ impl Database {
     /// # Errors
     ///
     /// Any error of the connection.
-    pub async fn newest_held(&self, count: i64) -> Result<Vec<(u32, UnixSeconds)>, DbError> {
+    pub async fn newest_held(&self, count: i64) -> Result<Vec<ClosedLedger>, DbError> {
         let mut client = self.client().await?;
-        let transaction = client.build_transaction().read_only(true).start().await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = transaction::begin_read(&mut client, LIMITS).await?;
         let sql = include_str!("sql/trades/newest.sql");
         let rows = transaction.query_typed(sql, &[(&count, Type::INT8)]).await?;
         transaction.commit().await?;
@@ -176,8 +178,7 @@ impl Database {
             (&to.order, Type::INT4),
         ];
         let mut client = self.client().await?;
-        let transaction = client.build_transaction().read_only(true).start().await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = transaction::begin_read(&mut client, LIMITS).await?;
         let row = transaction.query_typed_opt(sql, &params).await?;
         transaction.commit().await?;
         row.as_ref().map(columns::identity).transpose()

@@ -12,7 +12,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError, read_committed};
+use super::{Database, DbError, transaction};
 use crate::domain::{
     amount::Total,
     directory::{AssetId, Directory},
@@ -28,7 +28,7 @@ impl Database {
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn asset_listing(&self) -> Result<Arc<Vec<Arc<ListedAsset>>>, DbError> {
         let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
+        let transaction = transaction::begin(&mut client, "").await?;
         let mut directory = Directory::default();
         directory.update_assets(read(&transaction, None).await?);
         transaction.commit().await?;

@@ -11,7 +11,7 @@ use tokio_postgres::{
 use super::{
     Database, DbError,
     fenced::{self, ChangedRows},
-    snapshot_read,
+    transaction,
 };
 use crate::domain::{
     conversions::SaturatingFrom,
@@ -37,7 +37,7 @@ impl Database {
         counts_from: UnixSeconds,
     ) -> Result<AccountCount, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, COUNT_LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, COUNT_LIMITS).await?;
         let (since, end) = (until.plus(-DAY).to_utc(), until.to_utc());
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&since, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)];

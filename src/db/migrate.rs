@@ -10,7 +10,7 @@ use refinery_core::{
 };
 use tokio_postgres::{error::SqlState, types::Type};
 
-use super::{Database, DbError, error, read_committed};
+use super::{Database, DbError, error, transaction};
 
 /// All migrations, in order. Forward only: a released migration never changes, since its checksum is in the database.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -25,6 +25,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V9__index_candles", include_str!("../../migrations/0009_index_candles.sql")),
     ("V10__add_best_prices", include_str!("../../migrations/0010_add_best_prices.sql")),
     ("V11__add_unproven_ledgers", include_str!("../../migrations/0011_add_unproven_ledgers.sql")),
+    ("V12__add_unconfirmed_ranges", include_str!("../../migrations/0012_add_unconfirmed_ranges.sql")),
+    ("V13__freeze_no_empty_days", include_str!("../../migrations/0013_freeze_no_empty_days.sql")),
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;
@@ -55,8 +57,7 @@ impl Database {
     /// [`DbError::MigrationInterrupted`] if the same call may succeed later, or an error of the connection. Each
     /// migration is one transaction, so none is half applied.
     pub async fn migrate(&self) -> Result<Vec<String>, DbError> {
-        let migrations = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql));
-        self.apply(&migrations.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?).await
+        self.apply(&all()?).await
     }
 
     /// Like [`Self::migrate`], for the migrations of another version of the program.
@@ -82,14 +83,8 @@ impl Database {
     ) -> Result<Vec<String>, DbError> {
         let guard = self.within(PREPARED_WITHIN, locked(guard)).await?;
         let schema = self.within(PREPARED_WITHIN, Schema::examine(&guard, migrations)).await?;
-        let missing =
-            || migrations.iter().filter(|migration| !schema.applied.contains_key(&migration.version()));
-        if missing().next().is_none() {
+        if schema.missing(migrations)?.is_empty() {
             return Ok(Vec::new());
-        }
-        if !schema.may_change {
-            let missing: Vec<String> = missing().map(ToString::to_string).collect();
-            return Err(DbError::SchemaNotOurs { missing: missing.join(", ") });
         }
         let mut client = self.second_client().await?;
         let mut limited = Limited(&mut client);
@@ -119,24 +114,17 @@ impl Database {
         })
     }
 
-    /// Returns the names of the migrations that are missing. Changes nothing.
+    /// Returns the names of the migrations that are missing and that [`Self::migrate`] would run. Changes nothing.
     ///
     /// # Errors
     ///
-    /// [`DbError::SchemaTooNew`], or an error of the connection.
-    pub async fn missing_migrations(&self) -> Result<Vec<&'static str>, DbError> {
+    /// [`DbError::SchemaTooNew`], [`DbError::SchemaNotOurs`], [`DbError::SchemaTaken`], or an error of the
+    /// connection.
+    pub async fn missing_migrations(&self) -> Result<Vec<String>, DbError> {
+        let migrations = all()?;
         let mut client = self.client().await?;
-        let schema = Schema::read(&read_committed::begin(&mut client).await?).await?;
-        let version = |name: &str| {
-            let digits: String = name.chars().skip(1).take_while(char::is_ascii_digit).collect();
-            digits.parse::<i32>().unwrap_or_default()
-        };
-        let known = MIGRATIONS.iter().map(|(name, _)| version(name)).max().unwrap_or_default();
-        if schema.needs > known {
-            return Err(DbError::SchemaTooNew { needs: schema.needs, known });
-        }
-        let names = MIGRATIONS.iter().map(|(name, _)| *name);
-        Ok(names.filter(|name| !schema.applied.contains_key(&version(name))).collect())
+        let schema = Schema::examine(&transaction::begin(&mut client, "").await?, &migrations).await?;
+        schema.missing(&migrations)
     }
 }
 
@@ -157,10 +145,15 @@ impl Database {
     }
 }
 
+/// Returns [`MIGRATIONS`] as refinery runs them.
+fn all() -> Result<Vec<Migration>, DbError> {
+    let migrations = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql));
+    migrations.collect::<Result<_, _>>().map_err(|error| failed(&error))
+}
+
 /// Begins the transaction that holds the lock of migrations.
 async fn locked(client: &mut Client) -> Result<Transaction<'_>, DbError> {
-    let guard = read_committed::begin(client).await?;
-    guard.batch_execute(GUARD_LIMITS).await?;
+    let guard = transaction::begin(client, GUARD_LIMITS).await?;
     let lock = "SELECT pg_advisory_xact_lock($1)";
     guard.execute_typed(lock, &[(&MIGRATION_LOCK, Type::INT8)]).await.map_err(|error| {
         if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
@@ -248,6 +241,17 @@ impl Schema {
         }
         Ok(schema)
     }
+
+    /// Returns the names of the missing migrations. Fails if there are any and this role may not run them.
+    fn missing(&self, migrations: &[Migration]) -> Result<Vec<String>, DbError> {
+        let is_missing = |migration: &&Migration| !self.applied.contains_key(&migration.version());
+        let missing: Vec<String> = migrations.iter().filter(is_missing).map(ToString::to_string).collect();
+        if missing.is_empty() || self.may_change {
+            return Ok(missing);
+        }
+        Err(DbError::SchemaNotOurs { missing: missing.join(", ") })
+    }
+
     /// Fails if the schema is another program's: it applied other migrations, or made tables of the same names.
     async fn check_owner(&self, client: &Transaction<'_>, migrations: &[Migration]) -> Result<(), DbError> {
         let is_other = |migration: &&Migration| {

@@ -9,8 +9,8 @@ use super::{
     Database, DbError,
     candles::READ_LIMITS,
     marks::Mark,
-    snapshot_read,
     trades::{BatchKind, columns::TradeReader, rows::window_trade},
+    transaction,
 };
 use crate::domain::{
     changes::NEW_TRADE_S, conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds,
@@ -80,7 +80,7 @@ impl Database {
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn missed_trades(&self, after: i64, upto: i64) -> Result<Missed, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, READ_LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, READ_LIMITS).await?;
         let most = limit(MARKS_MAX);
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&after, Type::INT8), (&most, Type::INT8)];
         let rows = transaction.query_typed(include_str!("sql/batches/from.sql"), &params).await?;

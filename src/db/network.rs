@@ -26,6 +26,20 @@ impl Database {
         Err(DbError::OtherNetwork { held, wanted: passphrase.to_owned() })
     }
 
+    /// Returns the network whose trades the database holds; none before the first start. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// An error of the connection.
+    pub async fn network(&self) -> Result<Option<String>, DbError> {
+        let client = self.client().await?;
+        match client.query_typed_opt(include_str!("sql/network/get.sql"), &[]).await {
+            Ok(row) => Ok(row.map(|row| row.try_get(0)).transpose()?),
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Remembers the identity of the tables. From then on, a connection that leads to other tables is refused. A role
     /// that may not read the table of migrations remembers nothing.
     ///

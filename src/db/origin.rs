@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Database, DbError, candles::READ_LIMITS, snapshot_read};
+use super::{Database, DbError, candles::READ_LIMITS, transaction};
 use crate::domain::{cursor::PagingToken, instant::UnixSeconds, windows::MarketId};
 
 /// Value of a query and its type.
@@ -80,7 +80,7 @@ impl Database {
     pub async fn trade_origin(&self, token: PagingToken) -> Result<TradeOrigin, DbError> {
         let mut client = self.client().await?;
         // The asking side gives up after some seconds. The statements must end as well: one reads all batches.
-        let transaction = snapshot_read::begin(&mut client, READ_LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, READ_LIMITS).await?;
         let text = token.to_string();
         let (toid, order): (Value<'_>, Value<'_>) = ((&token.toid, Type::INT8), (&token.order, Type::INT4));
         let limit: Value<'_> = (&ROWS_MAX, Type::INT8);

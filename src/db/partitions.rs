@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use tokio_postgres::{error::SqlState, types::Type};
 
-use super::{Database, DbError, read_committed};
+use super::{Database, DbError, transaction};
 use crate::domain::instant::{DAY, UnixSeconds};
 
 /// Largest number of days created in one transaction.
@@ -41,8 +41,7 @@ impl Database {
 
     async fn make_days(&self, days: &[i64]) -> Result<(), DbError> {
         let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = transaction::begin(&mut client, LIMITS).await?;
         let lock = "SELECT pg_advisory_xact_lock($1)";
         transaction.execute_typed(lock, &[(&PARTITION_LOCK, Type::INT8)]).await?;
         for day in days {

@@ -24,13 +24,20 @@ use crate::{
 };
 
 use super::{
-    claim::Claim, connect::SharedRuntimeConnect, error::DbError, ids::KnownIds, known_days::KnownDays,
-    quarantine_limit::QuarantineLimit, targets, tls,
+    claim::Claim,
+    connect::{SILENT_ADDRESSES_MAX, SharedRuntimeConnect},
+    error::DbError,
+    ids::KnownIds,
+    known_days::KnownDays,
+    quarantine_limit::QuarantineLimit,
+    targets, tls,
+    unfinished_search::UnfinishedSearch,
 };
 
 /// Longest wait for a connection from the pool, and for a pooled connection to answer.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit for each host of the connection string, TLS and log-in included. `connect_timeout` in the string overrides it.
+/// A host whose name has several addresses may use it up [`SILENT_ADDRESSES_MAX`] times.
 const HOST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that connecting may take beyond the sum of the limits of its hosts.
 const CREATE_SLACK: Duration = Duration::from_secs(1);
@@ -58,11 +65,13 @@ pub struct Database {
     pub(super) ids: Arc<KnownIds>,
     /// Cache of days whose partitions exist.
     pub(super) days: Arc<KnownDays>,
+    /// Search for unused markets that the last pass of the cleaner did not finish.
+    pub(super) unfinished_search: Arc<UnfinishedSearch>,
     /// Current outage of the database. Shared, so that it is logged once and not by every caller.
     failures: Arc<SharedFailureLog>,
     /// Failures that are no outage, by the work that failed. Shared for the same reason.
     refusals: Arc<FailureLogs>,
-    /// True if the last failure was that the database takes no writes: it is a standby, or its disk is full.
+    /// True if the last outage was that the database takes no writes: it is a standby, or a setting says so.
     read_only: Arc<AtomicBool>,
     /// Limit on the bytes that go to quarantine.
     pub(super) quarantine_limit: Arc<QuarantineLimit>,
@@ -136,7 +145,7 @@ impl Database {
         let known = ConnectionString::parse(&settings.url)?;
         let config = driver_config(&known)?;
         let host_timeout = config.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT);
-        let hosts = u32::saturating_from(targets::count(&config));
+        let tries = u32::saturating_from(targets::count(&config)).saturating_mul(SILENT_ADDRESSES_MAX);
         let root = known.root.map(PathBuf::from);
         let binds_channel = config.get_channel_binding() == ChannelBinding::Require;
         let tls =
@@ -154,8 +163,8 @@ impl Database {
             .max_size(settings.max_connections)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(POOL_TIMEOUT))
-            // Each host has its own limit. This one is a backstop, larger than their sum.
-            .create_timeout(Some(host_timeout.saturating_mul(hosts).saturating_add(CREATE_SLACK)))
+            // Each address of a host has its own limit. This one is a backstop, larger than their sum.
+            .create_timeout(Some(host_timeout.saturating_mul(tries).saturating_add(CREATE_SLACK)))
             .recycle_timeout(Some(POOL_TIMEOUT))
             .post_create(checked(Arc::clone(&claim)))
             .build()
@@ -165,6 +174,7 @@ impl Database {
             pool,
             ids,
             days,
+            unfinished_search: Arc::default(),
             failures: Arc::default(),
             refusals: Arc::default(),
             read_only: Arc::default(),

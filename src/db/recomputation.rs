@@ -25,7 +25,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Database, DbError, batches, snapshot_read};
+use super::{Database, DbError, batches, transaction};
 use crate::{
     audit::{
         Expected,
@@ -89,11 +89,34 @@ impl Later {
         self.books = Some((first.min(from), last.max(to)));
     }
 
-    fn columns(&self) -> LaterColumns {
-        let (from, to): (Vec<PagingToken>, Vec<PagingToken>) = self.ranges.iter().copied().unzip();
+    /// Returns the ranges that can exclude a trade which closed after `since`.
+    ///
+    /// A scan compares each of its trades with each range. While history is filled, hundreds of later batches lie below
+    /// the week.
+    async fn columns_since(
+        &self,
+        transaction: &Transaction<'_>,
+        since: UnixSeconds,
+    ) -> Result<LaterColumns, DbError> {
+        if self.ranges.is_empty() {
+            return Ok(self.columns(i64::MIN));
+        }
+        // With the start of a day, the first row of each partition counts, so that none has to be skipped.
+        let day = UnixSeconds(since.day().saturating_mul(DAY)).to_utc();
+        let sql = include_str!("sql/audit/lowest_toid.sql");
+        let lowest = transaction.query_typed_opt(sql, &[(&day, Type::TIMESTAMPTZ)]).await?;
+        let lowest: Option<i64> = lowest.map(|row| row.try_get(0)).transpose()?;
+        Ok(self.columns(lowest.unwrap_or(i64::MAX)))
+    }
+
+    /// Returns the ranges that reach up to `lowest` at least.
+    fn columns(&self, lowest: i64) -> LaterColumns {
+        let reaching = self.ranges.iter().copied().filter(|(_, to)| to.toid >= lowest);
+        let (from, to): (Vec<PagingToken>, Vec<PagingToken>) = reaching.unzip();
+        let first = from.first().map_or(i64::MAX, |token| token.toid);
         let ends = [from, to];
         LaterColumns {
-            first: self.ranges.first().map_or(i64::MAX, |(from, _)| from.toid),
+            first,
             toids: ends.each_ref().map(|end| end.iter().map(|token| token.toid).collect()),
             orders: ends.each_ref().map(|end| end.iter().map(|token| token.order).collect()),
         }
@@ -109,7 +132,7 @@ impl Database {
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn recompute(&self, audited: Audited, hours: i64) -> Result<Recomputed, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) if later.has_others || later.books.is_some() => {
                 return Ok(Recomputed::Missed("assets or books changed since the publication"));
@@ -197,9 +220,10 @@ async fn markets(
     edges: [UnixSeconds; 2],
     later: &Later,
 ) -> Result<Vec<ExpectedMarket>, DbError> {
+    let [week_edge, _] = edges;
     let [week, recent] = edges.map(UnixSeconds::to_utc);
     let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
-        later.columns();
+        later.columns_since(transaction, week_edge).await?;
     let params: [(&(dyn ToSql + Sync), Type); 7] = [
         (&week, Type::TIMESTAMPTZ),
         (&recent, Type::TIMESTAMPTZ),
@@ -289,4 +313,24 @@ async fn assets(transaction: &Transaction<'_>) -> Result<Vec<ExpectedAsset>, DbE
 async fn issuers(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>, DbError> {
     let rows = transaction.query_typed(include_str!("sql/audit/issuers.sql"), &[]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_trades_below_the_week_are_compared_with_no_row() {
+        let token = |toid| PagingToken { toid, order: 0 };
+        let ranges = [(1, 3), (5, 10), (20, 30)].map(|(from, to)| (token(from), token(to)));
+        let later = Later { ranges: ranges.to_vec(), ..Later::default() };
+        let compared = |lowest| {
+            let columns = later.columns(lowest);
+            (columns.first, columns.toids)
+        };
+        assert_eq!(compared(i64::MIN), (1, [vec![1, 5, 20], vec![3, 10, 30]]));
+        assert_eq!(compared(10), (5, [vec![5, 20], vec![10, 30]]));
+        assert_eq!(compared(11), (20, [vec![20], vec![30]]));
+        assert_eq!(compared(31), (i64::MAX, [vec![], vec![]]));
+    }
 }

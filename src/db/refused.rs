@@ -103,6 +103,6 @@ static LINES: LazyLock<SharedLimit> =
 pub(super) fn report(table: &'static str, row: &str, error: &DbError) {
     counter!("ticker_rows_refused_total", "table" => table).increment(1);
     if let Some(suppressed) = LINES.allow(Instant::now()) {
-        warn!(table, %row, %error, suppressed, "the database refuses a row, which is left out");
+        warn!(table, %row, %error, suppressed, "row refused by the database, skipped");
     }
 }

@@ -2,14 +2,23 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Database, DbError, read_committed};
+use super::{Database, DbError, transaction};
 
 /// Longest wait for other sessions that use the tables, and longest move.
 const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s'";
 
+/// Tables that were set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Name of their schema.
+    pub schema: String,
+    /// Network whose trades they hold; none if no daemon has used them.
+    pub network: Option<String>,
+}
+
 impl Database {
-    /// Moves all tables of the ticker into a new schema that is named after the time, and returns that name. The next
-    /// [`Database::migrate`] creates new tables.
+    /// Moves all tables of the ticker into a new schema that is named after the time. The next [`Database::migrate`]
+    /// creates new tables. Roles that could use the old schema can use the new one, too.
     ///
     /// The functions that create and drop days of trades are dropped, because they name the schema that they belong to.
     ///
@@ -17,11 +26,10 @@ impl Database {
     ///
     /// [`DbError::LeaseHeld`] while a daemon leads, [`DbError::NothingToSetAside`], [`DbError::MayNotSetAside`], or an
     /// error of the connection. Nothing is moved then.
-    pub async fn set_aside(&self, now: DateTime<Utc>) -> Result<String, DbError> {
+    pub async fn set_aside(&self, now: DateTime<Utc>) -> Result<SetAside, DbError> {
         let schema = now.format("ticker_%Y%m%d_%H%M%S").to_string();
         let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = transaction::begin(&mut client, LIMITS).await?;
         let is_made: bool =
             transaction.query_typed_one(include_str!("sql/set_aside/is_made.sql"), &[]).await?.try_get(0)?;
         if !is_made {
@@ -38,10 +46,12 @@ impl Database {
         if !may {
             return Err(DbError::MayNotSetAside);
         }
+        let network = transaction.query_typed_opt(include_str!("sql/network/get.sql"), &[]).await?;
+        let network = network.map(|row| row.try_get(0)).transpose()?;
         let moving = include_str!("sql/set_aside/move.sql").replace(":schema", &schema);
         transaction.batch_execute(&moving).await?;
         transaction.commit().await?;
-        Ok(schema)
+        Ok(SetAside { schema, network })
     }
 
     /// Returns the statement by which an operator deletes tables that were set aside.

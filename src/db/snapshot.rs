@@ -15,12 +15,19 @@ use super::{
     binary::Fields,
     books, coverage, ids, listing,
     marks::{self, Mark, Position},
-    snapshot_read,
     trades::rows::{copied_trade, read_trades},
+    transaction,
 };
 use crate::domain::{
-    asset::Asset, coverage::LedgerRange, cursor::PagingToken, directory::AssetId, instant::UnixSeconds,
-    listed_asset::ListedAsset, orderbook::PolledBook, trade_stats::WindowTrade, windows::MarketId,
+    asset::Asset,
+    coverage::{ClosedLedger, LedgerRange},
+    cursor::PagingToken,
+    directory::AssetId,
+    instant::UnixSeconds,
+    listed_asset::ListedAsset,
+    orderbook::PolledBook,
+    trade_stats::WindowTrade,
+    windows::MarketId,
 };
 
 /// Ten million rows take seconds. The limit stops only a statement that hangs.
@@ -62,7 +69,7 @@ pub struct LoadedRows {
     /// Complete ledgers.
     pub coverage: Vec<LedgerRange>,
     /// Latest ledger with a trade among those read, and its close time.
-    pub latest: Option<(u32, UnixSeconds)>,
+    pub latest: Option<ClosedLedger>,
 }
 
 /// Receives trades one by one, so that ten million rows are never in memory at once.
@@ -85,7 +92,7 @@ impl Database {
         sink: TradeSink<'_>,
     ) -> Result<LoadedRows, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         // Known batches that the database still holds show that it is the same one.
         if known.is_empty() {
             self.claim.check(&*transaction).await?;
@@ -116,7 +123,7 @@ impl Database {
     /// Any error of the connection.
     pub async fn load_lists(&self) -> Result<LoadedRows, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         self.claim.check(&*transaction).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let mut read = LoadedRows { seq, ..LoadedRows::default() };
@@ -137,7 +144,7 @@ impl Database {
         sink: TradeSink<'_>,
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         self.claim.check(&*transaction).await?;
         let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
         let params: [(&(dyn ToSql + Sync), Type); 2] =

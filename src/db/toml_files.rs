@@ -147,6 +147,7 @@ impl Database {
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let mut transaction = fenced::begin(&mut client).await?;
+        lock(&transaction, fetches).await?;
         let mut changed: Option<(i64, i64)> = None;
         for fetch in fetches {
             record(&transaction, fetch, now).await?;
@@ -182,6 +183,16 @@ impl Database {
             }
         }
     }
+}
+
+/// Locks the rows that the files describe in the order in which the asset poller locks them. File by file, two
+/// transactions could each wait for a row of the other.
+async fn lock(transaction: &Transaction<'_>, fetches: &[FileFetch]) -> Result<(), DbError> {
+    let urls: Vec<&str> = fetches.iter().map(|fetch| fetch.url.as_str()).collect();
+    for sql in [include_str!("sql/issuers/lock.sql"), include_str!("sql/toml_files/lock_assets.sql")] {
+        transaction.execute_typed(sql, &[(&urls, Type::TEXT_ARRAY)]).await?;
+    }
+    Ok(())
 }
 
 async fn record(transaction: &Transaction<'_>, fetch: &FileFetch, now: DateTime<Utc>) -> Result<(), DbError> {

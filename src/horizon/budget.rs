@@ -55,7 +55,7 @@ pub struct Budget {
     per_hour: u32,
     /// Capacity of all buckets together, in tokens.
     burst: f64,
-    /// Tokens of the live stream. Negative after it spent requests that were not granted.
+    /// Tokens of the live stream. Negative after it spent requests that were not granted, see [`Self::owe`].
     live: f64,
     /// Tokens of history, assets and books.
     shares: [f64; 3],
@@ -161,7 +161,7 @@ impl Budget {
     pub fn charge(&mut self, requests: u32, now: Instant) {
         self.refill(now);
         if self.per_hour > 0 {
-            self.live -= f64::from(requests);
+            self.owe(f64::from(requests));
         }
         self.granted[0] = self.granted[0].saturating_add(u64::from(requests));
     }
@@ -280,7 +280,7 @@ impl Budget {
 
     /// Adds tokens to the stream's bucket first, then to the shares. Overflow of one share goes to the others.
     fn add_tokens(&mut self, tokens: f64) {
-        let live_cap = (self.burst * LIVE_PART).max(1.0);
+        let live_cap = self.live_cap();
         let for_live = tokens.min((live_cap - self.live).max(0.0));
         self.live += for_live;
         let rest = tokens - for_live;
@@ -300,14 +300,27 @@ impl Budget {
         }
     }
 
+    /// Capacity of the stream's bucket, in tokens.
+    fn live_cap(&self) -> f64 {
+        (self.burst * LIVE_PART).max(1.0)
+    }
+
+    /// Takes tokens of the stream for requests that were sent without a grant. The debt is at most one full bucket:
+    /// such requests are estimated, and a wrong estimate must not stop live trades for long.
+    fn owe(&mut self, tokens: f64) {
+        self.live = (self.live - tokens).max(-self.live_cap());
+    }
+
     /// Tokens missing for one request of a class. Zero or less if the request may go.
     fn missing_tokens(&self, class: Class) -> f64 {
-        let [history, assets, books] = self.shares;
+        // The stream goes first: tokens that pay its debt back are not for others.
+        let debt = (-self.live).max(0.0);
+        let [history, assets, books] = self.shares.map(|share| share - debt);
         let has_first_waiting = self.first_waiting > 0;
         let has = match class {
             // Waiting look-ups of first assets take precedence over all other classes.
             Class::Live => self.tokens(),
-            Class::FirstAssets => history + assets + books,
+            Class::FirstAssets => self.shares.iter().sum::<f64>() - debt,
             _ if has_first_waiting => 0.0,
             Class::History => history,
             Class::Assets => assets,
@@ -324,7 +337,7 @@ impl Budget {
         match class {
             Class::Live if self.live >= 1.0 => self.live -= 1.0,
             // A probe leaves a debt, and takes nothing from the shares.
-            Class::Live if tokens < 1.0 => self.live -= 1.0,
+            Class::Live if tokens < 1.0 => self.owe(1.0),
             Class::Live => {
                 // The stream borrows from the shares.
                 let lent = 1.0 - self.live;

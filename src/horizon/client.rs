@@ -14,26 +14,17 @@ use futures_util::Stream;
 use metrics::counter;
 
 use crate::{
-    domain::{
-        asset::Asset, conversions::SaturatingFrom, cursor::PagingToken, orderbook::OrderBook,
-        plain_text::stripped, shown_url::shown_url,
-    },
-    outbound::{
-        TcpDialler,
-        body::{BodyError, BodyLimits, read_body},
-        coding::{CodingError, decoded},
-        retry::parse_retry_after,
-        tls,
-    },
+    domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, shown_url::shown_url},
+    outbound::{TcpDialler, tls},
     steps,
 };
 
 use super::{
-    budget::{Allowance, Class, RequestLimit},
+    budget::{Class, RequestLimit},
     connections::CountingDialler,
     error::HorizonError,
-    problem::{self, problem},
     rate_limiter::{RateLimiter, Turn},
+    reply::{allowance, read_reply, require_success, shortened},
     stream::{LIVE_SILENCE_MAX, TradeStream},
     wire::{self, AssetAnswer, AssetsPage, ReceivedTrade, RecordError, Root},
 };
@@ -49,13 +40,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(45);
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 /// Longest silence during any other answer. Horizon may take long to begin an answer of `/assets` or of old trades.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Timeout for a whole page, even if its bytes keep dripping.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Number of times that the silence limit for live trades may double. It doubles after each silent answer, so that a
 /// slow Horizon is still usable.
 const DOUBLINGS_MAX: u32 = 2;
-/// Most characters of a header in an error.
-const HEADER_CHARS_MAX: usize = 200;
 /// Largest page, compressed or not, in bytes. A page of 200 trades takes about 400 KB.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -68,6 +55,17 @@ pub struct HorizonSettings {
     pub ca_file: Option<PathBuf>,
     /// Longest silence of a stream. Horizon sends no heartbeats, so this must be longer than a slow ledger.
     pub stream_idle_timeout: Duration,
+}
+
+/// Root of a Horizon, and what its headers say.
+#[derive(Clone, Debug)]
+pub struct HorizonFacts {
+    /// The root document.
+    pub root: Root,
+    /// The server's clock, to the second.
+    pub date: Option<DateTime<Utc>>,
+    /// Limit on the requests of this address, if the server states one.
+    pub request_limit: Option<RequestLimit>,
 }
 
 /// Direction of pages.
@@ -87,6 +85,8 @@ pub struct HorizonClient {
     root_client: Client,
     /// Connections that `client` has opened.
     dialled: Rc<Cell<u64>>,
+    /// Those of them that the limiter knows of.
+    noted: Rc<Cell<u64>>,
     /// Base URL and timeouts.
     settings: HorizonSettings,
     /// Base URL without secrets, for logs.
@@ -97,6 +97,8 @@ pub struct HorizonClient {
     class: Class,
     /// Called while a request waits for its turn.
     waiting: Rc<dyn Fn()>,
+    /// Called when a request has its turn.
+    admitted: Rc<dyn Fn()>,
     /// Consecutive answers to live requests that were aborted for silence.
     silent_answers: Rc<Cell<u32>>,
     /// Records requests as steps; none in a command.
@@ -128,17 +130,19 @@ impl HorizonClient {
         let client = awc_client(&dialler, KEEP_ALIVE, CONNECTION_AGE_MAX, &dialled);
         // The root must come from the server that answers now, so reuse no connection.
         let root_client = awc_client(&dialler, Duration::ZERO, Duration::ZERO, &dialled_for_root);
-        let (waiting, silent_answers) = (Rc::new(|| ()), Rc::default());
+        let (waiting, admitted, silent_answers) = (Rc::new(|| ()), Rc::new(|| ()), Rc::default());
         let class = Class::Live;
         Ok(Self {
             client,
             root_client,
             dialled,
+            noted: Rc::default(),
             settings,
             shown_url,
             limiter,
             class,
             waiting,
+            admitted,
             silent_answers,
             tracer: None,
         })
@@ -169,6 +173,12 @@ impl HorizonClient {
         Self { waiting: Rc::new(on_wait), ..self.clone() }
     }
 
+    /// Same client with a callback that runs when a request has its turn, before it is sent.
+    #[must_use]
+    pub fn once_admitted(&self, on_turn: impl Fn() + 'static) -> Self {
+        Self { admitted: Rc::new(on_turn), ..self.clone() }
+    }
+
     /// Budget of all clients.
     #[must_use]
     pub const fn limiter(&self) -> &RateLimiter {
@@ -178,7 +188,7 @@ impl HorizonClient {
     /// Requests the root on a new connection: the server's network and its range of history.
     pub async fn root(&self) -> Result<Root, HorizonError> {
         let asking = Self { client: self.root_client.clone(), ..self.clone() };
-        wire::root(&asking.page("root", "/").await?)
+        wire::root(&asking.page_of_any_network("root", "/").await?)
     }
 
     /// Requests the root like [`Self::root`], with what its headers say about the server.
@@ -192,7 +202,7 @@ impl HorizonClient {
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         let request_limit = allowance(response.headers()).map(|allowance| allowance.request_limit());
-        let root = wire::root(&body(response, self.silence_max(), BODY_BYTES_MAX).await?)?;
+        let root = wire::root(&read_reply(response, self.silence_max(), BODY_BYTES_MAX).await?)?;
         Ok(HorizonFacts { root, date: date.map(|date| date.to_utc()), request_limit })
     }
 
@@ -271,7 +281,27 @@ impl HorizonClient {
         Ok(TradeStream::new(response, self.settings.stream_idle_timeout, self.limiter.clone()))
     }
 
+    /// Requests a page. An answer that does not show its network is returned after the network was checked. One of
+    /// another network is dropped and requested again.
     async fn page(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
+        loop {
+            let outcome = self.page_of_any_network(kind, path).await;
+            let is_answer = matches!(outcome, Ok(_) | Err(HorizonError::Problem { .. }));
+            if !is_answer || !self.class.needs_network_check() {
+                return outcome;
+            }
+            // A connection may also have been opened for a request that was given up since.
+            let dialled = self.dialled.get();
+            if self.noted.replace(dialled) != dialled {
+                self.limiter.record_new_connection();
+            }
+            if self.limiter.is_right_network(&*self.waiting).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn page_of_any_network(&self, kind: &'static str, path: &str) -> Result<Bytes, HorizonError> {
         let headers = [(header::ACCEPT, "application/json"), (header::ACCEPT_ENCODING, "gzip")];
         let mut step = self.tracer.as_ref().map(|tracer| {
             Step::begin(&tracer.recorder, tracer.actor, steps::HORIZON_REQUEST, tracer.cause.as_ref())
@@ -279,8 +309,9 @@ impl HorizonClient {
         });
         let turn = self.admit().await;
         step.iter_mut().for_each(Step::has_its_turn);
-        let fetched =
-            async { body(self.send(turn, path, headers).await?, self.silence_max(), BODY_BYTES_MAX).await };
+        let fetched = async {
+            read_reply(self.send(turn, path, headers).await?, self.silence_max(), BODY_BYTES_MAX).await
+        };
         let fetched = fetched.await;
         if let Some(step) = step {
             step.ended(&fetched);
@@ -328,7 +359,9 @@ impl HorizonClient {
 
     /// Waits until the budget admits a request.
     async fn admit(&self) -> Turn {
-        self.limiter.admit(self.class, &*self.waiting).await
+        let turn = self.limiter.admit(self.class, &*self.waiting).await;
+        (self.admitted)();
+        turn
     }
 
     /// Sends a request, and reports the allowance in the reply to the budget.
@@ -392,85 +425,4 @@ fn side(name: &str, asset: &Asset) -> String {
             format!("{kind}&{name}_asset_code={}&{name}_asset_issuer={}", asset.code(), asset.issuer())
         }
     }
-}
-
-/// Allowance reported by the headers, or `None` if one of them is missing or not a number.
-fn allowance(headers: &header::HeaderMap) -> Option<Allowance> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    let small = |name: &str| Some(u32::saturating_from(number(name)?));
-    Some(Allowance {
-        limit: small("x-ratelimit-limit")?,
-        remaining: small("x-ratelimit-remaining")?,
-        reset_s: number("x-ratelimit-reset")?,
-    })
-}
-
-/// Returns the answer if its status is 2xx, else the error of its status and problem document.
-async fn require_success<S>(
-    response: ClientResponse<S>,
-    silence_max: Duration,
-) -> Result<ClientResponse<S>, HorizonError>
-where
-    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
-{
-    let status = response.status().as_u16();
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let retry_after = text(header::RETRY_AFTER).and_then(|text| parse_retry_after(&text));
-    if status == 429 {
-        return Err(HorizonError::RateLimited { retry_after });
-    }
-    if let (301 | 302 | 303 | 307 | 308, Some(location)) = (status, text(header::LOCATION)) {
-        return Err(HorizonError::Redirect { status, location: shortened(&shown_url(&location)) });
-    }
-    // Only a problem document of Horizon makes the status a statement about data.
-    let content_type = text(header::CONTENT_TYPE);
-    let body = body(response, silence_max, problem::BYTES_MAX).await.unwrap_or_default();
-    Err(match problem(content_type.as_deref(), status, &body) {
-        Some(problem) => {
-            HorizonError::Problem { status, kind: problem.kind, title: problem.title, retry_after }
-        }
-        None => HorizonError::Status { status, retry_after },
-    })
-}
-
-/// Text of a header for a log line: printable and short.
-fn shortened(text: &str) -> String {
-    stripped(text).chars().take(HEADER_CHARS_MAX).collect()
-}
-
-/// Root of a Horizon, and what its headers say.
-#[derive(Clone, Debug)]
-pub struct HorizonFacts {
-    /// The root document.
-    pub root: Root,
-    /// The server's clock, to the second.
-    pub date: Option<DateTime<Utc>>,
-    /// Limit on the requests of this address, if the server states one.
-    pub request_limit: Option<RequestLimit>,
-}
-
-/// Reads and decodes a whole body. Fails if it exceeds `bytes_max`, or if no bytes arrive for `silence_max`.
-async fn body<S>(
-    mut response: ClientResponse<S>,
-    silence_max: Duration,
-    bytes_max: usize,
-) -> Result<Bytes, HorizonError>
-where
-    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
-{
-    let limits = BodyLimits { bytes_max, silence_max, timeout: BODY_TIMEOUT };
-    let raw = read_body(&mut response, limits).await.map_err(|error| match error {
-        BodyError::Payload(error) => HorizonError::Connect(error.to_string()),
-        BodyError::Silent(limit) => HorizonError::Silent(limit),
-        BodyError::TooLarge(bytes_max) => HorizonError::TooLarge(bytes_max),
-    })?;
-    let coding = response.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
-    // Decode here: a page takes a millisecond or two, less than moving it to another thread would cost.
-    decoded(coding, raw, bytes_max).map_err(|error| match error {
-        CodingError::TooLarge(bytes_max) => HorizonError::TooLarge(bytes_max),
-        error => HorizonError::Unreadable(error.to_string()),
-    })
 }

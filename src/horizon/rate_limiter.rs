@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -11,6 +11,7 @@ use std::{
 use super::{
     budget::{Allowance, Budget, BudgetReport, Class},
     error::HorizonError,
+    network_state::{NetworkState, NetworkVerdict},
     outage::{Outage, Reachability},
 };
 use crate::trouble::SharedLimit;
@@ -32,8 +33,8 @@ struct Shared {
     requests_per_hour: u32,
     /// Connections that broke or could not be opened. The next connection may lead to another server.
     disruptions: AtomicU64,
-    /// True if the server belongs to another network. Then only its root is requested.
-    is_wrong_network: AtomicBool,
+    /// Network of the server. If it is another one, only its root is requested.
+    network: NetworkState,
     /// Reachability of the server.
     reachability: Mutex<Reachability>,
     /// Limit on log lines about single requests.
@@ -69,7 +70,7 @@ impl RateLimiter {
             budget: Mutex::new(Budget::new(requests_per_hour, Instant::now())),
             requests_per_hour,
             disruptions: AtomicU64::new(0),
-            is_wrong_network: AtomicBool::new(false),
+            network: NetworkState::new(Instant::now()),
             reachability: Mutex::default(),
             lines: SharedLimit::new(LINES_A_MINUTE, Duration::from_secs(60)),
             live_waits: Mutex::default(),
@@ -77,14 +78,13 @@ impl RateLimiter {
     }
 
     /// Waits until a request of this class may be sent. If the server belongs to another network, only [`Class::Live`]
-    /// may.
+    /// may. Classes whose answers do not show their network also wait for the first check.
     ///
     /// Calls `waiting` before each sleep, so that the supervisor sees progress.
     pub async fn admit(&self, class: Class, waiting: impl Fn()) -> Turn {
         let _waiting = (class == Class::FirstAssets).then(|| FirstWaiting::begin(self));
-        while class != Class::Live && self.0.is_wrong_network.load(Ordering::Relaxed) {
-            waiting();
-            tokio::time::sleep(STEP).await;
+        if class != Class::Live {
+            self.0.network.admits(class.needs_network_check(), &waiting).await;
         }
         let mut live = None;
         loop {
@@ -142,6 +142,7 @@ impl RateLimiter {
     /// Records a connection that broke or could not be opened.
     pub fn record_disruption(&self) {
         self.0.disruptions.fetch_add(1, Ordering::Relaxed);
+        self.0.network.add_doubt();
     }
 
     /// Number of disruptions so far. Knowledge of the server from before the last one must be requested again.
@@ -150,9 +151,48 @@ impl RateLimiter {
         self.0.disruptions.load(Ordering::Relaxed)
     }
 
-    /// Sets whether the server belongs to another network.
-    pub fn set_wrong_network(&self, is_wrong: bool) {
-        self.0.is_wrong_network.store(is_wrong, Ordering::Relaxed);
+    /// Records that an actor checks the network repeatedly. From now on requests and answers wait for its checks.
+    pub fn expect_network_checks(&self) {
+        self.0.network.set_watched();
+    }
+
+    /// Number of connections that were opened or broken so far, for [`Self::record_network_check`].
+    #[must_use]
+    pub fn network_doubts(&self) -> u64 {
+        self.0.network.doubts()
+    }
+
+    /// Records what the root says about the network. `doubts` is their number before it was requested.
+    pub fn record_network_check(&self, doubts: u64, is_wrong: bool) {
+        self.0.network.record_check(doubts, is_wrong, Instant::now());
+    }
+
+    /// Result of the last check of the network, by any client.
+    #[must_use]
+    pub fn network_verdict(&self) -> NetworkVerdict {
+        self.0.network.verdict()
+    }
+
+    /// Returns true if the root must be read, because something waits for that or the last check is older than
+    /// `every`.
+    #[must_use]
+    pub fn is_network_check_due(&self, every: Duration) -> bool {
+        self.0.network.is_check_due(every, Instant::now())
+    }
+
+    /// Waits until something waits for a check of the network.
+    pub async fn network_check_is_wanted(&self) {
+        self.0.network.check_is_wanted().await;
+    }
+
+    /// Records a connection that may lead to another server.
+    pub(super) fn record_new_connection(&self) {
+        self.0.network.add_doubt();
+    }
+
+    /// Waits until the network was checked after all that was received so far. Returns true if it was the right one.
+    pub(super) async fn is_right_network(&self, waiting: impl Fn()) -> bool {
+        self.0.network.is_right(waiting).await
     }
 
     /// Records an answered request. `url` must be free of secrets: it is logged.

@@ -14,6 +14,7 @@ use super::{
     error::HorizonError,
     rate_limiter::RateLimiter,
     sse::{EventDecoder, StreamEvent},
+    stream_cost::StreamCost,
     wire::{self, ReceivedTrade, RecordError},
 };
 use crate::domain::plain_text::stripped;
@@ -48,8 +49,8 @@ pub struct TradeStream {
     /// Arrival time of the last bytes. It measures silence independently of how often `next` is called.
     received_at: Instant,
     limiter: RateLimiter,
-    /// Ledger of the last record. Each new ledger costs a request without an admission.
-    ledger: u32,
+    /// Requests that the open stream costs.
+    cost: StreamCost,
 }
 
 impl TradeStream {
@@ -57,15 +58,16 @@ impl TradeStream {
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     {
+        let opened = Instant::now();
         Self {
             body: Box::pin(response),
             decoder: EventDecoder::default(),
             decoded: VecDeque::new(),
             idle_timeout,
             has_received: false,
-            received_at: Instant::now(),
+            received_at: opened,
             limiter,
-            ledger: 0,
+            cost: StreamCost::new(opened),
         }
     }
 
@@ -107,12 +109,10 @@ impl TradeStream {
     fn charge(&mut self, item: &Result<StreamItem, HorizonError>) {
         match item {
             Ok(StreamItem::Trade(received)) => {
-                let ledger = received.trade.token.ledger();
-                // The first ledger is paid for by the connection's own request.
-                if ledger != self.ledger && self.ledger != 0 {
+                let is_poll = self.cost.note_record(received.trade.token.ledger(), self.received_at);
+                if is_poll {
                     self.limiter.charge(1);
                 }
-                self.ledger = ledger;
             }
             Err(HorizonError::RateLimited { retry_after }) => self.limiter.record_refusal(*retry_after),
             _ => {}

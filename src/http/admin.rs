@@ -4,9 +4,12 @@
 //! its answers, which have no CORS headers, and their requests change nothing (see `private`). `Host` is not checked,
 //! because containers reach the listener by any name.
 
+mod actors_page;
+mod files;
 mod graph;
-mod pages;
+mod page;
 mod trace;
+mod trace_page;
 
 use std::sync::Arc;
 
@@ -22,6 +25,9 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use actor_tree::{supervision::report::TreeView, trace::recorder::Recorder};
+
+#[cfg(test)]
+pub(crate) use graph::has_place;
 
 use super::{
     Views, methods,
@@ -58,8 +64,8 @@ pub struct AdminState {
     pub audit: AuditNow,
     /// Replaces the filter of the log, or returns why it does not parse.
     pub set_log: SetLog,
-    /// Makes an actor panic while it handles a message, by the names of both. Returns false if no such actor exists.
-    /// Only for tests of the whole program, else none.
+    /// Arms a test hook of an actor, by the names of both: a panic, a blocked thread, a hang, a delay, or wrong data.
+    /// Returns false if no such actor exists. Only for tests of the whole program, else none.
     pub provoke: Option<Provoke>,
 }
 
@@ -75,8 +81,8 @@ pub type Provoke = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let Listed { scope, paths } = Listed::default()
         .read("/metrics", metrics)
-        .read("/actors", pages::actors)
-        .read("/trace", pages::trace)
+        .read("/actors", actors_page::actors)
+        .read("/trace", trace_page::trace)
         .read("/actors.json", actors)
         .read("/flow.json", trace::flow_json)
         .read("/trace.json", trace::trace_json)
@@ -90,8 +96,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     };
     let scope = scope
         .service(read("/", index))
-        .service(read("/admin.css", pages::style))
-        .service(read("/admin.js", pages::script))
+        .service(read("/admin.css", files::style))
+        .service(read("/admin.js", files::script))
         .route("/provoke/{actor}/{message}", web::post().to(provoke))
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")

@@ -1,4 +1,5 @@
-//! Bounded cache of answers. Each answer is made once, and everyone who wants it meanwhile waits for it.
+//! Bounded cache of answers. Each answer is made once, and everyone who wants it meanwhile waits for it. A new answer
+//! replaces the oldest ones, so nobody keeps the answers of others out of the cache by filling it.
 //!
 //! Its owner decides how long it lives: GraphQL's belongs to one publication, and those of the API to a view (ADR 21).
 
@@ -26,12 +27,6 @@ impl MemorySize for String {
     }
 }
 
-impl MemorySize for &'static str {
-    fn bytes(&self) -> usize {
-        self.len()
-    }
-}
-
 impl MemorySize for Document {
     fn bytes(&self) -> usize {
         self.bytes()
@@ -43,20 +38,8 @@ impl MemorySize for Document {
 pub(super) struct Limits {
     /// Largest number of answers, including those that are being made.
     pub(super) answers: usize,
-    /// Largest number of bytes of all keys and answers.
+    /// Largest number of bytes of all keys and answers. An answer that alone has more is not cached.
     pub(super) bytes: usize,
-    /// Treatment of the answer that goes beyond `bytes`.
-    pub(super) last: LastAnswer,
-}
-
-/// Treatment of the answer with which a cache exceeds its bytes. No answer follows it in either case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LastAnswer {
-    /// It is cached: it costs so much that its own size may go beyond the limit. Those that were being made meanwhile
-    /// are not cached.
-    Kept,
-    /// It is not cached: the memory has another use.
-    Dropped,
 }
 
 /// Cell of an answer that is made once.
@@ -68,13 +51,25 @@ pub(super) struct AnswerCache<K, V>(Arc<Mutex<State<K, V>>>);
 
 #[derive(Debug)]
 struct State<K, V> {
-    cells: HashMap<K, Cell<V>>,
+    slots: HashMap<K, Slot<V>>,
+    /// Number of the newest slot.
+    newest: u64,
     bytes: usize,
     limits: Limits,
 }
 
+#[derive(Debug)]
+struct Slot<V> {
+    cell: Cell<V>,
+    /// Number in the order in which the answers were first asked for.
+    number: u64,
+    /// Bytes of the key and, once it is made, of the answer.
+    bytes: usize,
+    is_made: bool,
+}
+
 /// Place of one answer. It does not keep the other answers in memory.
-pub(super) struct Entry<K, V> {
+pub(super) struct Entry<K: Eq + Hash, V> {
     key: K,
     cell: Cell<V>,
     /// Cache that the answer belongs to; empty for an answer that is made for one reader alone.
@@ -90,23 +85,14 @@ impl<K, V> Clone for AnswerCache<K, V> {
 
 impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> AnswerCache<K, V> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self(Arc::new(Mutex::new(State { cells: HashMap::new(), bytes: 0, limits })))
+        Self(Arc::new(Mutex::new(State { slots: HashMap::new(), newest: 0, bytes: 0, limits })))
     }
 
-    /// Returns the place of an answer. If the cache is full, the answer is made for its reader alone.
+    /// Returns the place of an answer. Everyone who asks for it until it is replaced gets the same place.
     pub(super) fn entry(&self, key: K) -> Entry<K, V> {
         let mut state = lock(&self.0);
-        if let Some(cell) = state.cells.get(&key) {
-            return Entry { cell: Arc::clone(cell), key, cache: Arc::downgrade(&self.0) };
-        }
-        let has_room =
-            state.cells.len() < state.limits.answers && state.bytes + key.bytes() <= state.limits.bytes;
-        if !has_room {
-            return Entry::alone(key);
-        }
-        let cell = Cell::default();
-        state.bytes += key.bytes();
-        state.cells.insert(key.clone(), Arc::clone(&cell));
+        let known = state.slots.get(&key).map(|slot| Arc::clone(&slot.cell));
+        let cell = known.unwrap_or_else(|| state.begin(&key));
         Entry { key, cell, cache: Arc::downgrade(&self.0) }
     }
 
@@ -115,14 +101,14 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> AnswerCache<K, V> {
     where
         K: Borrow<Q>,
     {
-        lock(&self.0).cells.get(key)?.get().cloned()
+        lock(&self.0).slots.get(key)?.cell.get().cloned()
     }
 
     /// Returns the number of cached answers and their bytes.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
         let state = lock(&self.0);
-        (state.cells.len(), state.bytes)
+        (state.slots.len(), state.bytes)
     }
 }
 
@@ -149,56 +135,102 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> Entry<K, V> {
             make.await.map(Arc::new)
         });
         let made = made.await.cloned();
-        match &made {
-            Ok(answer) if is_new => self.count(answer.bytes()),
-            Ok(_) => {}
-            Err(_) => self.forget(),
+        if let Ok(answer) = &made
+            && is_new
+        {
+            self.count(answer.bytes());
         }
         made
     }
 
-    /// Counts a new answer, or removes it if the cache exceeds its bytes and must not. Requests that wait for it get it
-    /// all the same.
+    /// Counts a new answer. Requests that wait for it get it even if the cache does not keep it.
     fn count(&self, bytes: usize) {
         let Some(cache) = self.cache.upgrade() else { return };
         let mut state = lock(&cache);
         if !state.holds(self) {
             return;
         }
-        let limits = state.limits;
-        let is_full = match limits.last {
-            LastAnswer::Kept => state.bytes > limits.bytes,
-            LastAnswer::Dropped => state.bytes + bytes > limits.bytes,
-        };
-        if is_full {
-            state.remove(&self.key);
-        } else {
-            state.bytes += bytes;
+        if let Some(slot) = state.remove(&self.key) {
+            let bytes = slot.bytes.saturating_add(bytes);
+            state.add(self.key.clone(), Slot { bytes, is_made: true, ..slot });
         }
     }
+}
 
-    fn forget(&self) {
+/// An answer that was not made, and that nobody waits for any more, leaves the cache: its maker failed, or its readers
+/// left.
+impl<K: Eq + Hash, V> Drop for Entry<K, V> {
+    fn drop(&mut self) {
+        if self.cell.initialized() {
+            return;
+        }
         let Some(cache) = self.cache.upgrade() else { return };
         let mut state = lock(&cache);
-        // Another request may have made the answer meanwhile, and it counts. Or one waits for
-        // the cell, and makes it now.
-        let is_awaited = Arc::strong_count(&self.cell) > 2;
-        if state.holds(self) && self.cell.get().is_none() && !is_awaited {
+        if !state.holds(self) {
+            return;
+        }
+        // Release the cell under the lock. If several readers leave at once, the last one then finds no other.
+        self.cell = Cell::default();
+        let is_abandoned = |slot: &Slot<V>| !slot.cell.initialized() && Arc::strong_count(&slot.cell) == 1;
+        if state.slots.get(&self.key).is_some_and(is_abandoned) {
             state.remove(&self.key);
         }
     }
 }
 
-impl<K: Eq + Hash + MemorySize, V> State<K, V> {
+impl<K: Eq + Hash, V> State<K, V> {
     /// Returns true if the cell of the entry is cached. Another one may be there under the same key.
     fn holds(&self, entry: &Entry<K, V>) -> bool {
-        self.cells.get(&entry.key).is_some_and(|cell| Arc::ptr_eq(cell, &entry.cell))
+        self.slots.get(&entry.key).is_some_and(|slot| Arc::ptr_eq(&slot.cell, &entry.cell))
     }
 
-    /// Removes an answer that is not counted yet.
-    fn remove(&mut self, key: &K) {
-        self.cells.remove(key);
-        self.bytes = self.bytes.saturating_sub(key.bytes());
+    fn remove(&mut self, key: &K) -> Option<Slot<V>> {
+        let slot = self.slots.remove(key)?;
+        self.bytes = self.bytes.saturating_sub(slot.bytes);
+        Some(slot)
+    }
+}
+
+impl<K: Clone + Eq + Hash + MemorySize, V> State<K, V> {
+    /// Adds the slot of an answer that is made next, and returns its cell.
+    fn begin(&mut self, key: &K) -> Cell<V> {
+        let cell = Cell::default();
+        self.newest = self.newest.saturating_add(1);
+        let (number, bytes) = (self.newest, key.bytes());
+        self.add(key.clone(), Slot { cell: Arc::clone(&cell), number, bytes, is_made: false });
+        cell
+    }
+
+    /// Adds a slot in place of the oldest ones, unless it is larger than the whole cache.
+    fn add(&mut self, key: K, slot: Slot<V>) {
+        if slot.bytes > self.limits.bytes {
+            return;
+        }
+        while self.slots.len() >= self.limits.answers
+            || self.bytes.saturating_add(slot.bytes) > self.limits.bytes
+        {
+            if !self.remove_oldest() {
+                return;
+            }
+        }
+        self.bytes = self.bytes.saturating_add(slot.bytes);
+        self.slots.insert(key, slot);
+    }
+
+    /// Removes the oldest answer. Those that are being made go last, since their readers wait for them together. But
+    /// if they take more than half of what is short, the oldest of them goes: made answers keep the other half. The
+    /// search of all slots takes microseconds, and any answer takes longer to make.
+    fn remove_oldest(&mut self) -> bool {
+        let unmade = || self.slots.values().filter(|slot| !slot.is_made);
+        let is_crowded = if self.slots.len() >= self.limits.answers {
+            unmade().count() > self.limits.answers / 2
+        } else {
+            unmade().map(|slot| slot.bytes).fold(0, usize::saturating_add) > self.limits.bytes / 2
+        };
+        // False sorts first: an unmade slot if they are too many, and a made one otherwise.
+        let oldest = self.slots.iter().min_by_key(|(_, slot)| (slot.is_made == is_crowded, slot.number));
+        let oldest = oldest.map(|(key, _)| key.clone());
+        oldest.is_some_and(|key| self.remove(&key).is_some())
     }
 }
 
@@ -213,9 +245,11 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
+    use futures_util::FutureExt;
+
     use super::*;
 
-    const LIMITS: Limits = Limits { answers: 8, bytes: 1_000, last: LastAnswer::Dropped };
+    const LIMITS: Limits = Limits { answers: 8, bytes: 1_000 };
 
     /// Cache of texts, and the number of answers that were made for it.
     struct Counted {
@@ -252,12 +286,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_large_answers_made_at_once_at_most_one_goes_beyond_the_limit() {
-        for (last, expected) in [(LastAnswer::Kept, (2, 1_802)), (LastAnswer::Dropped, (1, 901))] {
-            let counted = Counted::new(Limits { last, ..LIMITS });
-            tokio::join!(counted.get("a", 900), counted.get("b", 900), counted.get("c", 900));
-            assert_eq!((counted.made(), counted.cache.size()), (3, expected), "{last:?}");
-        }
+    async fn of_large_answers_made_at_once_the_last_one_is_cached() {
+        let counted = Counted::new(LIMITS);
+        tokio::join!(counted.get("a", 900), counted.get("b", 900), counted.get("c", 900));
+        assert_eq!((counted.made(), counted.cache.size()), (3, (1, 901)));
     }
 
     #[tokio::test]
@@ -267,6 +299,22 @@ mod tests {
         assert_eq!((failed.unwrap_err(), counted.cache.size()), ("no", (0, 0)));
         counted.get("a", 9).await;
         assert_eq!((counted.made(), counted.cache.size()), (1, (1, 10)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_readers_all_left_leaves_the_cache() {
+        let cache = AnswerCache::<String, String>::new(LIMITS);
+        let read = || {
+            let never = std::future::pending::<Result<String, Infallible>>();
+            let mut read = Box::pin(cache.entry("a".to_owned()).get(never));
+            assert!(read.as_mut().now_or_never().is_none());
+            read
+        };
+        let (first, second) = (read(), read());
+        drop(first);
+        assert_eq!(cache.size(), (1, 1), "the other one waits for it");
+        drop(second);
+        assert_eq!(cache.size(), (0, 0));
     }
 
     #[tokio::test]
@@ -283,36 +331,81 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_cache_makes_further_answers_for_their_reader_alone() {
+    async fn a_new_answer_replaces_the_oldest_one() {
         let counted = Counted::new(LIMITS);
-        for key in 0..LIMITS.answers + 3 {
+        for key in 0..9 {
             counted.get(&key.to_string(), 1).await;
             counted.get(&key.to_string(), 1).await;
         }
-        assert_eq!((counted.made(), counted.cache.size()), (LIMITS.answers + 2 * 3, (8, 16)));
+        assert_eq!((counted.made(), counted.cache.size()), (9, (8, 16)));
+        assert!(counted.cache.made("0").is_none() && counted.cache.made("1").is_some());
+        counted.get("b", 986).await;
+        assert_eq!(counted.cache.size(), (7, 999), "as many as its bytes need");
+        assert!(counted.cache.made("2").is_none() && counted.cache.made("3").is_some());
     }
 
     #[tokio::test]
-    async fn the_answer_that_exceeds_the_bytes_is_kept_or_dropped() {
-        for (last, answers, bytes) in [(LastAnswer::Kept, 2, 1_202), (LastAnswer::Dropped, 1, 601)] {
-            let counted = Counted::new(Limits { last, ..LIMITS });
-            for key in ["a", "b"] {
-                counted.get(key, 600).await;
-            }
-            assert_eq!((counted.made(), counted.cache.size()), (2, (answers, bytes)), "{last:?}");
+    async fn a_full_cache_makes_a_further_answer_once_for_all_who_want_it() {
+        let counted = Counted::new(LIMITS);
+        let waiting: Vec<_> = (0..8).map(|key| counted.cache.entry(key.to_string())).collect();
+        tokio::join!(counted.get("a", 1), counted.get("a", 1), counted.get("a", 1));
+        assert_eq!((counted.made(), counted.cache.size().0), (1, 8));
+        for entry in waiting {
+            let made = entry.get(async { Ok::<_, Infallible>("x".to_owned()) }).await;
+            assert_eq!(*made.unwrap(), "x", "also those that were replaced");
         }
-        let kept = Counted::new(Limits { last: LastAnswer::Kept, ..LIMITS });
-        for key in ["a", "b", "c"] {
-            kept.get(key, 600).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_being_made_is_replaced_last() {
+        let counted = Counted::new(LIMITS);
+        let slow = counted.cache.entry("slow".to_owned());
+        for key in 0..20 {
+            counted.get(&key.to_string(), 1).await;
         }
-        assert_eq!(kept.cache.size().0, 2, "none follows it");
+        let next = counted.cache.entry("slow".to_owned());
+        assert!(Arc::ptr_eq(&slow.cell, &next.cell));
+        slow.get(async { Ok::<_, Infallible>("x".to_owned()) }).await.unwrap();
+        assert!(next.made().is_some());
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_being_made_leave_half_of_the_cache_to_made_ones() {
+        let counted = Counted::new(LIMITS);
+        counted.get("made", 1).await;
+        let waiting: Vec<_> = (0..8).map(|key| counted.cache.entry(key.to_string())).collect();
+        assert!(counted.cache.made("made").is_some(), "eight wait, and it is there");
+        drop(waiting);
+        let large: Vec<_> = (0..4).map(|key| counted.cache.entry(key.to_string().repeat(300))).collect();
+        assert!(counted.cache.made("made").is_some(), "large questions wait, and it is there");
+        drop(large);
+    }
+
+    #[tokio::test]
+    async fn small_answers_that_are_being_made_go_for_no_large_one() {
+        let counted = Counted::new(LIMITS);
+        counted.get("old", 800).await;
+        let waiting: Vec<_> = (0..5).map(|key| counted.cache.entry(key.to_string())).collect();
+        counted.get("new", 400).await;
+        assert!(counted.cache.made("old").is_none() && counted.cache.made("new").is_some());
+        assert_eq!(counted.cache.size().0, waiting.len() + 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_larger_than_the_cache_is_not_cached_and_replaces_none() {
+        let counted = Counted::new(LIMITS);
+        for key in ["a", "large", "large"] {
+            counted.get(key, if key == "a" { 600 } else { 1_200 }).await;
+        }
+        assert_eq!((counted.made(), counted.cache.size()), (3, (1, 601)));
+        assert!(counted.cache.made("a").is_some());
     }
 
     #[tokio::test]
     async fn a_request_does_not_keep_the_answers_of_a_dropped_cache() {
         let counted = Counted::new(LIMITS);
         counted.get("large", 900).await;
-        let answer = Arc::downgrade(lock(&counted.cache.0).cells.get("large").unwrap().get().unwrap());
+        let answer = Arc::downgrade(lock(&counted.cache.0).slots.get("large").unwrap().cell.get().unwrap());
         let waiting = counted.cache.entry("small".to_owned());
         drop(counted);
         assert!(answer.upgrade().is_none());

@@ -8,13 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use ticker_formats::{
-    board::{Board, BoardChange, FollowedBoard},
-    listings::ListingView,
-};
+use ticker_formats::board::{BoardChange, FollowedBoard};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use crate::domain::instant::UnixSeconds;
+use crate::{domain::instant::UnixSeconds, published::ListedMoment};
 
 /// Events that are kept: two minutes of them at one a second.
 const KEPT: usize = 120;
@@ -96,19 +93,21 @@ impl BoardFeed {
         made.followed.is_none() || (is_new && is_idle())
     }
 
-    /// Restarts the events from this board. Readers that have earlier events read all figures again.
-    pub(super) fn begin(&self, base: &ListingView, board: &Board) {
+    /// Restarts the events from this board. The next event has the board's moment as `after`. From that, readers of
+    /// earlier events see that they must read all figures again, so no other event announces the restart.
+    pub(super) fn begin(&self, base: &ListedMoment) {
         let mut made = self.made();
-        made.followed = Some(FollowedBoard::of(base, board));
+        made.followed = Some(FollowedBoard::of(base.view(), base.board()));
         self.kept().clear();
     }
 
-    /// Adds the event of this view, whose making began at `began`. Takes milliseconds: do not call it on a thread that
-    /// readers wait for.
-    pub(super) fn add(&self, view: &ListingView, board: &Board, began: Instant) {
+    /// Adds the event of this moment, whose making began at `began`. Takes milliseconds: do not call it on a thread
+    /// that readers wait for.
+    pub(super) fn add(&self, moment: &ListedMoment, began: Instant) {
         let mut made = self.made();
         let Some(followed) = made.followed.as_mut() else { return };
-        if let Some(change) = followed.advance(view, board) {
+        let view = moment.view();
+        if let Some(change) = followed.advance(view, moment.board()) {
             self.keep(view.seq(), view.as_of(), &change);
         }
         made.end((view.seq(), view.as_of()), began);
@@ -189,7 +188,21 @@ pub(super) struct NotKeptError;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        domain::{directory::Directory, market_snapshot::MarketSnapshot, windows::Windows},
+        published::{FileMaker, ListingSource, Publication},
+    };
+
+    fn moment(second: i64) -> Arc<ListedMoment> {
+        let mut windows = Windows::default();
+        windows.advance(UnixSeconds(second));
+        let snapshot = MarketSnapshot::new(windows.view(), Directory::default());
+        let publication = Publication::render(1, None, snapshot, None, &mut FileMaker::default()).unwrap();
+        publication.listing.moment(&ListingSource::new("Test Network", []))
+    }
 
     /// Feed with events of the seconds 1 to `newest`, of which the last ones are kept.
     fn feed(newest: u32) -> BoardFeed {
@@ -249,5 +262,18 @@ mod tests {
         let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
         feed.made().times = Some((long_ago, long_ago));
         assert!(feed.needs_base(true) && !feed.needs_base(false));
+    }
+
+    #[test]
+    fn after_the_events_began_again_the_next_one_applies_to_no_earlier_figures() {
+        let feed = BoardFeed::default();
+        for (base, second) in [(100, 101), (130, 131)] {
+            feed.begin(&moment(base));
+            feed.add(&moment(second), Instant::now());
+        }
+        let event = feed.next(1).unwrap().unwrap();
+        let text = String::from_utf8(event.bytes.to_vec()).unwrap();
+        let after = UnixSeconds(130).to_rfc3339();
+        assert!(text.contains(&format!("\"after\":\"{after}\"")), "a reader of the first event: {text}");
     }
 }

@@ -4,12 +4,17 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header,
+    http::header::{self, HeaderName, HeaderValue},
     middleware::Next,
 };
 
 /// Headers that scripts of such pages may read. A browser hides all others.
 const EXPOSED: &str = "ETag, Retry-After, X-Ticker-As-Of, X-Ticker-Seq";
+
+/// Header of an answer that web pages of any host may read.
+pub(super) const fn any_origin() -> (HeaderName, HeaderValue) {
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+}
 
 /// Middleware that exposes our headers on every answer that web pages may read. Answers without CORS headers, such as
 /// those of the admin listener, stay unreadable.
@@ -20,7 +25,7 @@ pub(super) async fn exposed(
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();
     if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, header::HeaderValue::from_static(EXPOSED));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
     Ok(response)
 }

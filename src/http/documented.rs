@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use actor_tree::health::Health;
 use serde_json::Value;
 
-use super::{graphql, readiness::readiness, status::status};
+use super::{graphql, readiness::Readiness, status::status};
 use crate::{
     domain::{
         coverage::LedgerRange, instant::UnixSeconds, issuer_file::Currency, listed_asset::ListedAsset,
         market_snapshot::MarketSnapshot, ticker::Pair, windows::Figures,
     },
-    instruments::table::CHECKS,
+    instruments::table::{CHECKS, OWN_CHECKS, PART_CHECKS},
     published::{
-        Backfilled, BudgetUse, Check, FileMaker, HashCheck, HorizonState, LakeState, LakeUse, Outages, Part,
+        Backfilled, BudgetUse, FileMaker, HashCheck, HorizonState, LakeState, LakeUse, Outages, Part,
         Publication, Reread, SelfAudit, Vitals,
     },
 };
@@ -20,10 +21,6 @@ use ticker_formats::{
     legacy::{assets_json, markets_json},
     pages::LakeFigures,
 };
-
-/// Parts of `/readyz` that actors report.
-const PARTS: [&str; 9] =
-    ["history", "assets", "books", "cleaning", "candles", "stellar_toml", "files", "audit", "nginx"];
 
 const DOCUMENT: &str = include_str!("../../docs/api.md");
 
@@ -87,8 +84,8 @@ fn every_field_and_argument_of_graphql_is_documented() {
 fn vitals() -> Vitals {
     let vitals = Vitals::default();
     let at = UnixSeconds(1).to_utc();
-    for cell in [&vitals.database, &vitals.stream, &vitals.children, &vitals.leader] {
-        Vitals::report(cell, true, "", at);
+    for cell in [&vitals.database.answers, &vitals.stream, &vitals.children, &vitals.leader, &vitals.disk] {
+        cell.succeeds("", at);
     }
     vitals.replica_id.store(Some(Arc::new("id".into())));
     vitals.backfill.store(Some(Arc::new(Backfilled {
@@ -129,9 +126,8 @@ fn vitals() -> Vitals {
             ..LakeState::default()
         };
     });
-    vitals.disk.store(Some(Arc::new(Check { ok: true, detail: String::new(), at })));
-    let part = |name| (Part::of_replica(name), Check { ok: true, detail: String::new(), at });
-    vitals.parts.store(Arc::new(PARTS.into_iter().map(part).collect()));
+    let part = |name| (Part::of_replica(name), Health::succeeded("", at));
+    vitals.parts.store(Arc::new(PART_CHECKS.iter().copied().map(part).collect()));
     vitals
 }
 
@@ -171,14 +167,29 @@ fn the_status_and_problems_are_valid_by_their_schemas() {
 
 #[test]
 fn every_field_of_the_books_is_documented() {
-    let answer = super::books::example();
+    let answer = super::api::book_ages::example();
     assert_documented("## `/api/v1/books`", &answer);
+}
+
+fn readiness(vitals: &Vitals) -> Readiness {
+    Readiness::of(vitals, Some(&publication()), Duration::from_secs(1), UnixSeconds(3).to_utc())
+}
+
+#[test]
+fn the_own_checks_of_readiness_are_those_of_the_metrics() {
+    let vitals = vitals();
+    vitals.parts.store(Arc::default());
+    let names: BTreeSet<&str> = readiness(&vitals).checks.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        OWN_CHECKS.iter().copied().collect(),
+        "the checks of readiness, and OWN_CHECKS (right)"
+    );
 }
 
 #[test]
 fn every_check_is_documented() {
-    let (_, answer) =
-        readiness(&vitals(), Some(&publication()), Duration::from_secs(1), UnixSeconds(3).to_utc());
+    let answer = readiness(&vitals()).body();
     let mut expected: BTreeSet<String> = BTreeSet::new();
     for (field, value) in answer.as_object().unwrap() {
         if field == "checks" {

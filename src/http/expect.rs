@@ -12,7 +12,7 @@ use actix_web::{
 
 use super::{
     problem::problem,
-    request_gate::{AnnouncedBody, BODY_BYTES_MAX, RequestGate},
+    request_gate::{BODY_BYTES_MAX, Phase, RequestGate},
 };
 use crate::domain::conversions::SaturatingFrom;
 
@@ -28,7 +28,7 @@ pub(super) async fn small_bodies(request: Request) -> Result<Request, Response<B
     if length.is_some_and(|length| length > most) {
         // No handler begins this request. actix discards what the client sends nevertheless.
         if let Some(gate) = request.conn_data::<Rc<RequestGate>>() {
-            gate.begin(AnnouncedBody::Unread);
+            gate.begin(Phase::Refused);
             gate.end();
         }
         let refused: HttpResponse =

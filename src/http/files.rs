@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{
     body::Pieces,
+    cors::any_origin,
     inflated::Inflated,
     labels::Labels,
     negotiation::{Coding, coding, header_list, names_second, names_tag},
@@ -27,7 +28,7 @@ pub(super) struct FileHeaders<'a> {
     pub(super) cache_control: &'static str,
     /// Value of `Vary`.
     pub(super) vary: &'static str,
-    /// Labels of the publication, if the file belongs to one.
+    /// Labels of the publication whose time is the date of the file, if it has one.
     pub(super) labels: Option<&'a Labels>,
     /// Status of the answer. An answer about an error has no conditions and no tag (RFC 9110, 13.2.1),
     /// and is sent plain rather than not at all.
@@ -56,8 +57,8 @@ pub(super) fn send(
         status: StatusCode::OK,
     };
     let mut response = send_on(request, file, &headers);
-    let any_origin = header::HeaderValue::from_static("*");
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any_origin);
+    let (name, value) = any_origin();
+    response.headers_mut().insert(name, value);
     labels.add_to(response.headers_mut());
     response
 }

@@ -1,25 +1,20 @@
 //! Socket of a client, which gives actix one request at a time: see [`request_gate`](super::request_gate).
-//!
-//! It also limits the heads of requests, which actix would keep up to 128 KiB.
 
 use std::{
     fmt,
     io::{self, Error},
+    mem::MaybeUninit,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     connection::CloseReason,
-    framing::HeadScan,
+    head_limit::{HeadLimit, HeadRefusal, LargeHeads},
     request_gate::{BODY_BYTES_MAX, Phase, RequestGate},
 };
 use crate::domain::conversions::SaturatingFrom;
@@ -31,38 +26,12 @@ const READ_BYTES: usize = 8 * 1024;
 const AHEAD_BYTES_MAX: usize = 8 * 1024;
 /// Bytes that are read ahead at a time.
 const AHEAD_BYTES: usize = 1024;
-/// Largest head of a request: the longest path that actix accepts, and 4 KiB.
-const HEAD_BYTES_MAX: usize = 68 * 1024;
-/// Largest head without a place among the large ones.
-const SMALL_HEAD_BYTES: usize = 8 * 1024;
-/// Connections that have sent a larger head. actix may keep its buffer for as long as the connection, so such a
-/// connection ends with the answer, and keeps its place until then. Together they take at most 64 MiB.
-const LARGE_HEADS_MAX: usize = 500;
-
-const TOO_LARGE: &[u8] =
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-const NO_PLACE: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// Places for connections with large heads. All connections of a listener share them.
-#[derive(Clone, Debug)]
-pub(super) struct LargeHeads(Arc<Semaphore>);
-
-impl Default for LargeHeads {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_HEADS_MAX)))
-    }
-}
 
 /// Socket of a client.
 pub(super) struct GatedStream<Io> {
     io: Io,
     gate: Rc<RequestGate>,
-    head: HeadScan,
-    /// Bytes of the current head so far.
-    head_bytes: usize,
-    large_heads: LargeHeads,
-    place: Option<OwnedSemaphorePermit>,
+    head: HeadLimit,
     /// Bytes received that the gate does not let pass yet.
     ahead: BytesMut,
     /// Bytes passed on since actix last decoded.
@@ -78,10 +47,7 @@ impl<Io> GatedStream<Io> {
         Self {
             io,
             gate: Rc::default(),
-            head: HeadScan::default(),
-            head_bytes: 0,
-            large_heads,
-            place: None,
+            head: HeadLimit::new(large_heads),
             ahead: BytesMut::new(),
             passed: 0,
             has_ended: false,
@@ -107,19 +73,20 @@ impl<Io> GatedStream<Io> {
         }
     }
 
+    /// Returns true once the request with a large head was answered.
+    fn is_large_head_answered(&self) -> bool {
+        self.head.has_large() && !self.head.is_in_head() && self.gate.phase() == Phase::Head
+    }
+
     /// Returns how many of these bytes pass, and moves the gate behind them. The gate must be open.
-    fn admit(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn admit(&mut self, bytes: &[u8]) -> Result<usize, HeadRefusal> {
         match self.gate.phase() {
             Phase::Head => {
-                let end = self.head.end(bytes);
-                let count = end.unwrap_or(bytes.len());
-                self.head_bytes = self.head_bytes.saturating_add(count);
-                self.check_head()?;
+                let end = self.head.admit(bytes)?;
                 if end.is_some() {
-                    self.head_bytes = 0;
                     self.gate.set_phase(Phase::Asked);
                 }
-                Ok(count)
+                Ok(end.unwrap_or(bytes.len()))
             }
             Phase::Length(left) => {
                 let count = bytes.len().min(usize::saturating_from(left));
@@ -139,73 +106,35 @@ impl<Io> GatedStream<Io> {
             Phase::Rest | Phase::Asked | Phase::Answering | Phase::Refused => Ok(bytes.len()),
         }
     }
-
-    /// Returns true once the request with a large head was answered.
-    fn is_large_head_answered(&self) -> bool {
-        self.place.is_some() && self.head_bytes == 0 && self.gate.phase() == Phase::Head
-    }
-
-    fn check_head(&mut self) -> Result<(), Refusal> {
-        if self.head_bytes > HEAD_BYTES_MAX {
-            return Err(Refusal::TooLarge);
-        }
-        if self.head_bytes > SMALL_HEAD_BYTES && self.place.is_none() {
-            let place = Arc::clone(&self.large_heads.0).try_acquire_owned();
-            self.place = Some(place.map_err(|_| Refusal::NoPlace)?);
-        }
-        Ok(())
-    }
-}
-
-/// Reason for refusing a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Refusal {
-    #[error("the head of a request is too large")]
-    TooLarge,
-    #[error("too many connections have sent a large head")]
-    NoPlace,
-}
-
-impl Refusal {
-    const fn answer(self) -> &'static [u8] {
-        match self {
-            Self::TooLarge => TOO_LARGE,
-            Self::NoPlace => NO_PLACE,
-        }
-    }
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> GatedStream<Io> {
+    /// Receives up to `most` bytes into `ahead`, or notes that the client has closed its side.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<()>> {
+        let mut bytes = [MaybeUninit::<u8>::uninit(); READ_BYTES];
+        let mut received = ReadBuf::uninit(bytes.get_mut(..most).unwrap_or_default());
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut received))?;
+        self.has_ended = received.filled().is_empty();
+        self.ahead.extend_from_slice(received.filled());
+        Poll::Ready(Ok(()))
+    }
+
     /// Passes bytes through the open gate.
     fn poll_pass(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() && !self.has_ended {
+            ready!(self.poll_receive(cx, READ_BYTES))?;
+        }
+        // Taken out, because the gate is moved while they are read.
+        let mut ahead = std::mem::take(&mut self.ahead);
         let most = buffer.remaining().min(READ_BYTES);
-        let admitted = if self.ahead.is_empty() {
-            if self.has_ended {
-                return Poll::Ready(Ok(()));
-            }
-            let mut received = ReadBuf::new(buffer.initialize_unfilled_to(most));
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut received))?;
-            let admitted = self.admit(received.filled());
-            if let Ok(count) = admitted {
-                self.ahead.extend_from_slice(received.filled().get(count..).unwrap_or_default());
-                buffer.advance(count);
-            }
-            admitted
-        } else {
-            // Taken out, because the gate is moved while they are read.
-            let mut ahead = std::mem::take(&mut self.ahead);
-            let admitted = self.admit(ahead.get(..most).unwrap_or(&ahead));
-            if let Ok(count) = admitted {
+        match self.admit(ahead.get(..most).unwrap_or(&ahead)) {
+            Ok(count) => {
                 buffer.put_slice(ahead.get(..count).unwrap_or_default());
                 ahead.advance(count);
+                // An empty one would take memory for as long as the connection.
                 if !ahead.is_empty() {
                     self.ahead = ahead;
                 }
-            }
-            admitted
-        };
-        match admitted {
-            Ok(count) => {
                 self.passed = self.passed.saturating_add(count);
                 Poll::Ready(Ok(()))
             }
@@ -214,7 +143,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> GatedStream<Io> {
     }
 
     /// Refuses a head, as well as it can be done at once: nothing is being sent, so the socket has room for an answer.
-    fn refuse(&mut self, cx: &mut Context<'_>, refusal: Refusal) -> Error {
+    fn refuse(&mut self, cx: &mut Context<'_>, refusal: HeadRefusal) -> Error {
         CloseReason::Head.count();
         let _sent = Pin::new(&mut self.io).poll_write(cx, refusal.answer());
         Error::other(refusal)
@@ -223,19 +152,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> GatedStream<Io> {
     /// Waits at the closed gate, and notices if the client leaves.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.ahead.len() < AHEAD_BYTES_MAX && !self.has_ended {
-            let mut bytes = [0; AHEAD_BYTES];
-            let mut received = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.io).poll_read(cx, &mut received) {
+            match self.poll_receive(cx, AHEAD_BYTES) {
                 Poll::Pending => break,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => self.has_ended = received.filled().is_empty(),
+                Poll::Ready(received) => received?,
             }
-            self.ahead.extend_from_slice(received.filled());
         }
         if self.ahead.is_empty() && self.has_ended {
             return Poll::Ready(Ok(()));
         }
-        if !self.ahead.is_empty() || self.place.is_some() {
+        if !self.ahead.is_empty() || self.head.has_large() {
             self.gate.wait(cx.waker());
         }
         Poll::Pending

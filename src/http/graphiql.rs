@@ -1,24 +1,12 @@
 //! The explorer of the GraphQL endpoint at `/graphiql`. Its files are embedded from `web/graphiql`, so that it needs no
 //! other host.
 
-use std::{io, sync::LazyLock};
-
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{
-        StatusCode,
-        header::{self, HeaderValue},
-    },
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 
 use super::{
-    files::{FileHeaders, send_on},
-    methods,
-    problem::problem,
-    requests,
+    embedded::{CSS, EmbeddedFiles, HTML, SCRIPT, Source, TEXT, Texts},
+    methods, requests,
 };
-use crate::published::Document;
 
 /// Permissions of the page: scripts and styles from this host, requests to this host, and images and fonts of its own
 /// styles. The hash allows the one style that GraphiQL adds to the page while a dialog or a menu is open.
@@ -26,23 +14,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
      style-src 'self' 'sha256-nzTgYzXYDNe6BAHiiI7NNlfK8n/auuOAhh2t92YvuXo='; connect-src 'self'; img-src data:; \
      font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Files keep their names from release to release, so a cache must revalidate them for each use.
-const CACHE_CONTROL: &str = "no-cache";
-
-const HTML: &str = "text/html; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
-
-/// Name of the page itself, which is not served below `/graphiql/`.
+/// Name of the page itself.
 const PAGE: &str = "index.html";
-
-/// An embedded file.
-struct Source {
-    name: &'static str,
-    content_type: &'static str,
-    bytes: &'static [u8],
-}
 
 macro_rules! source {
     ($directory:literal, $name:literal, $content_type:expr) => {
@@ -56,25 +29,23 @@ macro_rules! source {
 
 static SOURCES: [Source; 8] = [
     Source { name: PAGE, content_type: HTML, bytes: include_bytes!("../../web/graphiql/index.html") },
-    source!("", "page.css", STYLE),
+    source!("", "page.css", CSS),
     source!("", "start.js", SCRIPT),
-    source!("vendor/", "graphiql.min.css", STYLE),
+    source!("vendor/", "graphiql.min.css", CSS),
     source!("vendor/", "graphiql.min.js", SCRIPT),
     source!("vendor/", "react.production.min.js", SCRIPT),
     source!("vendor/", "react-dom.production.min.js", SCRIPT),
     source!("vendor/", "licences.txt", TEXT),
 ];
 
-/// A file in all codings. All files are encoded at the first request, because most processes never serve one.
-struct File {
-    source: &'static Source,
-    encoded: Document,
-}
-
-static FILES: LazyLock<io::Result<Vec<File>>> = LazyLock::new(|| {
-    let encode = |source: &'static Source| Ok(File { source, encoded: Document::with_brotli(source.bytes)? });
-    SOURCES.iter().map(encode).collect()
-});
+static FILES: EmbeddedFiles = EmbeddedFiles::new(
+    &SOURCES,
+    Some(CONTENT_SECURITY_POLICY),
+    Texts {
+        unknown: "the explorer has no such file",
+        failed: "the files of the explorer could not be compressed",
+    },
+);
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     requests::route(config, "/graphiql", |request| respond(request, PAGE.to_owned()));
@@ -86,38 +57,21 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn respond(request: HttpRequest, name: String) -> HttpResponse {
-    // Compressing takes a fraction of a second, once. It must not block a thread that serves other requests.
-    let files = crate::blocking::run(|| LazyLock::force(&FILES)).await;
-    methods::answer(&request, || match files {
-        Ok(Ok(files)) => match files.iter().find(|file| file.source.name == name) {
-            Some(file) => send(&request, file),
-            None => problem(StatusCode::NOT_FOUND, "the explorer has no such file"),
-        },
-        _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "the files of the explorer could not be compressed"),
-    })
+    FILES.answer(&request, &name).await
 }
 
 fn moved(_: &HttpRequest) -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "../graphiql")).finish()
 }
 
-fn send(request: &HttpRequest, file: &File) -> HttpResponse {
-    let headers = FileHeaders::unlabelled(file.source.content_type, CACHE_CONTROL);
-    let mut response = send_on(request, &file.encoded, &headers);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::embedded::CACHE_CONTROL, *};
     use actix_web::{
         App,
         body::MessageBody,
         dev::ServiceResponse,
-        http::Method,
+        http::{Method, StatusCode},
         test::{TestRequest, call_service, init_service},
     };
     use bytes::Bytes;
@@ -151,7 +105,7 @@ mod tests {
         for file in files {
             let (status, headers, bytes) = get(&format!("/{file}")).await;
             assert_eq!(status, StatusCode::OK, "{file}");
-            let expected = if file.ends_with(".css") { STYLE } else { SCRIPT };
+            let expected = if file.ends_with(".css") { CSS } else { SCRIPT };
             assert_eq!(headers.get(header::CONTENT_TYPE).unwrap(), expected, "{file}");
             assert_eq!(headers.get(header::X_CONTENT_TYPE_OPTIONS).unwrap(), "nosniff");
             assert!(!bytes.is_empty(), "{file}");

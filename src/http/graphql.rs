@@ -39,18 +39,21 @@ use self::{
     request::{DocumentRequest, RequestError},
 };
 use super::{
+    accept,
     body::Pieces,
+    cors::any_origin,
     labels::Labels,
     methods,
     negotiation::{Coding, coding, header_list},
     problem::{not_yet, problem},
-    request_gate::{BODY_BYTES_MAX, asks_for_web_socket},
+    request_gate::BODY_BYTES_MAX,
+    request_in_progress::asks_for_web_socket,
     sending::Ticket,
     state::PublicState,
 };
 use crate::{
     domain::{conversions::SaturatingFrom, market_snapshot::MarketSnapshot},
-    published::{Publication, Published},
+    published::{LazyListing, Publication, Published},
 };
 
 /// Time limit for reading the body.
@@ -85,7 +88,7 @@ pub(super) struct GraphQl {
 #[derive(Clone)]
 struct View {
     snapshot: Arc<MarketSnapshot>,
-    seq: i64,
+    listing: Arc<LazyListing>,
 }
 
 /// Reason for which a request gets a problem document instead of an answer.
@@ -163,7 +166,7 @@ impl From<OutputError> for GraphqlError {
 
 impl View {
     fn of(publication: &Publication) -> Self {
-        Self { snapshot: Arc::clone(&publication.snapshot), seq: publication.seq }
+        Self { snapshot: Arc::clone(&publication.snapshot), listing: Arc::clone(&publication.listing) }
     }
 }
 
@@ -209,12 +212,11 @@ pub(super) async fn endpoint(
     }
 }
 
-/// Returns true if a browser requests the path itself, without a document.
+/// Returns true if a client that prefers a page, such as a browser, requests the path itself, without a document.
 fn is_for_explorer(request: &HttpRequest) -> bool {
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     matches!(*request.method(), Method::GET | Method::HEAD)
         && request.query_string().is_empty()
-        && accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("text/html"))
+        && accept::prefers_html(request)
 }
 
 impl GraphQl {
@@ -242,15 +244,15 @@ impl GraphQl {
             .insert_header((header::CONTENT_TYPE, "application/json"))
             .insert_header((header::VARY, "Accept-Encoding"))
             .insert_header((header::CACHE_CONTROL, "no-cache"))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .insert_header(any_origin())
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
         if let Some(name) = answer.coding.name() {
             response.insert_header((header::CONTENT_ENCODING, name));
         }
         let ticket = Ticket::answer(request, &answer, answer.len());
         let mut response = response.body(Pieces::new(answer.pieces.clone(), ticket, answer));
-        Labels::of(view.seq, view.snapshot.as_of()).add_to(response.headers_mut());
-        published.note_answer(view.seq, view.snapshot.as_of());
+        Labels::of(view.listing.seq(), view.listing.as_of()).add_to(response.headers_mut());
+        view.listing.first_answer.end();
         Ok(response)
     }
 

@@ -6,7 +6,7 @@ use actix_web::{
     web,
 };
 
-use super::{problem::problem, requests};
+use super::{cors::any_origin, problem::problem, requests};
 
 /// Adds a route that answers as [`answer`] does.
 pub(super) fn route(
@@ -41,7 +41,7 @@ pub(super) fn without_body(request: &HttpRequest) -> Option<HttpResponse> {
 pub(super) fn options(allowed: &'static str) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((header::ALLOW, allowed))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header(any_origin())
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, allowed))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))

@@ -1,23 +1,20 @@
 //! `/openapi.json` and `/docs`: the description of the public listener, for programs and for people.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{
-        StatusCode,
-        header::{self, HeaderValue},
-    },
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use ticker_schemas::openapi;
 
 use super::{
+    cors::any_origin,
+    embedded::HTML,
     files::{FileHeaders, send_on},
     methods,
+    page_guard::guard,
     problem::problem,
+    requests,
 };
-use crate::published::Document;
+use crate::{blocking, published::Document};
 
 const JSON: &str = "/openapi.json";
 const PAGE: &str = "/docs";
@@ -28,32 +25,70 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img
 const CACHE_CONTROL: &str = "public, max-age=300";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The description as JSON, encoded at the first request. `None` if that failed.
-static DOCUMENT: LazyLock<Option<Document>> = LazyLock::new(|| {
-    let document = openapi::document(VERSION).ok()?;
-    Document::with_brotli(document.to_string().as_bytes()).ok()
-});
+/// The description in one form, encoded at the first request.
+struct Description {
+    text: fn() -> Option<String>,
+    /// `None` if that failed.
+    encoded: OnceLock<Option<Document>>,
+}
+
+/// The description as JSON.
+static DOCUMENT: Description = Description::new(|| Some(openapi::document(VERSION).ok()?.to_string()));
 /// The description as a page.
-static DOCS: LazyLock<Option<Document>> =
-    LazyLock::new(|| Document::with_brotli(openapi::page(VERSION).as_bytes()).ok());
+static DOCS: Description = Description::new(|| Some(openapi::page(VERSION)));
+
+impl Description {
+    const fn new(text: fn() -> Option<String>) -> Self {
+        Self { text, encoded: OnceLock::new() }
+    }
+
+    /// The encoded form. Encoding takes a fraction of a second, once. It must not block a thread that serves other
+    /// requests.
+    async fn encoded(&'static self) -> Option<&'static Document> {
+        let encode = move || {
+            self.encoded.get_or_init(|| Document::with_brotli((self.text)()?.as_bytes()).ok()).as_ref()
+        };
+        match self.encoded.get() {
+            Some(encoded) => encoded.as_ref(),
+            None => blocking::run(encode).await.ok()?,
+        }
+    }
+}
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    methods::route(config, JSON, json);
-    methods::route(config, PAGE, page);
+    requests::route(config, JSON, json);
+    requests::route(config, PAGE, page);
 }
 
-fn json(request: &HttpRequest) -> HttpResponse {
-    let mut response = send(request, DOCUMENT.as_ref(), "application/json");
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
+async fn json(request: HttpRequest) -> HttpResponse {
+    answer(&request, &DOCUMENT, |file| {
+        let mut response = send(&request, file, "application/json");
+        let (name, value) = any_origin();
+        response.headers_mut().insert(name, value);
+        response
+    })
+    .await
 }
 
-fn page(request: &HttpRequest) -> HttpResponse {
-    let mut response = send(request, DOCS.as_ref(), "text/html; charset=utf-8");
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
+async fn page(request: HttpRequest) -> HttpResponse {
+    answer(&request, &DOCS, |file| {
+        let mut response = send(&request, file, HTML);
+        guard(response.headers_mut(), CONTENT_SECURITY_POLICY);
+        response
+    })
+    .await
+}
+
+/// Answers with this form of the description, once it is encoded.
+async fn answer(
+    request: &HttpRequest,
+    description: &'static Description,
+    respond: impl FnOnce(Option<&'static Document>) -> HttpResponse,
+) -> HttpResponse {
+    if let Some(response) = methods::without_body(request) {
+        return response;
+    }
+    respond(description.encoded().await)
 }
 
 fn send(request: &HttpRequest, file: Option<&Document>, content_type: &'static str) -> HttpResponse {
@@ -68,13 +103,13 @@ fn send(request: &HttpRequest, file: Option<&Document>, content_type: &'static s
 mod tests {
     use std::collections::BTreeSet;
 
-    use actix_web::App;
+    use actix_web::{App, http::header};
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
 
-    /// Prefixes of the routes whose files only pages load, and the series of requests to no route.
-    const UNDESCRIBED: [&str; 4] = ["none", "/page.css", "/web/", "/graphiql/"];
+    /// Prefixes of the routes whose files only pages and crawlers load, and the series of requests to no route.
+    const UNDESCRIBED: [&str; 5] = ["none", "/page.css", "/robots.txt", "/web/", "/graphiql/"];
 
     /// Path with `{}` in place of each parameter.
     fn pattern(path: &str) -> String {
@@ -101,11 +136,11 @@ mod tests {
         assert_eq!(described, routes, "the description (left) and the routes (right)");
     }
 
-    #[test]
-    fn the_description_is_made_and_the_page_allows_no_script() {
-        let request = actix_web::test::TestRequest::default().to_http_request();
-        assert_eq!(json(&request).status(), StatusCode::OK);
-        let page = page(&request);
+    #[actix_web::test]
+    async fn the_description_is_made_and_the_page_allows_no_script() {
+        let request = || actix_web::test::TestRequest::default().to_http_request();
+        assert_eq!(json(request()).await.status(), StatusCode::OK);
+        let page = page(request()).await;
         assert_eq!(page.status(), StatusCode::OK);
         let policy = page.headers().get(header::CONTENT_SECURITY_POLICY).unwrap().to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{policy}");

@@ -8,6 +8,7 @@ use actix_web::{
 };
 use serde_json::Value;
 
+use super::cors::any_origin;
 use crate::{domain::plain_text::stripped, published::Vitals};
 
 /// Returns a problem document with this status. `detail` is for people. A 503 says `Retry-After: 1`.
@@ -46,7 +47,7 @@ fn fresh(status: StatusCode, content_type: &'static str, body: &Value) -> HttpRe
     response
         .insert_header((header::CONTENT_TYPE, content_type))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header(any_origin())
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(body.to_string())
 }

@@ -3,12 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use super::{
-    accept, api, books, files, graphiql, graphql,
+    accept, api, files, graphiql, graphql,
     labels::Labels,
     methods::answer,
     openapi,
     problem::{fresh_json, not_yet, problem},
-    readiness::readiness,
+    readiness::Readiness,
     requests,
     state::PublicState,
     status::status,
@@ -25,7 +25,6 @@ const HANDLERS: &[(&str, RouteHandler)] = &[
     ("/livez", livez),
     ("/readyz", readyz),
     ("/api/v1/status", api_status),
-    ("/api/v1/books", api_books),
 ];
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -73,7 +72,7 @@ fn send(
             let labels = Labels::of(newest.seq, newest.as_of);
             let file = Document::from(pick(&newest.files));
             let response = files::send(request, &file, labels, vary);
-            newest.first_answer.end();
+            newest.listing.first_answer.end();
             response
         }
         None => not_yet(&state.published.vitals),
@@ -90,16 +89,10 @@ fn livez(_: &HttpRequest, state: &PublicState) -> HttpResponse {
 
 fn readyz(_: &HttpRequest, state: &PublicState) -> HttpResponse {
     let newest = state.published.newest();
-    let (failing, body) =
-        readiness(&state.published.vitals, newest.as_deref(), state.stale_after, state.clock.now());
-    fresh_json(if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
-}
-
-fn api_books(request: &HttpRequest, state: &PublicState) -> HttpResponse {
-    match state.published.newest() {
-        Some(newest) => books::books(request, &newest),
-        None => not_yet(&state.published.vitals),
-    }
+    let (vitals, now) = (&state.published.vitals, state.clock.now());
+    let readiness = Readiness::of(vitals, newest.as_deref(), state.stale_after, now);
+    let status = if readiness.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    fresh_json(status, readiness.body())
 }
 
 fn api_status(_: &HttpRequest, state: &PublicState) -> HttpResponse {

@@ -1,106 +1,125 @@
 //! `/readyz`: the readiness of this daemon for traffic. Pure.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use actor_tree::health::Health;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::status::received_at;
 use crate::{
     domain::conversions::SaturatingFrom,
-    published::{Check, LakeState, Publication, Published, Vitals},
+    published::{HealthCell, LakeState, Publication, Vitals},
 };
 
-/// Verdict of `/readyz` for the metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+/// Check that only informs: a follower is ready.
+const LEADER: &str = "leader";
+
+/// Readiness of this daemon, as `/readyz` reports it.
+#[derive(Clone, Debug)]
+pub struct Readiness {
     /// True if `/readyz` answers 200.
     pub is_ready: bool,
-    /// True if a check fails, other than `leader`, which only informs.
-    pub is_degraded: bool,
-    /// Names of the checks that this replica has, and whether they pass.
-    pub checks: Vec<(String, bool)>,
+    /// `ok`, `degraded` or `failing`.
+    pub status: &'static str,
+    /// Checks that this replica has, each with `ok`, `detail` and `age_s`.
+    pub checks: Vec<(&'static str, Value)>,
 }
 
-/// Returns the verdict of `/readyz`.
-#[must_use]
-pub fn verdict(published: &Published, stale_after: Duration, now: DateTime<Utc>) -> Verdict {
-    let (failing, body) = readiness(&published.vitals, published.newest().as_deref(), stale_after, now);
-    let checks = body.get("checks").and_then(Value::as_object).into_iter().flatten();
-    let passes = |check: &Value| check.get("ok") == Some(&Value::Bool(true));
-    Verdict {
-        is_ready: !failing,
-        is_degraded: body.get("status") != Some(&Value::from("ok")),
-        checks: checks.map(|(name, check)| (name.clone(), passes(check))).collect(),
+impl Readiness {
+    /// Returns the readiness with the newest publication, which is too old after `stale_after`.
+    #[must_use]
+    pub fn of(
+        vitals: &Vitals,
+        newest: Option<&Publication>,
+        stale_after: Duration,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let (is_published, publication) = publication(vitals, newest, stale_after, now);
+        let checks = checks(vitals, publication, now);
+        let is_ready = is_published && !vitals.is_draining();
+        let status = if !is_ready {
+            "failing"
+        } else if checks.iter().all(|(name, check)| *name == LEADER || passes(check)) {
+            "ok"
+        } else {
+            "degraded"
+        };
+        Self { is_ready, status, checks }
+    }
+
+    /// Returns true if a check fails, other than `leader`, or if `/readyz` answers 503.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.status != "ok"
+    }
+
+    /// Returns true if the check passes, or if this replica does not have it.
+    #[must_use]
+    pub fn passes(&self, name: &str) -> bool {
+        self.checks.iter().find(|(known, _)| *known == name).is_none_or(|(_, check)| passes(check))
+    }
+
+    /// Returns the body of `/readyz`.
+    pub(super) fn body(self) -> Value {
+        let checks = self.checks.into_iter().map(|(name, check)| (name.to_owned(), check));
+        let checks: Map<String, Value> = checks.collect();
+        json!({"status": self.status, "checks": checks})
     }
 }
 
-/// Returns true if the daemon fails (503), and the body of `/readyz`.
-pub(super) fn readiness(
-    vitals: &Vitals,
-    newest: Option<&Publication>,
-    stale_after: Duration,
-    now: DateTime<Utc>,
-) -> (bool, Value) {
+fn passes(check: &Value) -> bool {
+    check.get("ok") == Some(&Value::Bool(true))
+}
+
+fn checks(vitals: &Vitals, publication: Value, now: DateTime<Utc>) -> Vec<(&'static str, Value)> {
     let age = |at: DateTime<Utc>| now.signed_duration_since(at).num_seconds().max(0);
-    let (published, publication) = publication(vitals, newest, stale_after, now);
-    let shown = |cell: &ArcSwapOption<Check>| match &*cell.load() {
+    let shown = |cell: &HealthCell| match &*cell.load() {
         None => json!({"ok": false, "detail": "not known yet", "age_s": null}),
         Some(check) => json!({"ok": check.ok, "detail": check.detail, "age_s": age(check.at)}),
     };
-    let follows = vitals.leader.load().as_ref().is_some_and(|leader: &Arc<Check>| !leader.ok);
-    let mut checks = Map::new();
-    checks.insert("database".into(), shown(database(vitals, follows)));
-    checks.insert("publication".into(), publication);
-    checks.insert("children".into(), shown(&vitals.children));
-    checks.insert("leader".into(), shown(&vitals.leader));
+    let follows = vitals.follows();
+    let mut checks = vec![
+        ("database", shown(database(vitals, follows))),
+        ("publication", publication),
+        ("children", shown(&vitals.children)),
+        (LEADER, shown(&vitals.leader)),
+    ];
     if !follows {
-        checks.insert("stream".into(), shown(&vitals.stream));
-        checks.insert("horizon".into(), horizon(vitals, now));
-        checks.insert("budget".into(), budget(vitals, now));
+        checks.push(("stream", shown(&vitals.stream)));
+        checks.push(("horizon", horizon(vitals, now)));
+        checks.push(("budget", budget(vitals, now)));
         if let Some(lake) = vitals.lake.load() {
-            checks.insert("lake".into(), lake_check(&lake, vitals.grace.load().part_s, now));
+            checks.push(("lake", lake_check(&lake, vitals.grace.load().part_s, now)));
         }
     }
     if let Some(disk) = vitals.disk.load().as_deref() {
-        checks.insert("disk".into(), graced(disk, 0, now));
+        checks.push(("disk", graced(disk, 0, now)));
     }
     for (part, check) in vitals.parts.load().iter() {
         // A follower has no checks for work that only the leader does.
         if !(follows && part.is_leaders) {
-            checks.insert(part.name.into(), graced(check, part.grace_s.min(vitals.grace.load().part_s), now));
+            checks.push((part.name, graced(check, part.grace_s.min(vitals.grace.load().part_s), now)));
         }
     }
-    let failing = !published || vitals.is_draining();
-    // `leader` is only information: a follower is ready.
-    let is_ok =
-        |(name, check): (&String, &Value)| name == "leader" || check.get("ok") == Some(&Value::Bool(true));
-    let status = if failing {
-        "failing"
-    } else if checks.iter().all(is_ok) {
-        "ok"
-    } else {
-        "degraded"
-    };
-    (failing, json!({"status": status, "checks": checks}))
+    checks
 }
 
 /// Returns the report of the database that matters most. One that answers may fail to read or to store trades, or to
 /// renew the lease. A follower stores none.
-fn database(vitals: &Vitals, follows: bool) -> &ArcSwapOption<Check> {
-    if vitals.database.load().as_ref().is_none_or(|check| !check.ok) {
-        &vitals.database
-    } else if vitals.unreadable.load().is_some() {
-        &vitals.unreadable
-    } else if !follows && vitals.unwritable_stream.load().is_some() {
-        &vitals.unwritable_stream
-    } else if vitals.unleased.load().is_some() {
-        &vitals.unleased
-    } else if !follows && vitals.unwritable_history.load().is_some() {
-        &vitals.unwritable_history
+fn database(vitals: &Vitals, follows: bool) -> &HealthCell {
+    if vitals.database.answers.load().as_ref().is_none_or(|check| !check.ok) {
+        &vitals.database.answers
+    } else if vitals.database.unreadable.load().is_some() {
+        &vitals.database.unreadable
+    } else if !follows && vitals.database.unwritable_stream.load().is_some() {
+        &vitals.database.unwritable_stream
+    } else if vitals.database.unleased.load().is_some() {
+        &vitals.database.unleased
+    } else if !follows && vitals.database.unwritable_history.load().is_some() {
+        &vitals.database.unwritable_history
     } else {
-        &vitals.database
+        &vitals.database.answers
     }
 }
 
@@ -137,7 +156,7 @@ fn publication(
     (is_fresh, check)
 }
 
-fn graced(check: &Check, grace_s: i64, now: DateTime<Utc>) -> Value {
+fn graced(check: &Health, grace_s: i64, now: DateTime<Utc>) -> Value {
     let age_s = now.signed_duration_since(check.at).num_seconds().max(0);
     json!({"ok": check.ok || age_s < grace_s, "detail": check.detail, "age_s": age_s})
 }
@@ -146,7 +165,7 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     match &*vitals.horizon.load() {
         Some(state) => match (state.fault(), &state.outage) {
             (Some(detail), Some((since, _))) => {
-                graced(&Check { ok: false, detail, at: *since }, vitals.grace.load().horizon_s, now)
+                graced(&Health::failed(None, detail, *since), vitals.grace.load().horizon_s, now)
             }
             _ if state.was_answered => json!({"ok": true, "detail": "answers", "age_s": 0}),
             _ => json!({"ok": true, "detail": "no request yet", "age_s": null}),
@@ -157,7 +176,7 @@ fn horizon(vitals: &Vitals, now: DateTime<Utc>) -> Value {
 
 fn lake_check(lake: &LakeState, grace_s: i64, now: DateTime<Utc>) -> Value {
     match (lake.fault(), lake.outages.first()) {
-        (Some(detail), Some(outage)) => graced(&Check { ok: false, detail, at: outage.since }, grace_s, now),
+        (Some(detail), Some(outage)) => graced(&Health::failed(None, detail, outage.since), grace_s, now),
         (Some(detail), None) => json!({"ok": false, "detail": detail, "age_s": null}),
         (None, _) => {
             let detail = lake.figures.newest.map_or_else(
@@ -175,7 +194,7 @@ fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
     match &*vitals.budget_fault.load() {
         Some(fault) => {
             let grace_s = vitals.grace.load().part_s;
-            graced(&Check { ok: false, detail: fault.detail.clone(), at: fault.since }, grace_s, now)
+            graced(&Health::failed(None, fault.detail.clone(), fault.since), grace_s, now)
         }
         None => json!({"ok": true, "detail": "enough for new trades", "age_s": 0}),
     }
@@ -183,6 +202,8 @@ fn budget(vitals: &Vitals, now: DateTime<Utc>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         domain::{instant::UnixSeconds, market_snapshot::MarketSnapshot},
@@ -202,47 +223,54 @@ mod tests {
     fn vitals(faults: &[&str]) -> Vitals {
         let vitals = Vitals::default();
         let cells = [
-            ("database", &vitals.database),
+            ("database", &vitals.database.answers),
             ("stream", &vitals.stream),
             ("children", &vitals.children),
             ("leader", &vitals.leader),
         ];
         for (name, cell) in cells {
-            Vitals::report(cell, !faults.contains(&name), "", UnixSeconds(NOW - 5).to_utc());
+            let at = UnixSeconds(NOW - 5).to_utc();
+            if faults.contains(&name) { cell.fails("", at) } else { cell.succeeds("", at) }
         }
         vitals
     }
 
-    fn status(vitals: &Vitals, newest: Option<&Publication>) -> (bool, String) {
-        let (failing, body) = readiness(vitals, newest, Duration::from_secs(600), UnixSeconds(NOW).to_utc());
-        (failing, body["status"].as_str().unwrap().to_owned())
+    fn readiness(vitals: &Vitals, newest: Option<&Publication>) -> Readiness {
+        Readiness::of(vitals, newest, Duration::from_secs(600), UnixSeconds(NOW).to_utc())
+    }
+
+    fn body(vitals: &Vitals, newest: Option<&Publication>) -> Value {
+        readiness(vitals, newest).body()
+    }
+
+    /// Returns true if the daemon is ready, and its status.
+    fn status(vitals: &Vitals, newest: Option<&Publication>) -> (bool, &'static str) {
+        let readiness = readiness(vitals, newest);
+        (readiness.is_ready, readiness.status)
     }
 
     #[test]
     fn fails_only_without_a_fresh_publication_and_while_draining() {
-        assert_eq!(status(&vitals(&[]), None), (true, "failing".into()));
-        assert_eq!(status(&vitals(&[]), Some(&publication(600))), (false, "ok".into()));
-        assert_eq!(status(&vitals(&[]), Some(&publication(601))), (true, "failing".into()));
+        assert_eq!(status(&vitals(&[]), None), (false, "failing"));
+        assert_eq!(status(&vitals(&[]), Some(&publication(600))), (true, "ok"));
+        assert_eq!(status(&vitals(&[]), Some(&publication(601))), (false, "failing"));
         let draining = vitals(&[]);
         draining.begin_draining();
-        assert_eq!(status(&draining, Some(&publication(0))), (true, "failing".into()));
+        assert_eq!(status(&draining, Some(&publication(0))), (false, "failing"));
+        assert!(readiness(&draining, Some(&publication(0))).is_degraded());
     }
 
     #[test]
     fn a_database_that_answers_and_stores_no_trade_is_a_fault_of_the_leader() {
-        let check = |vitals: &Vitals| {
-            let now = UnixSeconds(NOW).to_utc();
-            readiness(vitals, Some(&publication(0)), Duration::from_secs(600), now).1["checks"]["database"]
-                .clone()
-        };
-        let report = |cell, detail| Vitals::report(cell, false, detail, UnixSeconds(NOW - 9).to_utc());
+        let check = |vitals: &Vitals| body(vitals, Some(&publication(0)))["checks"]["database"].clone();
+        let report = |cell, detail| HealthCell::fails(cell, detail, UnixSeconds(NOW - 9).to_utc());
         let (leading, following) = (vitals(&[]), vitals(&["leader"]));
         for vitals in [&leading, &following] {
-            report(&vitals.unwritable_history, "writes of history fail");
+            report(&vitals.database.unwritable_history, "writes of history fail");
         }
         assert_eq!(check(&leading), json!({"ok": false, "detail": "writes of history fail", "age_s": 9}));
         for vitals in [&leading, &following] {
-            report(&vitals.unwritable_stream, "writes of the stream fail");
+            report(&vitals.database.unwritable_stream, "writes of the stream fail");
         }
         assert_eq!(check(&leading)["detail"], "writes of the stream fail", "the larger fault");
         assert_eq!(check(&following)["ok"], true, "it writes none");
@@ -251,16 +279,13 @@ mod tests {
     #[test]
     fn a_database_that_answers_and_cannot_be_read_is_a_fault_of_every_replica() {
         for vitals in [vitals(&[]), vitals(&["leader"])] {
-            Vitals::report(&vitals.unreadable, false, "reads fail", UnixSeconds(NOW - 9).to_utc());
-            assert_eq!(status(&vitals, Some(&publication(1))), (false, "degraded".into()));
+            vitals.database.unreadable.fails("reads fail", UnixSeconds(NOW - 9).to_utc());
+            assert_eq!(status(&vitals, Some(&publication(1))), (true, "degraded"));
             // The lease keeper still hears answers.
-            Vitals::report(&vitals.database, true, "answers", UnixSeconds(NOW).to_utc());
-            let check = || {
-                let now = UnixSeconds(NOW).to_utc();
-                readiness(&vitals, None, Duration::from_secs(600), now).1["checks"]["database"].clone()
-            };
+            vitals.database.answers.succeeds("answers", UnixSeconds(NOW).to_utc());
+            let check = || body(&vitals, None)["checks"]["database"].clone();
             assert_eq!(check(), json!({"ok": false, "detail": "reads fail", "age_s": 9}));
-            Vitals::report(&vitals.database, false, "does not answer", UnixSeconds(NOW).to_utc());
+            vitals.database.answers.fails("does not answer", UnixSeconds(NOW).to_utc());
             assert_eq!(check()["detail"], "does not answer", "the larger fault");
         }
     }
@@ -268,52 +293,43 @@ mod tests {
     #[test]
     fn a_refused_renewal_of_the_lease_hides_no_more_exact_fault() {
         let vitals = vitals(&[]);
-        let check = || {
-            let now = UnixSeconds(NOW).to_utc();
-            readiness(&vitals, Some(&publication(0)), Duration::from_secs(600), now).1["checks"]["database"]
-                .clone()
-        };
-        let report = |cell, detail| Vitals::report(cell, false, detail, UnixSeconds(NOW - 9).to_utc());
-        report(&vitals.unwritable_history, "writes of history fail");
-        report(&vitals.unleased, "refuses to renew the lease (SQLSTATE 42501)");
+        let check = || body(&vitals, Some(&publication(0)))["checks"]["database"].clone();
+        let report = |cell, detail| HealthCell::fails(cell, detail, UnixSeconds(NOW - 9).to_utc());
+        report(&vitals.database.unwritable_history, "writes of history fail");
+        report(&vitals.database.unleased, "refuses to renew the lease (SQLSTATE 42501)");
         let renewal =
             json!({"ok": false, "detail": "refuses to renew the lease (SQLSTATE 42501)", "age_s": 9});
         assert_eq!(check(), renewal, "without a lease no history is written either");
-        report(&vitals.unwritable_stream, "writes of the stream fail");
+        report(&vitals.database.unwritable_stream, "writes of the stream fail");
         assert_eq!(check()["detail"], "writes of the stream fail");
-        report(&vitals.unreadable, "reads fail");
+        report(&vitals.database.unreadable, "reads fail");
         assert_eq!(check()["detail"], "reads fail");
     }
 
     #[test]
     fn a_lost_database_stream_or_child_degrades_and_a_follower_is_ready() {
         for fault in ["database", "stream", "children"] {
-            assert_eq!(
-                status(&vitals(&[fault]), Some(&publication(1))),
-                (false, "degraded".into()),
-                "{fault}"
-            );
+            assert_eq!(status(&vitals(&[fault]), Some(&publication(1))), (true, "degraded"), "{fault}");
         }
-        assert_eq!(status(&vitals(&["leader"]), Some(&publication(1))), (false, "ok".into()));
-        assert_eq!(status(&vitals(&["leader", "stream"]), Some(&publication(1))), (false, "ok".into()));
+        assert_eq!(status(&vitals(&["leader"]), Some(&publication(1))), (true, "ok"));
+        assert_eq!(status(&vitals(&["leader", "stream"]), Some(&publication(1))), (true, "ok"));
     }
 
     fn answering() -> HorizonState {
         HorizonState { url: "https://h".into(), outage: None, was_answered: true }
     }
 
-    fn check(ok: bool, age_s: i64) -> Check {
-        Check { ok, detail: "x".into(), at: UnixSeconds(NOW - age_s).to_utc() }
+    fn check(ok: bool, age_s: i64) -> Health {
+        Health { ok, detail: "x".into(), at: UnixSeconds(NOW - age_s).to_utc() }
     }
 
     #[test]
     fn every_part_that_fails_for_long_degrades_and_names_itself() {
         let newest = publication(1);
         let checks = |vitals: &Vitals| {
-            let (failing, body) =
-                readiness(vitals, Some(&newest), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
-            assert!(!failing, "{body}");
-            body
+            let readiness = readiness(vitals, Some(&newest));
+            assert!(readiness.is_ready, "{readiness:?}");
+            readiness.body()
         };
         for (part, age_s, degraded) in [
             (Part::of_replica("nginx"), 0, true),
@@ -346,22 +362,19 @@ mod tests {
     #[test]
     fn a_full_disk_degrades() {
         let vitals = vitals(&[]);
-        let full = Check { detail: "/data: 9 MiB free".into(), ..check(false, 3) };
-        vitals.disk.store(Some(Arc::new(full)));
-        let (failing, body) =
-            readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
-        assert_eq!((failing, &body["status"]), (false, &json!("degraded")));
+        vitals.disk.fails("/data: 9 MiB free", UnixSeconds(NOW - 3).to_utc());
+        assert_eq!(status(&vitals, Some(&publication(1))), (true, "degraded"));
+        let body = body(&vitals, Some(&publication(1)));
         assert_eq!(body["checks"]["disk"], json!({"ok": false, "detail": "/data: 9 MiB free", "age_s": 3}));
     }
 
     #[test]
     fn a_publication_made_on_time_from_stale_data_degrades_and_says_so() {
         let vitals = vitals(&[]);
-        Vitals::report(&vitals.stream, true, "", UnixSeconds(NOW - 601).to_utc());
+        vitals.stream.succeeds("", UnixSeconds(NOW - 601).to_utc());
         let newest = Publication { latest: Some((9, UnixSeconds(NOW - 700))), ..publication(1) };
-        let (failing, body) =
-            readiness(&vitals, Some(&newest), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
-        assert_eq!((failing, &body["status"]), (false, &json!("degraded")));
+        assert_eq!(status(&vitals, Some(&newest)), (true, "degraded"));
+        let body = body(&vitals, Some(&newest));
         let check = &body["checks"]["publication"];
         assert_eq!(
             (&check["ok"], &check["age_s"], &check["data_age_s"]),
@@ -373,8 +386,8 @@ mod tests {
             "made on time from stale data, nothing was received for 601 s; newest trade 700 s old, in ledger 9"
         );
         // A quiet network is not stale: bytes arrive although nobody trades.
-        Vitals::report(&vitals.stream, true, "", UnixSeconds(NOW - 1).to_utc());
-        assert_eq!(status(&vitals, Some(&newest)), (false, "ok".into()));
+        vitals.stream.succeeds("", UnixSeconds(NOW - 1).to_utc());
+        assert_eq!(status(&vitals, Some(&newest)), (true, "ok"));
     }
 
     #[test]
@@ -385,12 +398,14 @@ mod tests {
             (Part::of_leader("history"), check(false, 99)),
             (Part::of_leader("stellar_toml"), check(false, 99)),
         ]));
-        let (_, body) =
-            readiness(&vitals, Some(&publication(1)), Duration::from_secs(600), UnixSeconds(NOW).to_utc());
-        let mut names: Vec<&str> = body["checks"].as_object().unwrap().keys().map(String::as_str).collect();
+        let readiness = readiness(&vitals, Some(&publication(1)));
+        let mut names: Vec<&str> = readiness.checks.iter().map(|(name, _)| *name).collect();
         names.sort_unstable();
         assert_eq!(names, ["children", "database", "files", "leader", "publication"]);
-        assert_eq!(body["status"], "ok");
+        assert!(!readiness.is_degraded());
+        // A check that the replica does not have counts as passed in the metrics.
+        let passes = ["history", "files", "leader"].map(|name| readiness.passes(name));
+        assert_eq!(passes, [true, true, false]);
     }
 
     #[test]
@@ -398,18 +413,16 @@ mod tests {
         let vitals = vitals(&[]);
         vitals.horizon.store(Some(Arc::new(answering())));
         vitals.parts.store(Arc::new(vec![(Part::of_replica("files"), check(true, 1))]));
-        let (_, body) =
-            readiness(&vitals, Some(&publication(3)), Duration::from_secs(9), UnixSeconds(NOW).to_utc());
+        let checked = body(&vitals, Some(&publication(3)));
         for name in ["database", "stream", "publication", "children", "leader", "horizon", "budget", "files"]
         {
-            let check = &body["checks"][name];
+            let check = &checked["checks"][name];
             assert!(
                 check["ok"].is_boolean() && check["detail"].is_string() && check["age_s"].is_i64(),
                 "{name}: {check}"
             );
         }
-        let (_, unknown) =
-            readiness(&Vitals::default(), None, Duration::from_secs(9), UnixSeconds(NOW).to_utc());
+        let unknown = body(&Vitals::default(), None);
         assert_eq!(unknown["checks"]["stream"]["age_s"], Value::Null);
     }
 }

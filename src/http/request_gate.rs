@@ -9,20 +9,10 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::Rc,
     task::Waker,
 };
 
-use actix_web::{
-    dev::{Payload, ServiceRequest},
-    http::{
-        Method,
-        header::{self, HeaderMap},
-    },
-};
-
 use super::framing::ChunkScan;
-use crate::domain::conversions::SaturatingFrom;
 
 /// Largest body of a request.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -45,19 +35,6 @@ pub(super) enum Phase {
     /// Anything: the answer was sent before the body was received. actix discards the rest, and then closes the
     /// connection.
     Rest,
-}
-
-/// Body that a head announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AnnouncedBody {
-    /// None.
-    None,
-    /// Of this many bytes.
-    Length(u64),
-    /// In chunks.
-    Chunks,
-    /// One that no handler reads.
-    Unread,
 }
 
 /// Gate of one connection. The stream and the request in progress share it, on the thread of the connection.
@@ -95,16 +72,10 @@ impl RequestGate {
         }
     }
 
-    /// Begins a request. A body that is longer than any handler accepts is not passed on.
-    pub(super) fn begin(&self, body: AnnouncedBody) {
-        let most = u64::saturating_from(BODY_BYTES_MAX);
-        self.phase.set(match body {
-            AnnouncedBody::None => Phase::Answering,
-            AnnouncedBody::Length(length) if length <= most => Phase::Length(length),
-            AnnouncedBody::Chunks => Phase::Chunks(ChunkScan::new()),
-            AnnouncedBody::Length(_) | AnnouncedBody::Unread => Phase::Refused,
-        });
-        if body != AnnouncedBody::None {
+    /// Begins a request, whose body is received in this phase.
+    pub(super) fn begin(&self, phase: Phase) {
+        self.phase.set(phase);
+        if phase != Phase::Answering {
             self.wake();
         }
     }
@@ -116,79 +87,32 @@ impl RequestGate {
     }
 }
 
-/// Guard of the request in progress.
-pub(super) struct RequestInProgress(Rc<RequestGate>);
-
-impl RequestInProgress {
-    /// Begins a request on its connection; none in a test without a listener.
-    pub(super) fn of(request: &ServiceRequest) -> Option<Self> {
-        let gate = request.conn_data::<Rc<RequestGate>>()?;
-        gate.begin(announced_body(request));
-        Some(Self(Rc::clone(gate)))
-    }
-}
-
-impl Drop for RequestInProgress {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
-/// Returns the body that a request announces. Only bodies of POST requests are read.
-fn announced_body(request: &ServiceRequest) -> AnnouncedBody {
-    let (head, payload) = request.parts();
-    let headers = head.headers();
-    if matches!(payload, Payload::None) {
-        AnnouncedBody::None
-    } else if *request.method() != Method::POST {
-        AnnouncedBody::Unread
-    } else if headers.contains_key(header::TRANSFER_ENCODING) {
-        AnnouncedBody::Chunks
-    } else if asks_for_web_socket(headers) {
-        AnnouncedBody::Unread
-    } else {
-        let length = headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
-        length.map_or(AnnouncedBody::Unread, AnnouncedBody::Length)
-    }
-}
-
-/// Returns true if a request asks for a WebSocket. Without chunks, actix then takes all further bytes of the connection
-/// for its body, whatever its length says.
-pub(super) fn asks_for_web_socket(headers: &HeaderMap) -> bool {
-    let mut upgrades = headers.get_all(header::UPGRADE).filter_map(|value| value.to_str().ok());
-    upgrades.any(|value| value.trim().eq_ignore_ascii_case("websocket"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::task::Poll;
-
-    use actix_web::test::TestRequest;
 
     use super::*;
 
     #[test]
     fn the_next_request_follows_an_answer_only_if_the_body_was_received() {
-        for (body, phase, after) in [
-            (AnnouncedBody::None, Phase::Answering, Phase::Head),
-            (AnnouncedBody::Length(9), Phase::Length(9), Phase::Rest),
-            (AnnouncedBody::Length(65_537), Phase::Refused, Phase::Rest),
-            (AnnouncedBody::Chunks, Phase::Chunks(ChunkScan::new()), Phase::Rest),
-            (AnnouncedBody::Unread, Phase::Refused, Phase::Rest),
+        for (phase, after) in [
+            (Phase::Answering, Phase::Head),
+            (Phase::Length(9), Phase::Rest),
+            (Phase::Chunks(ChunkScan::new()), Phase::Rest),
+            (Phase::Refused, Phase::Rest),
         ] {
             let gate = RequestGate::default();
-            gate.begin(body);
+            gate.begin(phase);
             assert_eq!(gate.phase(), phase);
             gate.end();
-            assert_eq!(gate.phase(), after, "{body:?}");
+            assert_eq!(gate.phase(), after, "{phase:?}");
         }
     }
 
     #[tokio::test]
     async fn the_end_of_an_answer_wakes_the_connection() {
         let gate = RequestGate::default();
-        gate.begin(AnnouncedBody::None);
+        gate.begin(Phase::Answering);
         let mut polls = 0;
         std::future::poll_fn(|context| {
             polls += 1;
@@ -201,28 +125,5 @@ mod tests {
         })
         .await;
         assert_eq!(polls, 2);
-    }
-
-    #[test]
-    fn a_body_is_what_actix_takes_for_it() {
-        let mut without = TestRequest::post().to_srv_request();
-        without.set_payload(Payload::None);
-        assert_eq!(announced_body(&without), AnnouncedBody::None);
-        let body = |request: TestRequest| announced_body(&request.to_srv_request());
-        let post = |name: &'static str, value: &'static str| {
-            TestRequest::post().set_payload("x").insert_header((name, value))
-        };
-        assert_eq!(body(TestRequest::get().set_payload("x")), AnnouncedBody::Unread);
-        assert_eq!(body(post("content-length", "17")), AnnouncedBody::Length(17));
-        assert_eq!(body(post("transfer-encoding", "chunked")), AnnouncedBody::Chunks);
-        assert_eq!(body(post("upgrade", "websocket")), AnnouncedBody::Unread);
-        assert_eq!(
-            body(post("upgrade", " WebSocket ").insert_header(("content-length", "17"))),
-            AnnouncedBody::Unread
-        );
-        assert_eq!(
-            body(post("upgrade", "h2c").insert_header(("content-length", "17"))),
-            AnnouncedBody::Length(17)
-        );
     }
 }

@@ -24,12 +24,12 @@ use super::{
     connection,
     connection_limiter::{ConnectionLimiter, ConnectionLimits},
     connection_watch, cors, expect,
-    gated_stream::{GatedStream, LargeHeads},
+    gated_stream::GatedStream,
     graphql::GraphQl,
-    public, requests,
+    head_limit::LargeHeads,
+    public, request_in_progress, requests,
     sending::Sending,
     state::PublicState,
-    unread,
 };
 use crate::domain::conversions::SaturatingFrom;
 
@@ -160,7 +160,7 @@ fn run(
         let measured = Condition::new(is_measured, from_fn(requests::measured));
         let app = App::new()
             .wrap(from_fn(cors::exposed))
-            .wrap(from_fn(unread::closed))
+            .wrap(from_fn(request_in_progress::watched))
             .wrap(measured)
             .configure(configure);
         let http = HttpService::build()

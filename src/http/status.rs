@@ -57,7 +57,7 @@ pub(super) fn status(
 /// Returns the time of the last data: of the last byte of the stream, or on a follower, which has no stream, of the
 /// last trade that it read from the database.
 pub(super) fn received_at(vitals: &Vitals, newest: Option<&Publication>) -> Option<DateTime<Utc>> {
-    if vitals.leader.load().as_ref().is_some_and(|leader| !leader.ok) {
+    if vitals.follows() {
         return newest.and_then(|newest| newest.latest).map(|(_, closed_at)| closed_at.to_utc());
     }
     vitals.stream.load().as_ref().map(|stream| stream.at)
@@ -221,20 +221,20 @@ mod tests {
             status(vitals, Some(newest), Duration::from_secs(10), now)["stale"].clone()
         };
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "the leader is not known yet");
-        Vitals::report(&vitals.leader, false, "", UnixSeconds(1).to_utc());
+        vitals.leader.fails("", UnixSeconds(1).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
         assert_eq!(stale(&vitals, &newest(UnixSeconds(989))), json!(true));
         // It led before, and received data from the stream then.
-        Vitals::report(&vitals.stream, true, "", UnixSeconds(500).to_utc());
+        vitals.stream.succeeds("", UnixSeconds(500).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(false));
-        Vitals::report(&vitals.leader, true, "", UnixSeconds(999).to_utc());
+        vitals.leader.succeeds("", UnixSeconds(999).to_utc());
         assert_eq!(stale(&vitals, &newest(UnixSeconds(995))), json!(true), "a leader has its own stream");
     }
 
     #[test]
     fn reports_freshness_coverage_and_gaps() {
         let vitals = Vitals::default();
-        Vitals::report(&vitals.stream, true, "", UnixSeconds(990).to_utc());
+        vitals.stream.succeeds("", UnixSeconds(990).to_utc());
         let range = |from, to| LedgerRange { from, to, from_time: UnixSeconds(1), to_time: UnixSeconds(2) };
         let [published, stored] = [vec![range(1, 3), range(7, 9)], vec![range(1, 12)]].map(Arc::new);
         vitals.coverage.store(stored);

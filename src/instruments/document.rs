@@ -12,7 +12,8 @@ const HEAD: &str = "# Metrics
 `/metrics` on the admin listener is in Prometheus' text format. This document is made from the table in `src/instruments`; after
 a change of the table run `TICKER_UPDATE_DOCS=1 cargo test --test documents metrics`.
 
-* Every series is there from the start. Counters begin at 0 and start again with the process: use `rate` and `increase`.
+* Every series is there from the start, except for some statuses of `ticker_http_requests_total`. Counters begin at 0
+  and start again with the process: use `rate` and `increase`.
 * A distribution is a histogram: `histogram_quantile(0.99, sum by (le) (rate(ticker_publication_seconds_bucket[5m])))`.
 * No label grows with assets or markets. `actor`, `message` and `path` have the names of actors, message types and routes.
 * [runbook.md](runbook.md) explains the alerts of `deploy/prometheus/alerts.yml`. `deploy/grafana` has two dashboards.

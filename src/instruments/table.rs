@@ -7,7 +7,7 @@ mod process;
 mod upstream;
 
 use super::metric::Metric;
-pub use actors::CHECKS;
+pub use actors::{CHECKS, OWN_CHECKS, PART_CHECKS};
 
 /// Subjects in the order of the document, each with its heading.
 pub const SUBJECTS: [(&str, &[Metric]); 5] = [

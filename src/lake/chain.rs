@@ -32,6 +32,12 @@ pub enum LinkError {
 }
 
 impl Link {
+    /// Number of the ledger.
+    #[must_use]
+    pub const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
     /// Close time of the ledger.
     #[must_use]
     pub const fn closed_at(&self) -> UnixSeconds {

@@ -5,13 +5,26 @@ use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::net::TcpStream;
 
+use super::PassedOver;
+
 /// Time before the next address is tried in parallel to the newest attempt (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
 /// Maximum number of addresses of one name to try. With more, a hostile name could make this program scan many hosts.
 const ADDRESSES_MAX: usize = 8;
 
-/// Connects to the first address that answers. The next attempt starts when the one before it fails, or after 250 ms.
-/// The caller sets the overall timeout.
+/// Returns the addresses of a name in the order in which to dial them. The families alternate, and addresses that
+/// were silent lately come last.
+#[must_use]
+pub fn dialling_order<K: PartialEq>(
+    addresses: Vec<SocketAddr>,
+    passed_over: &PassedOver<K>,
+    key: impl Fn(&SocketAddr) -> K,
+) -> Vec<SocketAddr> {
+    passed_over.ordered(interleaved(addresses), key)
+}
+
+/// Connects to the first address that answers. Tries them in the given order: the next attempt starts when the one
+/// before it fails, or after 250 ms. The caller sets the overall timeout.
 ///
 /// # Errors
 ///
@@ -30,7 +43,7 @@ where
             connecting.await.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
         }
     };
-    let mut waiting = interleaved(addresses);
+    let mut waiting = VecDeque::from(addresses);
     waiting.truncate(ADDRESSES_MAX);
     let mut attempts = FuturesUnordered::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -62,11 +75,12 @@ async fn head_start(is_first: bool) {
 }
 
 /// Alternates the address families, starting with the family of the first address.
-fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+#[must_use]
+pub fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let begins_with_six = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
         addresses.into_iter().partition(|address| address.is_ipv6() == begins_with_six);
-    let mut all = VecDeque::new();
+    let mut all = Vec::new();
     while !one.is_empty() || !other.is_empty() {
         all.extend(one.pop_front());
         all.extend(other.pop_front());
@@ -88,6 +102,30 @@ mod tests {
         let order = addresses(&["[2600::1]:1", "1.1.1.1:1", "[2600::2]:1", "1.1.1.2:1", "[2600::3]:1"]);
         assert_eq!(interleaved(given), order);
         assert!(interleaved(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_silent_address_comes_last_whatever_its_family_is() {
+        let passed_over = PassedOver::default();
+        let [six, others] = [addresses(&["[2600::1]:1"]), addresses(&["1.1.1.1:1", "1.1.1.2:1"])];
+        let given = || [six.clone(), others.clone()].concat();
+        let order =
+            |passed_over: &PassedOver<SocketAddr>| dialling_order(given(), passed_over, |address| *address);
+        assert_eq!(order(&passed_over), given());
+        passed_over.was_silent(six[0]);
+        assert_eq!(order(&passed_over), [others.clone(), six.clone()].concat());
+    }
+
+    #[tokio::test]
+    async fn addresses_are_tried_in_the_given_order() {
+        let given = addresses(&["1.1.1.1:1", "1.1.1.2:1", "[2600::1]:1"]);
+        let tried = std::cell::RefCell::new(Vec::new());
+        let failed = race(given.clone(), |address| {
+            tried.borrow_mut().push(address);
+            async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+        });
+        assert!(failed.await.is_err());
+        assert_eq!(tried.into_inner(), given);
     }
 
     #[tokio::test(start_paused = true)]

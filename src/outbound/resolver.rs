@@ -66,7 +66,8 @@ impl Resolver {
         Self::of("/etc/hosts".into(), "/etc/resolv.conf".into())
     }
 
-    fn of(hosts_file: PathBuf, resolv_conf: PathBuf) -> Self {
+    /// Resolver of these files in place of the machine's.
+    pub(crate) fn of(hosts_file: PathBuf, resolv_conf: PathBuf) -> Self {
         Self(Arc::new(Shared { hosts_file, resolv_conf, state: Mutex::default() }))
     }
 

@@ -12,7 +12,8 @@ use crate::steps;
 /// Name under which the step is recorded.
 const HTTP: &str = "http";
 
-/// Step from the publication to its first answer. Nothing is recorded if nobody reads the publication.
+/// Step from the publication to its first answer. Nothing is recorded if nobody reads the publication. Each view of
+/// the publication shares it, so an answer from a pinned view counts although newer publications exist.
 #[derive(Debug, Default)]
 pub struct FirstAnswer {
     /// True until the first answer. Read without the lock, since every answer asks.
@@ -22,10 +23,10 @@ pub struct FirstAnswer {
 
 impl FirstAnswer {
     /// Begins the step, caused by the step that publishes.
-    pub fn begin(&mut self, recorder: &Arc<Recorder>, cause: &TraceContext, subject: Subject) {
+    pub fn begin(&self, recorder: &Arc<Recorder>, cause: &TraceContext, subject: Subject) {
         let mut step = Step::begin(recorder, HTTP, steps::FIRST_ANSWER, Some(cause));
         step.set_subject(subject);
-        *self.step.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(step);
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
         self.is_awaited.store(true, Ordering::Relaxed);
     }
 

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use ticker_formats::pages::LakeFigures;
 
+use crate::domain::instant::UnixSeconds;
+
 /// State of the lake. Its readers, on threads of their own, write it.
 #[derive(Debug, Default)]
 pub struct LakeCell(Mutex<Option<LakeState>>);
@@ -22,13 +24,15 @@ pub struct LakeState {
     pub hash_check: HashCheck,
     /// New ledger whose hash is not Horizon's, if the last comparison of a new ledger found that.
     pub contradicted: Option<u32>,
+    /// First ledger of the chain of new ledgers, and its close time. The reader of new ledgers compares that chain.
+    pub chain_from: Option<(u32, UnixSeconds)>,
     /// Time since when the newest ledger of a lake that gives new trades is too old.
     pub behind: Option<DateTime<Utc>>,
 }
 
 /// Outage of a lake or an RPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
+pub struct LakeOutage {
     /// Time of the first failure.
     pub since: DateTime<Utc>,
     /// URL of the place that fails, without secrets. New ledgers and those of the past may have places of their own.
@@ -49,14 +53,14 @@ pub enum LakeUse {
 /// Outages by what reads the lake; `None` if the lake answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outages {
-    recent: Option<Outage>,
-    history: Option<Outage>,
+    recent: Option<LakeOutage>,
+    history: Option<LakeOutage>,
 }
 
 impl Outages {
     /// Outage of one reader.
     #[must_use]
-    pub const fn of(&self, reader: LakeUse) -> Option<&Outage> {
+    pub const fn of(&self, reader: LakeUse) -> Option<&LakeOutage> {
         match reader {
             LakeUse::Recent => self.recent.as_ref(),
             LakeUse::History => self.history.as_ref(),
@@ -65,7 +69,7 @@ impl Outages {
 
     /// The outage that began first.
     #[must_use]
-    pub fn first(&self) -> Option<&Outage> {
+    pub fn first(&self) -> Option<&LakeOutage> {
         [&self.recent, &self.history].into_iter().flatten().min_by_key(|outage| outage.since)
     }
 
@@ -78,10 +82,10 @@ impl Outages {
     pub fn note(&mut self, reader: LakeUse, now: DateTime<Utc>, url: &str, error: String) {
         let outage = self.of_mut(reader);
         let since = outage.as_ref().map_or(now, |outage| outage.since);
-        *outage = Some(Outage { since, url: url.to_owned(), error });
+        *outage = Some(LakeOutage { since, url: url.to_owned(), error });
     }
 
-    const fn of_mut(&mut self, reader: LakeUse) -> &mut Option<Outage> {
+    const fn of_mut(&mut self, reader: LakeUse) -> &mut Option<LakeOutage> {
         match reader {
             LakeUse::Recent => &mut self.recent,
             LakeUse::History => &mut self.history,
@@ -130,10 +134,16 @@ impl LakeCell {
 }
 
 impl LakeState {
+    /// Forgets what only a reader of the lake can end or go on with. Figures and the last comparison stay.
+    pub fn forget_readings(&mut self) {
+        self.outages = Outages::default();
+        (self.contradicted, self.chain_from, self.behind) = (None, None, None);
+    }
+
     /// Text about a fault for readers, or `None` if the lake is read and believed.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        if let Some(Outage { since, url, error }) = self.outages.first() {
+        if let Some(LakeOutage { since, url, error }) = self.outages.first() {
             let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
             return Some(format!("{url} cannot be read since {since}: {error}"));
         }
@@ -156,7 +166,6 @@ impl LakeState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::instant::UnixSeconds;
 
     #[test]
     fn an_outage_ends_only_for_the_reader_that_got_an_answer() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use ticker_formats::{board::Board, listings::ListingView};
 
-use super::FactsCell;
+use super::{FactsCell, FirstAnswer};
 use crate::domain::{asset::Asset, instant::UnixSeconds, market_snapshot::MarketSnapshot};
 
 /// Inputs of views beside a publication. They are the same in the whole process.
@@ -45,19 +45,42 @@ impl ListingSource {
     }
 }
 
+/// View of one publication, and its board, which is made on first use.
+#[derive(Debug)]
+pub struct ListedMoment {
+    view: ListingView,
+    board: OnceLock<Board>,
+    /// Step of a trace that ends with the first answer from the publication.
+    pub first_answer: Arc<FirstAnswer>,
+}
+
+impl ListedMoment {
+    /// The view.
+    #[must_use]
+    pub const fn view(&self) -> &ListingView {
+        &self.view
+    }
+
+    /// The board of the view. The first call takes some microseconds per market.
+    pub fn board(&self) -> &Board {
+        self.board.get_or_init(|| Board::of(&self.view))
+    }
+}
+
 /// View of one publication, made on first use and shared by the JSON writer and the readers over HTTP. If nobody asks,
 /// it costs nothing. It keeps the snapshot in memory, but not the files of the publication.
 #[derive(Debug)]
 pub struct LazyListing {
     seq: i64,
     snapshot: Arc<MarketSnapshot>,
-    view: OnceLock<Arc<ListingView>>,
-    board: OnceLock<Board>,
+    moment: OnceLock<Arc<ListedMoment>>,
+    /// Step of a trace that ends with the first answer from this publication.
+    pub first_answer: Arc<FirstAnswer>,
 }
 
 impl LazyListing {
     pub(super) fn new(seq: i64, snapshot: Arc<MarketSnapshot>) -> Self {
-        Self { seq, snapshot, view: OnceLock::new(), board: OnceLock::new() }
+        Self { seq, snapshot, moment: OnceLock::new(), first_answer: Arc::default() }
     }
 
     /// Number of the last committed batch in it.
@@ -72,21 +95,17 @@ impl LazyListing {
         self.snapshot.as_of()
     }
 
-    /// The view. The first call makes it and takes milliseconds, and calls at the same time wait
+    /// The view with its board. The first call makes the view and takes milliseconds, and calls at the same time wait
     /// for it: do not call this on a thread that readers wait for.
-    pub fn view(&self, source: &ListingSource) -> Arc<ListingView> {
+    pub fn moment(&self, source: &ListingSource) -> Arc<ListedMoment> {
         let make = || {
             let (snapshot, passphrase) = (Arc::clone(&self.snapshot), Arc::clone(&source.passphrase));
             let facts = source.facts.load();
             let view = ListingView::new(self.seq, snapshot, passphrase, &source.anchors, &facts);
-            Arc::new(view.of_database(Arc::clone(&source.database)))
+            let view = view.of_database(Arc::clone(&source.database));
+            let first_answer = Arc::clone(&self.first_answer);
+            Arc::new(ListedMoment { view, board: OnceLock::new(), first_answer })
         };
-        Arc::clone(self.view.get_or_init(make))
-    }
-
-    /// The board of `view`, which must be the one that [`Self::view`] returned. The first call takes some microseconds
-    /// per market.
-    pub fn board(&self, view: &ListingView) -> &Board {
-        self.board.get_or_init(|| Board::of(view))
+        Arc::clone(self.moment.get_or_init(make))
     }
 }

@@ -1,32 +1,18 @@
 //! Health of the daemon's parts, reported by the parts themselves.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use actor_tree::health::Health;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::LakeCell;
+use super::{LakeCell, health_cell::HealthCell};
 use crate::domain::{
     conversions::SaturatingFrom, coverage::LedgerRange, instant::UnixSeconds, ledger_source::LedgerSource,
 };
-
-/// Last report of a part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// True if the part works.
-    pub ok: bool,
-    /// Short text without secrets. It may contain text of Horizon or of a proxy: strip hidden characters before showing
-    /// it.
-    pub detail: String,
-    /// Time of this report if `ok`, else the start of the fault.
-    pub at: DateTime<Utc>,
-}
 
 /// A part of the daemon that may fail for long while its actor runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,37 +178,55 @@ pub struct BudgetFault {
     pub detail: String,
 }
 
+/// Reports of work with PostgreSQL.
+#[derive(Debug, Default)]
+pub struct DatabaseVitals {
+    /// Answers of the database. Written by the lease keeper.
+    pub answers: HealthCell,
+    /// Failing reads of committed trades, until one succeeds. The database may answer others meanwhile. Written by the
+    /// aggregator.
+    pub unreadable: HealthCell,
+    /// Failing requests for the lease although the database answers, until one succeeds. Written by the lease keeper.
+    pub unleased: HealthCell,
+    /// Failing writes of the stream's trades, until one succeeds or the lease is lost. Written by the writers of
+    /// trades.
+    pub unwritable_stream: HealthCell,
+    /// The same for trades of history and repairs. A success of the stream ends this fault too.
+    pub unwritable_history: HealthCell,
+}
+
+impl DatabaseVitals {
+    /// Forgets failed writes of trades, if it is unknown whether the next one succeeds.
+    pub fn forget_writes(&self) {
+        self.unwritable_stream.clear();
+        self.unwritable_history.clear();
+    }
+}
+
 /// Last report of each part. `None` until a part has reported.
 #[derive(Debug, Default)]
 pub struct Vitals {
-    /// PostgreSQL. Written by the lease keeper.
-    pub database: ArcSwapOption<Check>,
-    /// Failing reads of committed trades, until one succeeds. The database may answer others meanwhile. Written by the
-    /// aggregator.
-    pub unreadable: ArcSwapOption<Check>,
-    /// Failing requests for the lease although the database answers, until one succeeds. Written by the lease keeper.
-    pub unleased: ArcSwapOption<Check>,
-    /// Failing writes of the stream's trades, until one succeeds or the lease is lost. Written by the writers of
-    /// trades.
-    pub unwritable_stream: ArcSwapOption<Check>,
-    /// The same for trades of history and repairs. A success of the stream ends this fault too.
-    pub unwritable_history: ArcSwapOption<Check>,
+    /// PostgreSQL.
+    pub database: DatabaseVitals,
     /// Horizon's stream of trades. Every received byte updates `at`.
-    pub stream: ArcSwapOption<Check>,
+    pub stream: HealthCell,
     /// Reachability of Horizon.
     pub horizon: ArcSwapOption<HorizonState>,
     /// Set while the request budget delays live trades.
     pub budget_fault: ArcSwapOption<BudgetFault>,
     /// Further parts that may fail for a long time, and their checks.
-    pub parts: ArcSwap<Vec<(Part, Check)>>,
+    pub parts: ArcSwap<Vec<(Part, Health)>>,
     /// Times for which parts may fail before their checks do. Only tests change them.
     pub grace: ArcSwap<Grace>,
     /// Free space for the files and the private PostgreSQL.
-    pub disk: ArcSwapOption<Check>,
+    pub disk: HealthCell,
     /// Supervised actors.
-    pub children: ArcSwapOption<Check>,
+    pub children: HealthCell,
     /// Leadership. `ok` means that this replica leads.
-    pub leader: ArcSwapOption<Check>,
+    pub leader: HealthCell,
+    /// True if another replica leads by the database's last answer. Without an answer, [`Self::follows`] may be true
+    /// although nobody else leads. Written by the lease keeper.
+    pub another_leads: AtomicBool,
     /// Id of this replica in the lease.
     pub replica_id: ArcSwapOption<String>,
     /// Complete ledgers, merged and in order.
@@ -252,13 +256,6 @@ pub struct Vitals {
 }
 
 impl Vitals {
-    /// Stores the report of a part. A continuing fault keeps the time when it began.
-    pub fn report(cell: &ArcSwapOption<Check>, ok: bool, detail: impl Into<String>, now: DateTime<Utc>) {
-        // A new fault, or no fault, is dated now. A continuing one keeps its date.
-        let since = cell.load().as_ref().filter(|last| !ok && !last.ok).map_or(now, |last| last.at);
-        cell.store(Some(Arc::new(Check { ok, detail: detail.into(), at: since })));
-    }
-
     /// Text about a fault of Horizon or of the lake for readers, or `None` if both answer. If both fail, the fault is
     /// that of the source of new trades.
     #[must_use]
@@ -271,10 +268,10 @@ impl Vitals {
         }
     }
 
-    /// Forgets failed writes of trades, if it is unknown whether the next one succeeds.
-    pub fn forget_writes(&self) {
-        self.unwritable_stream.store(None);
-        self.unwritable_history.store(None);
+    /// Returns true if this replica is known not to lead. Whether another one does may be unknown.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.leader.load().as_ref().is_some_and(|leader| !leader.ok)
     }
 
     /// Marks the daemon as shutting down, so that no new reader is sent here.
@@ -291,6 +288,8 @@ impl Vitals {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::published::LakeUse;
 
@@ -321,15 +320,5 @@ mod tests {
         }
         vitals.lake.update(|lake| lake.outages.end(LakeUse::Recent));
         assert_eq!(vitals.source_fault(), horizon, "the lake answers");
-    }
-
-    #[test]
-    fn a_fault_keeps_the_time_when_it_began() {
-        let vitals = Vitals::default();
-        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
-        for (ok, now, since) in [(true, 1, 1), (true, 2, 2), (false, 3, 3), (false, 4, 3), (true, 5, 5)] {
-            Vitals::report(&vitals.database, ok, "", at(now));
-            assert_eq!(vitals.database.load().as_ref().unwrap().at, at(since));
-        }
     }
 }

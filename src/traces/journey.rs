@@ -1,4 +1,5 @@
-//! The way of one trade: from its ledger's close to the first answer that contains it, and where the time went.
+//! The way of one trade: from its ledger's close to the first answer from a publication with it, and where the time
+//! went.
 
 use actor_tree::trace::view::RecordView;
 use chrono::{DateTime, Utc};
@@ -105,6 +106,7 @@ struct Stages<'a> {
     rendered: Option<&'a RecordView>,
     compressed: Option<&'a RecordView>,
     published: Option<&'a RecordView>,
+    /// First answer of this publication or of a later one, which contains the trade too.
     answered: Option<&'a RecordView>,
 }
 
@@ -127,7 +129,12 @@ impl<'a> Stages<'a> {
         let rendered = named(steps::RENDER.0).filter(contains).min_by_key(|record| record.queued);
         let compressed = below(rendered, steps::COMPRESS.0);
         let published = below(compressed, steps::PUBLISH.0);
-        let answered = below(published, steps::FIRST_ANSWER.0);
+        // Nobody may read that publication. It may be ready before its step ends.
+        let answers = |record: &&RecordView| {
+            record.number_of("seq") >= seq
+                && published.is_some_and(|published| record.ended >= published.begin())
+        };
+        let answered = named(steps::FIRST_ANSWER.0).filter(answers).min_by_key(|record| record.ended);
         Self { collected, transaction, delivered, rendered, compressed, published, answered }
     }
 
@@ -170,7 +177,8 @@ impl<'a> Stages<'a> {
         parts
     }
 
-    /// Records of the batch's trace, and of the publication that contains it.
+    /// Records of the batch's trace, of the publication that contains it, and the first answer from it or a later
+    /// one.
     fn related(&self, records: &[RecordView]) -> Vec<RecordView> {
         let publication =
             self.rendered.and_then(|rendered| rendered.number_of("seq").zip(rendered.number_of("as_of")));
@@ -179,128 +187,11 @@ impl<'a> Stages<'a> {
                 && record.number_of("seq").is_none_or(|seq| Some(seq) == self.transaction.number_of("seq"))
                 || publication.is_some()
                     && record.number_of("seq").zip(record.number_of("as_of")) == publication
+                || self.answered.is_some_and(|answered| answered.number == record.number)
         };
         records.iter().filter(is_related).cloned().collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use actor_tree::{
-        clock::{Clock, ManualClock, SharedClock},
-        trace::{
-            recorder::Recorder,
-            step::{Step, StepName},
-            subject::Subject,
-        },
-    };
-    use std::time::Duration;
-
-    use super::*;
-
-    /// Records of one batch and the publication that contains it; each stage lasts 10 ms.
-    fn records(toid: i64, source: StepName) -> (Vec<RecordView>, DateTime<Utc>) {
-        let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
-        let shared: SharedClock = clock.clone();
-        let recorder = Recorder::on(shared);
-        let closed_at = clock.now();
-        record_batch(&recorder, &clock, (toid, toid + 5), source);
-        let moment = recorder.moment();
-        (recorder.records().0.iter().map(|record| record.view(&moment)).collect(), closed_at)
-    }
-
-    /// Records a batch with trades of the market 3 and its publication.
-    fn record_batch(recorder: &Arc<Recorder>, clock: &ManualClock, toids: (i64, i64), source: StepName) {
-        let stage = |name, cause: Option<&_>, subject: Subject| {
-            let mut step = Step::begin(recorder, "one", name, cause);
-            step.set_subject(subject);
-            clock.advance(Duration::from_millis(10));
-            step.done()
-        };
-        let batch = Subject::none().with("trade_from", toids.0).with("trade_to", toids.1);
-        let name = Subject::none().with("seq", 8).with("as_of", 1_001);
-        clock.advance(Duration::from_millis(10));
-        let collected = stage(source, None, batch.clone());
-        let committed = batch.with("seq", 7).with_members("markets", [3]);
-        stage(steps::TRANSACTION, Some(&collected), committed);
-        let rendered = stage(steps::RENDER, None, name.clone());
-        let compressed = stage(steps::COMPRESS, Some(&rendered), name.clone());
-        let published = stage(steps::PUBLISH, Some(&compressed), name.clone());
-        stage(steps::WRITE_FILES, Some(&published), name.clone());
-        stage(steps::FIRST_ANSWER, Some(&published), name);
-    }
-
-    fn row(market: i64, closed_at: DateTime<Utc>) -> Option<StoredRow> {
-        Some(StoredRow { market, closed_at })
-    }
-
-    #[test]
-    fn the_parts_of_the_way_add_up_to_the_age_at_the_first_reader_from_every_source() {
-        for source in [steps::COLLECT, steps::READ_HISTORY, steps::READ_LEDGERS, steps::READ_AGAIN] {
-            adds_up(source);
-        }
-    }
-
-    fn adds_up(source: StepName) {
-        let (records, closed_at) = records(100, source);
-        let token = PagingToken::new(103, 0).unwrap();
-        let journey = Journey::find(&records, token, row(3, closed_at));
-        let names: Vec<&str> = journey.parts.iter().map(|part| part.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "horizon",
-                "collect",
-                "check_network",
-                "transaction",
-                "wait_for_publication",
-                "render",
-                "compress",
-                "publish",
-                "first_answer"
-            ]
-        );
-        let age = records.last().unwrap().ended - closed_at;
-        let total = journey.total_ms().unwrap();
-        assert!((total - 80.0).abs() < 0.001 && age.num_milliseconds() == 80, "{total}");
-        assert_eq!(journey.records.len(), 7);
-    }
-
-    #[test]
-    fn an_unknown_trade_has_no_way() {
-        let (records, closed_at) = records(100, steps::COLLECT);
-        let token = PagingToken::new(99, 0).unwrap();
-        assert_eq!(Journey::find(&records, token, row(3, closed_at)), Journey::default());
-    }
-
-    #[test]
-    fn the_batch_that_brought_a_late_trade_is_found_and_not_the_one_around_it() {
-        let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
-        let shared: SharedClock = clock.clone();
-        let (recorder, closed_at) = (Recorder::on(shared), clock.now());
-        record_batch(&recorder, &clock, (100, 105), steps::COLLECT);
-        record_batch(&recorder, &clock, (103, 103), steps::READ_HISTORY);
-        let moment = recorder.moment();
-        let records: Vec<RecordView> =
-            recorder.records().0.iter().map(|record| record.view(&moment)).collect();
-        let collected = |toid| {
-            let way = Journey::find(&records, PagingToken::new(toid, 0).unwrap(), row(3, closed_at));
-            way.records.iter().find(|record| COLLECTED.contains(&record.name())).unwrap().name().to_owned()
-        };
-        assert_eq!(collected(103), steps::READ_HISTORY.0);
-        assert_eq!(collected(104), steps::COLLECT.0);
-    }
-
-    #[test]
-    fn a_trade_of_no_market_of_the_batch_and_one_that_is_not_stored_have_no_parts() {
-        let (records, closed_at) = records(100, steps::COLLECT);
-        let token = PagingToken::new(103, 0).unwrap();
-        let ways = [Journey::find(&records, token, row(4, closed_at)), Journey::of_unstored(&records, token)];
-        for way in ways {
-            let names: Vec<&str> = way.records.iter().map(RecordView::name).collect();
-            assert_eq!((way.parts, names), (Vec::new(), vec![steps::COLLECT.0]));
-        }
-    }
-}
+mod tests;

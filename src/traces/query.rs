@@ -1,5 +1,7 @@
 //! Questions to the recorder: the query parameters of `/trace.json`.
 
+use std::sync::Arc;
+
 use actor_tree::trace::{
     record::{Kind, Outcome, Record},
     recorder::Moment,
@@ -40,7 +42,7 @@ pub struct Query {
     pub min_ms: Option<f64>,
     /// Earliest end.
     pub since: Option<DateTime<Utc>>,
-    /// Most records. The newest are selected.
+    /// Most records. The newest are chosen, and a batch before the publications that end with it.
     pub limit: usize,
 }
 
@@ -128,6 +130,24 @@ impl Query {
         Ok(())
     }
 
+    /// Chooses at most `limit` of the selected records, which come and go with the oldest first. Returns also the
+    /// number of those that are left out.
+    #[must_use]
+    pub fn choose<'a>(&self, mut selected: Vec<&'a Arc<Record>>) -> (Vec<&'a Arc<Record>>, usize) {
+        let left_out = selected.len().saturating_sub(self.limit);
+        let mut excess = left_out;
+        // While no trade comes, each second brings another publication that ends with the same batch. The batch is
+        // older than all of them, and is what a question for its number is about.
+        let is_batch = |record: &Record| self.seq.is_some() && record.subject.number("as_of").is_none();
+        selected.retain(|record| {
+            let goes = excess > 0 && !is_batch(record);
+            excess = excess.saturating_sub(usize::from(goes));
+            !goes
+        });
+        selected.drain(..excess);
+        (selected, left_out)
+    }
+
     /// Returns true if the record fits every part but the trade and the limit. `markets` are the ids of the market.
     #[must_use]
     pub fn selects(&self, record: &Record, markets: &[i64], moment: &Moment) -> bool {
@@ -207,6 +227,42 @@ mod tests {
         ] {
             assert!(matches!(parsed(&[(name, value)]), Err(QueryError::Value { .. })), "{name}={value}");
         }
+    }
+
+    #[test]
+    fn the_newest_are_chosen_and_the_others_counted() {
+        let recorder = Recorder::on(SystemClock::shared());
+        for _ in 0..501 {
+            Step::begin(&recorder, "one", steps::RENDER, None).done();
+        }
+        let (records, _) = recorder.records();
+        let (chosen, left_out) = Query::default().choose(records.iter().collect());
+        assert_eq!((chosen.len(), left_out), (500, 1));
+        assert_eq!((chosen[0].number, chosen[499].number), (2, 501));
+        let (chosen, left_out) = parsed(&[("limit", "501")]).unwrap().choose(records.iter().collect());
+        assert_eq!((chosen.len(), left_out), (501, 0));
+    }
+
+    #[test]
+    fn a_batch_is_chosen_before_the_publications_that_end_with_it() {
+        let recorder = Recorder::on(SystemClock::shared());
+        let record = |name, subject| {
+            let mut step = Step::begin(&recorder, "one", name, None);
+            step.set_subject(subject);
+            step.done();
+        };
+        let batch = Subject::none().with("seq", 44);
+        record(steps::TRANSACTION, batch.clone());
+        (0..600).for_each(|second| record(steps::PUBLISH, batch.clone().with("as_of", second)));
+        let (records, _) = recorder.records();
+        let names = |limit| {
+            let (chosen, left_out) =
+                parsed(&[("seq", "44"), ("limit", limit)]).unwrap().choose(records.iter().collect());
+            let steps: Vec<u64> = chosen.iter().map(|record| record.number).collect();
+            (steps, left_out)
+        };
+        assert_eq!(names("3"), (vec![1, 600, 601], 598));
+        assert_eq!(names("1"), (vec![1], 600));
     }
 
     #[test]

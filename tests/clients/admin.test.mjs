@@ -90,7 +90,7 @@ test("the way of a trade is split into what is not ours, queueing and handling, 
   const path = `${ADMIN}/trace?trade=${trades[0].paging_token}`;
   const { page, faults, close } = await open(browser, path);
   const said = await page.textContent('[aria-labelledby="way"] > p');
-  const [, ...parts] = said.match(/^Outside the ticker \(outlined\): ([\d.]+) ms. Queueing \(hatched\): ([\d.]+) ms. Handling \(solid\): ([\d.]+) ms.$/);
+  const [, ...parts] = said.match(/^Outside the ticker \(thin, not to scale\): ([\d.]+) ms. Queueing \(hatched\): ([\d.]+) ms. Handling \(solid\): ([\d.]+) ms.$/);
   const total = Number((await page.textContent("#way")).split(" ")[0]);
   assert(Math.abs(parts.reduce((sum, part) => sum + Number(part), 0) - total) < 2, `${parts} of ${total}`);
   assert.deepEqual(faults, []);

@@ -11,7 +11,7 @@ export function feed(markets) {
   const now = new Date().toISOString();
   const figures = {
     seq: 1, as_of: now, ledger: 1, ledger_close_time: now, number: all,
-    totals: { volume_usd: markets * 5, trades: markets * 50, warned: 0 },
+    totals: { volume_usd: markets * 5, unpriced: 0, trades: markets * 50, warned: 0 },
     price: column((place) => `0.${10_000 + place}`), change_1h: column((place) => (place % 500) - 250),
     change_24h: column((place) => (place % 3 ? (place % 900) - 450 : null)), change_7d: column(() => null),
     low: column(() => -20), high: column(() => 30), bid: column(() => -1), ask: column(() => 1), spread: column(() => 20),

@@ -274,13 +274,19 @@ test("the totals above the list follow the figures", async () => {
   await page.goto(process.env.TICKER_URL);
   await page.waitForSelector(READY);
   const said = () => page.textContent(".title p");
-  assert.equal(await said(), "20 markets of Stellar's exchange: $100.0 in 1,000 trades in the last 24 hours. With a warning: 0.");
+  assert.equal(await said(), "20 markets of Stellar's exchange: $100.0 in 1,000 trades in the last 24 hours. With a warning: 0. Traded without a dollar price: 0.");
   documents.figures = later(documents.figures, (figures) => {
-    figures.totals = { volume_usd: 1_234_000, trades: 54_321, warned: 7 };
+    figures.totals = { volume_usd: 1_234_000, unpriced: 1_002, trades: 54_321, warned: 7 };
   });
   await page.clock.fastForward(11_000);
   await page.locator("#total-warned", { hasText: "7" }).waitFor();
-  assert.equal(await said(), "20 markets of Stellar's exchange: $1.234 M in 54,321 trades in the last 24 hours. With a warning: 7.");
+  assert.equal(await said(), "20 markets of Stellar's exchange: $1.234 M in 54,321 trades in the last 24 hours. With a warning: 7. Traded without a dollar price: 1,002.");
+  documents.figures = later(documents.figures, (figures) => {
+    figures.totals = { volume_usd: null, unpriced: 20, trades: 54_322, warned: 8 };
+  });
+  await page.clock.fastForward(11_000);
+  await page.locator("#total-warned", { hasText: "8" }).waitFor();
+  assert.equal(await said(), "20 markets of Stellar's exchange: – in 54,322 trades in the last 24 hours. With a warning: 8. Traded without a dollar price: 20.");
   await close();
 });
 

@@ -65,7 +65,7 @@ test("a market that leaves the list loses its price, and has one again after its
   await said(page, "no trade in 7 days");
   assert.equal(await page.textContent("#price strong"), "–");
   assert.equal(await page.textContent("#price .note"), "no trade in 7 days");
-  assert.match(await page.title(), /^\S+\/\S+ · Stellar ticker$/);
+  assert.match(await page.title(), /^[^\s,]+\/[^\s,]+(, \S+ (of|by) [^\s,]+)+ · Stellar ticker$/);
   // Each reading says so: none is a failure.
   for (let time = 0; time < 3; time += 1) await page.waitForResponse((response) => response.status() === 404);
   await said(page, "no trade in 7 days");
@@ -73,7 +73,7 @@ test("a market that leaves the list loses its price, and has one again after its
   await said(page, "live");
   assert.match(await page.textContent("#price strong"), /\d/);
   assert.match(await page.textContent("#price .note"), /ago/);
-  assert.match(await page.title(), /^\S+\/\S+ \S*\d\S* · Stellar ticker$/);
+  assert.match(await page.title(), /^\S+\/\S+ \S*\d\S*(, \S+ (of|by) [^\s,]+)+ · Stellar ticker$/);
   await close();
 });
 

@@ -113,6 +113,10 @@ test("a gap is a hole in the bar, and says how many ledgers", async () => {
   const { markets } = await (await fetch(`${holed.url}/api/v1/markets?limit=1`)).json();
   await page.goto(`${holed.url}/m/${markets[0].id}`);
   await page.getByText("Not every ledger of the last 24 hours is held").waitFor();
+  await page.getByText("24 h high").click();
+  await page.getByText("Not every ledger of the window is held").waitFor();
+  await page.goto(`${holed.url}/`);
+  await page.getByText(/Not every ledger of the last .* is held, so trades may be missing from figures of/).waitFor();
   assert.deepEqual(faults, []);
   await close();
   await isSound(browser, `${holed.url}/`);

@@ -1,6 +1,6 @@
 //! Things of the source that documents name exist: files, and texts of the log.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use super::{document, prose, sources};
 
@@ -108,5 +108,59 @@ fn every_path_in_the_tables_of_the_architecture_exists() {
         ("### `src/horizon/`\n| `client.rs`, `retry.rs` | x |", Some("retry.rs")),
     ] {
         assert_eq!(missing_paths(text).first().map(String::as_str), missing, "{text}");
+    }
+}
+
+/// Names of files that the table of their directory does not have, without their ending. A row has the file or the
+/// directory of the same name. An actor may be named by its type instead, anywhere.
+fn unnamed_files(document: &str, directory: &str, names: &[String]) -> Vec<String> {
+    let heading = format!("### `{directory}`\n");
+    let table =
+        document.split_once(&heading).map_or("", |(_, rest)| rest.split("\n#").next().unwrap_or(rest));
+    let is_unnamed = |name: &&String| {
+        let actor = name.replace('_', "");
+        let is_type = |word: &str| word.starts_with(char::is_uppercase) && word.to_lowercase() == actor;
+        let is_actor = directory.ends_with("actors/")
+            && document.split(|letter: char| !letter.is_alphanumeric()).any(is_type);
+        !(is_actor || table.contains(&format!("`{name}.rs`")) || table.contains(&format!("`{name}/`")))
+    };
+    names.iter().filter(is_unnamed).cloned().collect()
+}
+
+#[test]
+fn the_architecture_names_every_file_of_the_large_directories() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for directory in ["src/http/", "src/db/", "src/actors/"] {
+        let tables = root.join(directory).join("sql");
+        let files = fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+        let names = files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
+        // The row of `src/db/` says: one file per table.
+        let names: Vec<String> = names.filter(|name| !tables.join(name).is_dir()).collect();
+        assert_eq!(
+            unnamed_files(&document("ARCHITECTURE.md"), directory, &names),
+            Vec::<String>::new(),
+            "{directory}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_the_architecture_does_not_name_is_found() {
+    let text = "AssetPoller asks.\n### `src/actors/`\n| `worker.rs`, `cleaner/` | x |\n### `src/http/`\n| `cors.rs` | x |";
+    for (directory, name, is_named) in [
+        ("src/actors/", "worker", true),
+        ("src/actors/", "cleaner", true),
+        ("src/actors/", "asset_poller", true),
+        ("src/http/", "asset_poller", false),
+        ("src/actors/", "cors", false),
+        ("src/http/", "cors", true),
+        ("src/http/", "worker", false),
+    ] {
+        assert_eq!(
+            unnamed_files(text, directory, &[name.to_owned()]).is_empty(),
+            is_named,
+            "{directory} {name}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Commands of documents and of the help that run the daemon on a simulated Horizon: its trades are invented.
+//! Commands of documents and of the help that run the daemon on a simulated Horizon, whose trades are invented, and
+//! commands on the data of a demo.
 
 use std::{fs, path::Path};
 
@@ -30,6 +31,15 @@ fn unsafe_commands(text: &str) -> Vec<String> {
     missing.collect()
 }
 
+/// Commands on the data of a demo that take the database which the environment names, if it names one.
+fn commands_on_another_database(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    let is_on_demo = |line: &&str| line.contains("stellar-ticker ") && line.contains("--data-dir data/demo");
+    let keeps_variable =
+        |line: &&str| APART.iter().any(|word| word.starts_with("-u ") && !line.contains(word));
+    joined.lines().filter(is_on_demo).filter(keeps_variable).map(str::to_owned).collect()
+}
+
 fn help_texts() -> Vec<String> {
     definition().get_subcommands().filter_map(|command| Some(command.get_after_help()?.to_string())).collect()
 }
@@ -43,6 +53,20 @@ fn no_example_stores_simulated_trades_in_a_real_database() {
     assert!(examples >= 2, "{examples} texts with the simulated Horizon");
     let wrong: Vec<_> = texts.iter().flat_map(|text| unsafe_commands(text)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_example_on_a_demo_uses_another_database() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = documents(root).into_iter().map(|path| fs::read_to_string(path).unwrap());
+    let texts: Vec<String> = pages.chain(help_texts()).collect();
+    let examples = texts.iter().filter(|text| text.contains("--data-dir data/demo")).count();
+    assert!(examples >= 3, "{examples} texts on the data of a demo");
+    let wrong: Vec<_> = texts.iter().flat_map(|text| commands_on_another_database(text)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let found = |text: &str| commands_on_another_database(text).len();
+    assert_eq!(found("stellar-ticker audit --data-dir data/demo"), 1);
+    assert_eq!(found("env -u DATABASE_URL -u DB_URL \\\n stellar-ticker audit --data-dir data/demo"), 1);
 }
 
 #[test]

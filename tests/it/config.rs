@@ -1,6 +1,7 @@
 //! The configuration: four sources, their order, and every fault reported with its source.
 
 mod combinations;
+mod healthcheck;
 mod surroundings;
 
 use std::path::Path;

@@ -3,8 +3,10 @@
 mod assets;
 mod audit;
 mod batches;
+mod candle_retention;
 pub(crate) mod candles;
 mod connecting;
+mod deadlocks;
 mod far_behind;
 mod held;
 mod isolation;
@@ -17,6 +19,7 @@ mod retention;
 mod retire;
 mod rewound;
 mod self_audit;
+mod unconfirmed;
 mod volumes;
 mod words;
 

@@ -67,9 +67,15 @@ impl Setup {
     }
 
     fn run(&self) -> Found {
+        let (code, out, log) = self.command(&["doctor", "--json"]);
+        let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}\n{log}"));
+        Found { code, report }
+    }
+
+    /// Runs a command in this set-up to its end: exit code, stdout, stderr.
+    fn command(&self, command: &[&str]) -> (i32, String, String) {
         let (bind, admin) = (self.bind.to_string(), self.admin.to_string());
-        let mut arguments =
-            vec!["doctor", "--json", "--horizon-url", &self.horizon, "--network", &self.network];
+        let mut arguments = [command, &["--horizon-url", &self.horizon, "--network", &self.network]].concat();
         arguments.extend(["--toml-gateway", &self.gateway]);
         if !self.database.is_empty() {
             arguments.extend(["--database-url", &self.database]);
@@ -80,9 +86,7 @@ impl Setup {
         arguments.extend(self.more.iter().map(String::as_str));
         let environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let (code, out, log) = run_in(&arguments, &environment);
-        let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}\n{log}"));
-        Found { code, report }
+        run_in(&arguments, &environment)
     }
 }
 

@@ -15,6 +15,7 @@ mod far_behind;
 mod faults;
 mod forgetting;
 mod graphql;
+mod healthcheck;
 mod history;
 mod holes;
 mod hostile;
@@ -24,6 +25,7 @@ mod lookups;
 mod minutes;
 mod other_database;
 mod panics;
+mod paused;
 mod readiness;
 mod redirected_file;
 mod requirements;
@@ -44,7 +46,7 @@ use tokio_postgres::Client;
 use crate::support::{
     DEADLINE,
     daemon::{Daemon, request, run},
-    network::{PASSPHRASE, block_on, horizon, network},
+    network::{PASSPHRASE, block_on, horizon, horizon_at, network},
     oracle::{compare_at_least, compare_published, compare_with_emitted, complete_range},
     postgres::fresh_database,
     progress::{

@@ -1,11 +1,14 @@
 //! The client of Horizon, against the simulated one.
 
+mod held_back;
+
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_rt::System;
@@ -399,6 +402,36 @@ fn a_stream_ends_normally_at_its_limit_and_goes_on_without_a_gap() {
         streamed.retain(|token| token.ledger() <= to);
         assert_eq!(streamed.len(), sim.oracle().trades(from..=to).len());
         assert!(connections > 1 && streamed.is_sorted());
+    });
+}
+
+#[test]
+fn a_stream_that_replays_many_ledgers_costs_a_request_a_second_at_most() {
+    let config = SimConfig {
+        seed: 5,
+        trades_per_second: 1.0,
+        history_hours: 1,
+        ledger_seconds: 1.0,
+        stream_poll: Duration::from_millis(50),
+        ..SimConfig::default()
+    };
+    let sim = start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    System::new().block_on(async {
+        let client = client(&sim);
+        let latest = client.root().await.unwrap().history_latest_ledger;
+        let live = || client.limiter().report().granted[0];
+        let (before, begun) = (live(), Instant::now());
+        let mut stream = client.stream_trades(PagingToken::before_ledger(latest - 1_000)).await.unwrap();
+        let mut ledgers = BTreeSet::new();
+        while let StreamItem::Open | StreamItem::Trade(_) = {
+            let item = stream.next().await.unwrap();
+            if let StreamItem::Trade(received) = &item {
+                ledgers.insert(received.trade.token.ledger());
+            }
+            item
+        } {}
+        let charged = live() - before - 1;
+        assert!(ledgers.len() > 100 && charged <= begun.elapsed().as_secs(), "{charged}");
     });
 }
 

@@ -3,10 +3,12 @@
 mod faults;
 mod holes;
 mod late;
+mod other_network;
 mod pages;
 mod refusals;
 mod rpc;
 mod servers;
+mod unconfirmed;
 
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ const IMPATIENT: [(&str, &str); 1] = [("TICKER_CHAOS_LAKE_LATE_MS", "3000")];
 /// The same, so that history is read from Horizon after five seconds without the lake instead of five minutes.
 const IMPATIENT_FOR_HISTORY: [(&str, &str); 2] =
     [("TICKER_CHAOS", "1"), ("TICKER_CHAOS_LAKE_LATE_MS", "500")];
+/// Rows of unconfirmed ledgers.
+const UNCONFIRMED: &str = "SELECT count(*) FROM unconfirmed_ranges";
 /// Address where nothing listens.
 pub(crate) const NOWHERE: &str = "http://127.0.0.1:9";
 

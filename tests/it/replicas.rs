@@ -4,6 +4,7 @@ mod balanced;
 mod blind;
 mod candles;
 mod documents;
+mod other_network;
 mod pooled;
 mod takeovers;
 

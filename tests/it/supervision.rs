@@ -23,7 +23,7 @@ use stellar_ticker::{
 };
 
 use crate::support::DEADLINE;
-use actor::{Deed, Do, Script, Subject};
+use actor::{Behaviour, Perform, Script, Subject};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,8 +48,8 @@ const fn spec(name: &'static str) -> ChildSpec {
 struct Scene {
     tree: RunningTree,
     status: Arc<TreeStatus>,
-    subject: Port<Do>,
-    bystander: Port<Do>,
+    subject: Port<Perform>,
+    bystander: Port<Perform>,
     script: Script,
 }
 
@@ -68,8 +68,8 @@ impl Scene {
         Self { status: tree.status(), tree, subject: port, bystander: other, script }
     }
 
-    async fn ask(&self, deed: Deed) -> Result<u64, CallError> {
-        self.subject.call(None, Do(deed), PATIENCE).await
+    async fn ask(&self, behaviour: Behaviour) -> Result<u64, CallError> {
+        self.subject.call(None, Perform(behaviour), PATIENCE).await
     }
 
     fn restarts(&self) -> [u64; 2] {
@@ -91,8 +91,8 @@ impl Scene {
     /// The subject is back, as new, and the bystander never noticed.
     async fn is_mended(&self, restarts: u64) {
         self.wait_for_restarts(restarts).await;
-        assert_eq!(self.ask(Deed::Count).await, Ok(1), "the state is that of a new incarnation");
-        let other = self.bystander.call(None, Do(Deed::Count), PATIENCE).await;
+        assert_eq!(self.ask(Behaviour::Count).await, Ok(1), "the state is that of a new incarnation");
+        let other = self.bystander.call(None, Perform(Behaviour::Count), PATIENCE).await;
         assert!(other.is_ok());
         assert_eq!(self.restarts(), [restarts, 0], "the neighbour keeps running");
         assert_eq!(self.status.view().actors[0].mailbox.depth, 0);
@@ -107,11 +107,11 @@ fn play<F: Future<Output = ()>>(scene: impl FnOnce() -> F) {
 fn restarts_an_actor_that_panics_in_a_handler_and_keeps_its_mailbox() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        assert_eq!(scene.ask(Deed::Count).await, Ok(1));
-        assert_eq!(scene.ask(Deed::Count).await, Ok(2));
+        assert_eq!(scene.ask(Behaviour::Count).await, Ok(1));
+        assert_eq!(scene.ask(Behaviour::Count).await, Ok(2));
         let begun = Instant::now();
         // Two are queued at once: the first one panics, the other must be answered by the next incarnation.
-        let (fallen, behind) = tokio::join!(scene.ask(Deed::Panic), scene.ask(Deed::Count));
+        let (fallen, behind) = tokio::join!(scene.ask(Behaviour::Panic), scene.ask(Behaviour::Count));
         println!("answered again {} ms after the panic was asked for", begun.elapsed().as_millis());
         assert_eq!(fallen, Err(CallError::Closed { actor: "subject" }));
         assert_eq!(behind, Ok(1));
@@ -126,9 +126,9 @@ fn restarts_an_actor_that_panics_in_a_handler_and_keeps_its_mailbox() {
 fn restarts_an_actor_that_panics_in_a_spawned_future_or_while_it_waits() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        let _ = scene.ask(Deed::PanicInSpawned).await;
+        let _ = scene.ask(Behaviour::PanicInSpawned).await;
         scene.is_mended(1).await;
-        let _ = scene.ask(Deed::PanicInWait).await;
+        let _ = scene.ask(Behaviour::PanicInWait).await;
         scene.is_mended(2).await;
     });
 }
@@ -137,8 +137,8 @@ fn restarts_an_actor_that_panics_in_a_spawned_future_or_while_it_waits() {
 fn restarts_an_actor_that_panics_as_it_starts() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        scene.script.falls_at_start.store(2, Ordering::SeqCst);
-        let _ = scene.ask(Deed::Panic).await;
+        scene.script.panics_at_start.store(2, Ordering::SeqCst);
+        let _ = scene.ask(Behaviour::Panic).await;
         scene.is_mended(3).await;
     });
 }
@@ -147,10 +147,10 @@ fn restarts_an_actor_that_panics_as_it_starts() {
 fn restarts_an_actor_that_stops_by_itself_also_if_it_panics_doing_so() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        let _ = scene.ask(Deed::Stop).await;
+        let _ = scene.ask(Behaviour::Stop).await;
         scene.is_mended(1).await;
-        scene.script.falls_in_stopped.store(1, Ordering::SeqCst);
-        let _ = scene.ask(Deed::Stop).await;
+        scene.script.panics_in_stopped.store(1, Ordering::SeqCst);
+        let _ = scene.ask(Behaviour::Stop).await;
         scene.is_mended(2).await;
     });
 }
@@ -163,12 +163,12 @@ fn an_actor_that_waits_for_its_restart_holds_nothing_any_more() {
         let delays = Policy { backoff_base: hour, backoff_max: hour, healthy_after: 9 * hour, ..quick() };
         let policy = Policy { child_limit: limit, tree_limit: limit, ..delays };
         let scene = Scene::new(policy, spec("subject"));
-        let _ = scene.ask(Deed::Panic).await;
+        let _ = scene.ask(Behaviour::Panic).await;
         scene.wait_for_restarts(1).await;
-        assert_eq!(scene.ask(Deed::Hold).await, Ok(0));
+        assert_eq!(scene.ask(Behaviour::Hold).await, Ok(0));
         let holders = || Arc::strong_count(&scene.script.held);
         let before = holders();
-        let _ = scene.ask(Deed::Panic).await;
+        let _ = scene.ask(Behaviour::Panic).await;
         let begun = Instant::now();
         while holders() == before {
             assert!(begun.elapsed() < DEADLINE, "timed out: its future is alive");
@@ -182,7 +182,7 @@ fn an_actor_that_waits_for_its_restart_holds_nothing_any_more() {
 fn kills_and_restarts_an_actor_that_hangs() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        let (hung, behind) = tokio::join!(scene.ask(Deed::Hang), scene.ask(Deed::Count));
+        let (hung, behind) = tokio::join!(scene.ask(Behaviour::Hang), scene.ask(Behaviour::Count));
         println!("the one that hangs: {hung:?}");
         assert_eq!(behind, Ok(1), "what was queued behind is answered by the next incarnation");
         assert_eq!(scene.restarts(), [1, 0]);
@@ -220,7 +220,7 @@ fn an_actor_whose_ping_waits_behind_much_work_is_left_alone() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
         // Each message is shorter than a probe period; together they keep the ping waiting for twenty of them.
-        let work = (0..40).map(|_| scene.ask(Deed::Brood { ms: PROBE_MS / 2 }));
+        let work = (0..40).map(|_| scene.ask(Behaviour::BlockSilently { ms: PROBE_MS / 2 }));
         let answers = futures_util::future::join_all(work).await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         is_left_alone(scene).await;
@@ -233,7 +233,7 @@ fn an_actor_that_notes_its_steps_within_one_long_message_is_left_alone() {
         let policy = Policy { hung_after_missed: 20, ..quick() };
         let scene = Scene::new(policy, spec("subject"));
         // As long as forty missed answers: twenty of them mean a blocked thread.
-        assert_eq!(scene.ask(Deed::Toil { steps: 80, step_ms: PROBE_MS / 2 }).await, Ok(0));
+        assert_eq!(scene.ask(Behaviour::BlockInSteps { steps: 80, step_ms: PROBE_MS / 2 }).await, Ok(0));
         is_left_alone(scene).await;
     });
 }
@@ -242,8 +242,8 @@ fn an_actor_that_notes_its_steps_within_one_long_message_is_left_alone() {
 fn an_actor_that_ends_a_long_message_after_its_kill_was_ordered_is_left_alone() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        assert_eq!(scene.ask(Deed::Brood { ms: 10 * PROBE_MS }).await, Ok(0));
-        assert_eq!(scene.ask(Deed::Count).await, Ok(1));
+        assert_eq!(scene.ask(Behaviour::BlockSilently { ms: 10 * PROBE_MS }).await, Ok(0));
+        assert_eq!(scene.ask(Behaviour::Count).await, Ok(1));
         is_left_alone(scene).await;
     });
 }
@@ -252,8 +252,8 @@ fn an_actor_that_ends_a_long_message_after_its_kill_was_ordered_is_left_alone() 
 fn an_actor_that_hangs_after_a_long_message_is_still_found() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        assert_eq!(scene.ask(Deed::Toil { steps: 20, step_ms: PROBE_MS / 2 }).await, Ok(0));
-        let (_, behind) = tokio::join!(scene.ask(Deed::Hang), scene.ask(Deed::Count));
+        assert_eq!(scene.ask(Behaviour::BlockInSteps { steps: 20, step_ms: PROBE_MS / 2 }).await, Ok(0));
+        let (_, behind) = tokio::join!(scene.ask(Behaviour::Hang), scene.ask(Behaviour::Count));
         assert_eq!(behind, Ok(1), "the next incarnation answers");
         assert_eq!(scene.restarts(), [1, 0]);
     });
@@ -263,8 +263,8 @@ fn an_actor_that_hangs_after_a_long_message_is_still_found() {
 fn a_storm_of_restarts_escalates() {
     play(|| async {
         let mut scene = Scene::new(quick(), spec("subject"));
-        scene.script.falls_at_start.store(1_000, Ordering::SeqCst);
-        let _ = scene.ask(Deed::Panic).await;
+        scene.script.panics_at_start.store(1_000, Ordering::SeqCst);
+        let _ = scene.ask(Behaviour::Panic).await;
         let outcome = scene.tree.given_up().await;
         assert_eq!((outcome, outcome.exit_code()), (Outcome::Escalated, 70));
         assert_eq!(scene.restarts(), [5, 0], "the sixth exit is one too many");
@@ -277,10 +277,10 @@ fn a_blocked_thread_is_reported_as_hung() {
         let policy = Policy { hung_after_missed: Policy::default().hung_after_missed, ..quick() };
         let mut scene = Scene::new(policy, spec("subject"));
         let (outcome, _) = tokio::join!(scene.tree.given_up(), async {
-            let _ = scene.subject.call(None, Do(Deed::Block), Duration::from_millis(10)).await;
+            let _ = scene.subject.call(None, Perform(Behaviour::Block), Duration::from_millis(10)).await;
         });
-        assert_eq!((outcome, outcome.exit_code()), (Outcome::Hung, 71));
-        let other = scene.bystander.call(None, Do(Deed::Count), PATIENCE).await;
+        assert_eq!((outcome, outcome.exit_code()), (Outcome::Hung("subject"), 71));
+        let other = scene.bystander.call(None, Perform(Behaviour::Count), PATIENCE).await;
         assert_eq!(other, Ok(1), "the other's thread is another");
     });
 }
@@ -289,15 +289,15 @@ fn a_blocked_thread_is_reported_as_hung() {
 fn a_call_that_is_given_up_leaves_the_queue_and_handling_is_counted() {
     play(|| async {
         let scene = Scene::new(quick(), spec("subject"));
-        assert!(scene.ask(Deed::Hang).await.is_ok(), "it answers, and then waits for ever");
-        let given_up = scene.subject.call(None, Do(Deed::Count), Duration::from_millis(20)).await;
+        assert!(scene.ask(Behaviour::Hang).await.is_ok(), "it answers, and then waits for ever");
+        let given_up = scene.subject.call(None, Perform(Behaviour::Count), Duration::from_millis(20)).await;
         assert_eq!(given_up, Err(CallError::TimedOut { actor: "subject" }));
         assert_eq!(scene.status.view().actors[0].mailbox.depth, 0, "the call left the queue");
         scene.wait_for_restarts(1).await;
-        assert_eq!(scene.ask(Deed::Count).await, Ok(1), "what was given up in the queue is passed over");
+        assert_eq!(scene.ask(Behaviour::Count).await, Ok(1), "what was given up in the queue is passed over");
         let view = scene.status.view();
         assert!(
-            view.actors[0].messages["Do"].count >= 2 && view.actors[0].mailbox.high_water >= 1,
+            view.actors[0].messages["Perform"].count >= 2 && view.actors[0].mailbox.high_water >= 1,
             "{view:?}"
         );
     });
@@ -312,7 +312,7 @@ fn a_drain_reaches_its_phase_only_and_exits_are_not_mended_any_more() {
         assert_eq!(scene.script.drained.load(Ordering::SeqCst), 0);
         scene.tree.drain(1, PATIENCE).await;
         assert_eq!(scene.script.drained.load(Ordering::SeqCst), 1);
-        let fallen = scene.subject.call(None, Do(Deed::Panic), PATIENCE).await;
+        let fallen = scene.subject.call(None, Perform(Behaviour::Panic), PATIENCE).await;
         assert_eq!(fallen, Err(CallError::Closed { actor: "subject" }));
         let begun = Instant::now();
         while scene.status.children()[0].is_running() {

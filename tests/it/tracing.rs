@@ -1,6 +1,7 @@
 //! Recorded messages of a real daemon: the way of a trade, unbroken causes, questions, failures.
 
 mod faults;
+mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -69,63 +70,22 @@ fn push_live(daemon: &Daemon, source: &FixedSource, first: u32) -> (u32, String)
     }
 }
 
+/// The market of the scripted trades, once it is published.
+fn market(daemon: &Daemon) -> String {
+    let mut market = Value::Null;
+    wait_until("its market is published", || {
+        market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].clone();
+        market.is_string()
+    });
+    market.as_str().unwrap().to_owned()
+}
+
 fn name(record: &Value) -> &str {
     record["type"].as_str().or(record["step"].as_str()).unwrap()
 }
 
 fn time(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap().parse().unwrap()
-}
-
-#[test]
-fn the_way_of_a_trade_is_one_tree_whose_parts_add_up_to_its_age_at_the_first_reader() {
-    let (sim, source) = scripted();
-    block_on(async {
-        let daemon = streaming(&sim).await;
-        let (ledger, token) = push_live(&daemon, &source, LEDGER + 1);
-        let mut answer = Value::Null;
-        wait_until("a reader got it", || {
-            let _ = daemon.get("/markets.json");
-            answer = daemon.admin(&format!("/trace.json?trade={token}")).json();
-            let names: BTreeSet<&str> = answer["records"].as_array().unwrap().iter().map(name).collect();
-            // The aggregator may also find the batch in the database before it gets the message.
-            ["collect", "TradesCommitted", "first_answer", "write_files"]
-                .iter()
-                .all(|stage| names.contains(stage))
-        });
-        let records = answer["records"].as_array().unwrap();
-        let by_name: BTreeMap<&str, &Value> = records.iter().map(|record| (name(record), record)).collect();
-        // Each stage is caused by the one before it.
-        for (stage, cause) in [
-            ("transaction", "collect"),
-            ("TradesCommitted", "transaction"),
-            ("compress", "render"),
-            ("publish", "compress"),
-            ("first_answer", "publish"),
-            ("PublicationReady", "publish"),
-            ("write_files", "PublicationReady"),
-        ] {
-            assert_eq!(by_name[stage]["parent"], by_name[cause]["span"], "{stage} is caused by {cause}");
-        }
-        assert!(records.iter().all(|record| record["outcome"] == "done"), "{records:?}");
-        let closed_at = time(&answer["database"]["stored"]["ledger_close_time"]);
-        let age_ms =
-            (time(&by_name["first_answer"]["ended"]) - closed_at).num_microseconds().unwrap() as f64 / 1e3;
-        let parts = answer["parts"].as_array().unwrap();
-        let sum: f64 = parts.iter().map(|part| part["ms"].as_f64().unwrap()).sum();
-        assert!((sum - age_ms).abs() < 5.0, "parts of {sum} ms, age {age_ms} ms: {parts:?}");
-        assert!((answer["total_ms"].as_f64().unwrap() - sum).abs() < 0.001);
-        assert_eq!(answer["database"]["batches"][0]["seq"], by_name["transaction"]["subject"]["seq"]);
-        // The same batch is found by its market, ledger and seq.
-        let market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].as_str().unwrap().to_owned();
-        for question in [
-            format!("market={market}&type=TradesCommitted"),
-            format!("ledger={ledger}&type=TradesCommitted"),
-            format!("seq={}&type=TradesCommitted", by_name["transaction"]["subject"]["seq"]),
-        ] {
-            assert!(!self::records(&daemon, &question).is_empty(), "{question}");
-        }
-    });
 }
 
 #[test]
@@ -253,6 +213,10 @@ fn commands_print_actors_traces_and_explanations() {
             command(&daemon, &["explain", &format!("{quote}_{base}"), "close", "--window", "7d"]);
         assert_eq!(code, Some(0), "{turned}");
 
+        let (cut, code) = command(&daemon, &["trace", "--limit", "1"]);
+        assert_eq!(code, Some(0), "{cut}");
+        assert!(cut.contains("older records match too") && cut.contains("left_out="), "{cut}");
+
         let (refused, code) = command(&daemon, &["explain", market, "height"]);
         assert_eq!(code, Some(64), "{refused}");
         assert!(refused.contains("there is no such field"), "{refused}");
@@ -291,6 +255,12 @@ fn wrong_questions_are_refused_and_the_stream_shows_records_as_they_end() {
         ] {
             assert_eq!(daemon.admin(&format!("/trace.json?{question}")).status, status, "{question}");
         }
+        let cut = daemon.admin("/trace.json?limit=1").json();
+        assert_eq!(cut["records"].as_array().unwrap().len(), 1);
+        assert!(
+            cut["left_out"].as_u64() >= Some(1) && cut["kept"].as_u64() > cut["left_out"].as_u64(),
+            "{cut}"
+        );
         for question in ["trade=1-0", "limit=7"] {
             assert_eq!(daemon.admin(&format!("/trace/stream?{question}")).status, 400, "{question}");
         }
@@ -336,6 +306,9 @@ fn the_pages_work_without_script_and_show_what_needs_attention() {
         wait_until("the restart needs attention", || {
             page("/actors").contains("cleaner was restarted 1 times, last because it panicked: provoked")
         });
+        let cut = page("/trace?limit=1&since=2026-01-01T00:00:00Z");
+        assert!(cut.contains("1 records, ") && cut.contains(" older ones left out"), "{cut}");
+        assert!(cut.contains("value=\"2026-01-01T00:00:00Z\""), "the form keeps its filters: {cut}");
         let hostile = page("/trace?actor=%3Cscript%3E%22");
         assert!(hostile.contains("&#60;script&#62;&#34;") && hostile.contains("No record fits"), "{hostile}");
         assert_eq!(daemon.admin("/trace?seq=x").status, 400);
@@ -374,6 +347,30 @@ fn a_panic_names_its_message_and_leaves_a_crash_file() {
         let shown = crash["records"].as_array().unwrap();
         assert!(shown.len() <= 200 && shown.iter().any(|record| record["outcome"] == "panicked"));
         daemon.wait_for_publication();
+    });
+}
+
+#[test]
+fn a_blocked_thread_leaves_a_crash_file_with_its_actor_and_the_message_under_way() {
+    let (sim, source) = scripted();
+    block_on(async {
+        let mut daemon = streaming(&sim).await;
+        daemon.provoke("aggregator", "block-TradesCommitted");
+        push(&source, trade(LEDGER + 1, 0, Utc::now()));
+        assert_eq!(daemon.wait().code(), Some(71), "hung");
+        let files = std::fs::read_dir(daemon.directory.path().join("data/crash")).unwrap();
+        let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        let crash: Value = serde_json::from_slice(&std::fs::read(&files[0]).unwrap()).unwrap();
+        assert_eq!(crash["actor"], "aggregator");
+        assert_eq!(crash["reason"], "the thread of aggregator is blocked");
+        let under_way = &crash["handling"]["aggregator"][0];
+        assert_eq!(under_way["type"], "TradesCommitted", "{crash}");
+        // The file also has the earlier records of its sender, back to the batch.
+        let causes =
+            crash["records"].as_array().unwrap().iter().filter(|it| it["trace"] == under_way["trace"]);
+        let causes: Vec<_> = causes.map(|record| (name(record), &record["from"])).collect();
+        assert!(causes.contains(&("transaction", &under_way["from"])), "{causes:?}");
     });
 }
 

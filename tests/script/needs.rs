@@ -17,6 +17,8 @@ fn bare() -> (Machine, tempfile::TempDir) {
     let script = fs::read_to_string(root.join("ticker")).unwrap();
     let script = script.replace("/usr/lib/postgresql/*/bin", "/nonexistent");
     let script = script.replace("/usr/sbin/nginx", "/nonexistent");
+    let script =
+        script.replace("/usr/lib/*/faketime", "/nonexistent").replace("/usr/lib/faketime", "/nonexistent");
     fs::write(checkout.path().join("ticker"), script).unwrap();
     fs::set_permissions(checkout.path().join("ticker"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::copy(root.join("Cargo.toml"), checkout.path().join("Cargo.toml")).unwrap();
@@ -129,6 +131,18 @@ fn nginx_is_needed_if_it_is_asked_for_in_any_way() {
             assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
         }
     }
+}
+
+/// Alerts on old data would be tested nowhere.
+#[test]
+fn the_tests_need_a_clock_that_can_be_moved() {
+    let (machine, checkout) = bare();
+    server(&machine.path("bin"), "17.2");
+    for program in ["nginx", "pgbouncer", "promtool"] {
+        machine.program(&format!("bin/{program}"), "exit 0");
+    }
+    let output = machine.command(checkout.path(), &["test"]).output().unwrap();
+    assert_unavailable(&output, &["missing packages: faketime", "/ticker need faketime\n"]);
 }
 
 /// The first figures would be lost: nginx would be missed only when its subject begins.

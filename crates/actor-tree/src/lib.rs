@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod envelope;
+pub mod health;
 pub mod port;
 pub mod supervision;
 pub mod supervisor;

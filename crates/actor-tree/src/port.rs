@@ -11,7 +11,7 @@ use super::{
         context::TraceContext,
         record::{Label, Outcome},
         recorder::Recorder,
-        subject::Traced,
+        subject::{Subject, Traced},
     },
 };
 
@@ -79,7 +79,8 @@ where
             from: self.from,
             message: short_type_name::<M>(),
             trace: TraceContext::caused_by(cause),
-            subject: body.subject(),
+            // It may take longer than everything else here, and only records show it.
+            subject: if recorder.is_on() { body.subject() } else { Subject::none() },
             queued: self.receiver.monotonic(),
         };
         let mut call = UnansweredCall { label: &label, to: actor, recorder, caller: None, is_over: false };
@@ -201,11 +202,13 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use actix::{Actor, Addr, Context, Handler};
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::{clock::SystemClock, trace::subject::Subject};
+    use crate::clock::SystemClock;
 
     struct Idle;
 
@@ -229,6 +232,43 @@ mod tests {
         type Result = ();
 
         fn handle(&mut self, _: Envelope<Ask>, _: &mut Context<Self>) {}
+    }
+
+    /// A message that counts how often it is asked for its subject.
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Message for Counted {
+        type Result = ();
+    }
+
+    impl Traced for Counted {
+        fn subject(&self) -> Subject {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Subject::none()
+        }
+    }
+
+    impl Handler<Envelope<Counted>> for Idle {
+        type Result = ();
+
+        fn handle(&mut self, _: Envelope<Counted>, _: &mut Context<Self>) {}
+    }
+
+    #[test]
+    fn a_message_is_asked_for_its_subject_only_if_that_is_recorded() {
+        let clock = SystemClock::shared();
+        for (recorder, expected) in [(Recorder::on(clock.clone()), 1), (Recorder::off(clock), 0)] {
+            let status = ChildStatus::new("idle", 1, SystemClock::shared(), recorder);
+            let (sender, _mailbox) = actix::dev::channel::channel::<Idle>(1);
+            let port = Port::new("test", Addr::new(sender).recipient(), status);
+            let asked = Arc::new(AtomicUsize::new(0));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let call = port.call(None, Counted(Arc::clone(&asked)), Duration::from_secs(60));
+                assert!(call.now_or_never().is_none(), "it waits for the answer");
+            });
+            assert_eq!(asked.load(Ordering::Relaxed), expected);
+        }
     }
 
     #[test]

@@ -20,6 +20,9 @@ use super::supervision::{
 };
 use crate::clock::SharedClock;
 
+/// Exit code of a process with a blocked thread.
+pub const HUNG_EXIT_CODE: u8 = 71;
+
 /// End of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -27,8 +30,8 @@ pub enum Outcome {
     Drained,
     /// An escalation: too many restarts, or a child that cannot be restarted.
     Escalated,
-    /// The thread of a child is blocked.
-    Hung,
+    /// The thread of the child of this name is blocked.
+    Hung(&'static str),
 }
 
 impl Outcome {
@@ -38,18 +41,18 @@ impl Outcome {
         match self {
             Self::Drained => 0,
             Self::Escalated => 70,
-            Self::Hung => 71,
+            Self::Hung(_) => HUNG_EXIT_CODE,
         }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Drained => "drained",
-            Self::Escalated => "too many restarts",
-            Self::Hung => "a thread is blocked",
-        })
+        match self {
+            Self::Drained => f.write_str("drained"),
+            Self::Escalated => f.write_str("too many restarts"),
+            Self::Hung(actor) => write!(f, "the thread of {actor} is blocked"),
+        }
     }
 }
 
@@ -175,8 +178,9 @@ impl Supervisor {
                 let _ = child.running.orders.send(Order::Kill { generation, reason, activity });
             }
             Finding::Hung => {
-                error!(actor = child.running.spec.name, "thread of an actor is blocked");
-                self.give_up(Outcome::Hung);
+                let name = child.running.spec.name;
+                error!(actor = name, "thread of an actor is blocked");
+                self.give_up(Outcome::Hung(name));
             }
         }
     }

@@ -107,6 +107,11 @@ pub enum Fault {
         /// Number of ledgers below the first record.
         ledgers: u32,
     },
+    /// Descending page with a real trade in its middle that lies far below the others. Ascending pages have none.
+    Stray {
+        /// Least number of ledgers below the first record.
+        ledgers: u32,
+    },
     /// Reply whose headers report this allowance of 3,600 requests an hour, whatever the real one is.
     FalseAllowance {
         /// `X-RateLimit-Remaining`

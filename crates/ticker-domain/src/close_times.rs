@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::instant::{HOUR, UnixSeconds};
+use super::{
+    coverage::ClosedLedger,
+    instant::{HOUR, UnixSeconds},
+};
 
 /// Tolerated disorder between close times, in seconds. Horizon's clock may differ from ours by less, and that does no
 /// harm.
@@ -29,7 +32,7 @@ pub struct CloseTimes {
     /// Highest ledger below a long pause that too few ledgers confirm.
     undecided_from: Option<u32>,
     /// Plausible ledgers above the page, the lowest last.
-    context: Vec<(u32, UnixSeconds)>,
+    context: Vec<ClosedLedger>,
 }
 
 /// Range of plausible close times of a ledger, as far as known.
@@ -48,10 +51,10 @@ impl CloseTimes {
     /// The largest set of ledgers whose times are in order is plausible. A minority of wrong times cannot outweigh the
     /// others, whether they are too early or too late.
     #[must_use]
-    pub fn check(above: &Self, page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Self {
+    pub fn check(above: &Self, page: impl IntoIterator<Item = ClosedLedger>) -> Self {
         let context = above.tail();
-        let page: Vec<(u32, UnixSeconds)> = by_ledger(page);
-        let all: Vec<(u32, UnixSeconds)> = context.iter().copied().chain(page.iter().copied()).collect();
+        let page: Vec<ClosedLedger> = by_ledger(page);
+        let all: Vec<ClosedLedger> = context.iter().copied().chain(page.iter().copied()).collect();
         let chain = longest_in_order(&all);
         let chained: BTreeMap<u32, UnixSeconds> = chain.iter().copied().collect();
         let mut times = Self { undecided_from: undecided_from(&chain), context, ..Self::default() };
@@ -106,9 +109,9 @@ impl CloseTimes {
     }
 
     /// Lowest plausible ledgers, the lowest last: the context of the next page.
-    fn tail(&self) -> Vec<(u32, UnixSeconds)> {
+    fn tail(&self) -> Vec<ClosedLedger> {
         let page = self.plausible.iter().rev().map(|(ledger, at)| (*ledger, *at));
-        let all: Vec<(u32, UnixSeconds)> = self.context.iter().copied().chain(page).collect();
+        let all: Vec<ClosedLedger> = self.context.iter().copied().chain(page).collect();
         all.get(all.len().saturating_sub(CONTEXT_MAX)..).unwrap_or_default().to_vec()
     }
 }
@@ -116,7 +119,7 @@ impl CloseTimes {
 /// Close times of the last ledgers of a stream, as received.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecentCloseTimes {
-    ledgers: [Option<(u32, UnixSeconds)>; RECENT_MAX],
+    ledgers: [Option<ClosedLedger>; RECENT_MAX],
 }
 
 impl RecentCloseTimes {
@@ -134,7 +137,7 @@ impl RecentCloseTimes {
     /// Newest ledger and the median close time of the last five, so that two wrong times of five do not matter. Later
     /// ledgers closed after the median. `None` until five ledgers are recorded.
     #[must_use]
-    pub fn median(&self) -> Option<(u32, UnixSeconds)> {
+    pub fn median(&self) -> Option<ClosedLedger> {
         let (newest, _) = (*self.ledgers.first()?)?;
         let mut times = self.ledgers.iter().copied().map(|ledger| ledger.map(|(_, at)| at));
         let mut times = times.by_ref().collect::<Option<Vec<UnixSeconds>>>()?;
@@ -152,14 +155,14 @@ impl Bounds {
 }
 
 /// Ledgers of the page, the newest first, each with the close time that most of its trades have.
-fn by_ledger(page: impl IntoIterator<Item = (u32, UnixSeconds)>) -> Vec<(u32, UnixSeconds)> {
+fn by_ledger(page: impl IntoIterator<Item = ClosedLedger>) -> Vec<ClosedLedger> {
     majority_times(page).into_iter().rev().collect()
 }
 
 /// Close time that most trades of each ledger have. A tie goes to the latest time. `trades` holds the ledger and the
 /// close time of each trade. All trades of a ledger close in the same second.
 #[must_use]
-pub fn majority_times(trades: impl IntoIterator<Item = (u32, UnixSeconds)>) -> BTreeMap<u32, UnixSeconds> {
+pub fn majority_times(trades: impl IntoIterator<Item = ClosedLedger>) -> BTreeMap<u32, UnixSeconds> {
     let mut votes: BTreeMap<u32, BTreeMap<UnixSeconds, usize>> = BTreeMap::new();
     for (ledger, closed_at) in trades {
         *votes.entry(ledger).or_default().entry(closed_at).or_default() += 1;
@@ -172,7 +175,7 @@ pub fn majority_times(trades: impl IntoIterator<Item = (u32, UnixSeconds)>) -> B
 
 /// Largest subset of the ledgers (given newest first) whose times never increase. Of several such subsets, the one that
 /// ends latest, because a pause is less likely than none.
-fn longest_in_order(ledgers: &[(u32, UnixSeconds)]) -> Vec<(u32, UnixSeconds)> {
+fn longest_in_order(ledgers: &[ClosedLedger]) -> Vec<ClosedLedger> {
     // For each ledger, the longest chain that ends there: its length, and the index of the previous ledger in it.
     let mut chains: Vec<(usize, Option<usize>)> = Vec::with_capacity(ledgers.len());
     for (_, at) in ledgers {
@@ -194,7 +197,7 @@ fn longest_in_order(ledgers: &[(u32, UnixSeconds)]) -> Vec<(u32, UnixSeconds)> {
 }
 
 /// Ledger below the first long pause with fewer than [`CONFIRMED_BY`] ledgers below it.
-fn undecided_from(chain: &[(u32, UnixSeconds)]) -> Option<u32> {
+fn undecided_from(chain: &[ClosedLedger]) -> Option<u32> {
     let pairs = chain.iter().zip(chain.iter().skip(1)).enumerate();
     // Only a pause this near to the end has too few ledgers below it.
     let mut unconfirmed = pairs.skip(chain.len().saturating_sub(CONFIRMED_BY));
@@ -211,13 +214,13 @@ mod tests {
     const DAY: i64 = 86_400;
 
     /// Ledgers 100 to 60, five seconds apart. `wrong` overrides the times of some.
-    fn page(wrong: &[(u32, i64)]) -> Vec<(u32, UnixSeconds)> {
+    fn page(wrong: &[(u32, i64)]) -> Vec<ClosedLedger> {
         let right = |ledger: u32| NOW - 5 * i64::from(100 - ledger);
         let at = |ledger| wrong.iter().find(|(odd, _)| *odd == ledger).map_or(right(ledger), |(_, at)| *at);
         (60..=100).rev().map(|ledger| (ledger, UnixSeconds(at(ledger)))).collect()
     }
 
-    fn outliers(page: &[(u32, UnixSeconds)]) -> Vec<u32> {
+    fn outliers(page: &[ClosedLedger]) -> Vec<u32> {
         let times = CloseTimes::check(&CloseTimes::default(), page.iter().copied());
         let odd = page.iter().filter(|(ledger, at)| times.is_implausible(*ledger, *at));
         odd.map(|(ledger, _)| *ledger).collect()

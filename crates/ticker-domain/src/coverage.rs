@@ -1,6 +1,18 @@
 //! Ranges of ledgers whose trades are complete.
 
-use super::{instant::UnixSeconds, number::ratio_to_f64};
+use super::{
+    instant::{MINUTE, UnixSeconds},
+    number::ratio_to_f64,
+};
+
+/// Most seconds from the newest held ledger to the end of a whole window. If there are more, the last ledgers of the
+/// window may be missing. A source that follows the network is some seconds behind. Horizon names only ledgers with a
+/// trade. So on a quiet network a window is not whole after a longer pause between trades, even if nothing is
+/// missing. The limit is fixed, because all replicas must judge alike.
+pub const LAG_MAX: i64 = 10 * MINUTE;
+
+/// Number of a ledger, and its close time.
+pub type ClosedLedger = (u32, UnixSeconds);
 
 /// Range of ledgers of which every trade is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +113,19 @@ pub fn is_whole_since(merged: &[LedgerRange], since: UnixSeconds) -> bool {
     merged.last().is_some_and(|last| last.from_time <= since)
 }
 
+/// Returns true if the newest ledger that is held closed more than [`LAG_MAX`] before `until`.
+#[must_use]
+pub fn lacks_end(merged: &[LedgerRange], until: UnixSeconds) -> bool {
+    merged.last().is_some_and(|last| last.to_time.plus(LAG_MAX) < until)
+}
+
+/// Returns true if every ledger is held that closed from `since` on, and if the newest one that is held closed at most
+/// [`LAG_MAX`] before `until`.
+#[must_use]
+pub fn is_whole(merged: &[LedgerRange], since: UnixSeconds, until: UnixSeconds) -> bool {
+    is_whole_since(merged, since) && !lacks_end(merged, until)
+}
+
 /// Ranges without the ledgers from `hole.from` to `hole.to`. The remaining parts end and begin at the hole's times.
 #[must_use]
 pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
@@ -118,6 +143,16 @@ pub fn without(ranges: &[LedgerRange], hole: LedgerRange) -> Vec<LedgerRange> {
         }
     }
     left
+}
+
+/// Joins each two neighbours of merged ranges, with what lies between them. Halves their number.
+#[must_use]
+pub fn joined_in_pairs(merged: &[LedgerRange]) -> Vec<LedgerRange> {
+    let joined = merged.chunks(2).filter_map(|pair| {
+        let (first, last) = (pair.first()?, pair.last()?);
+        Some(LedgerRange { to: last.to, to_time: last.to_time, ..*first })
+    });
+    joined.collect()
 }
 
 /// Time at which the complete ledgers below `ledger` end, if the range that holds it is cut there. `newest_below` is
@@ -234,10 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_not_whole_if_the_newest_ledger_is_long_before_its_end() {
+        let held = [range(1, 5), range(10, 12)];
+        let whole = |since, until| is_whole(&held, UnixSeconds(since), UnixSeconds(until));
+        assert!(whole(10, 12) && whole(10, 12 + LAG_MAX) && whole(10, 11));
+        assert!(!whole(10, 13 + LAG_MAX), "nothing has arrived for too long");
+        assert!(!whole(9, 12) && !is_whole(&[], UnixSeconds(0), UnixSeconds(0)));
+    }
+
+    #[test]
     fn a_merged_range_begins_with_the_earliest_time_of_its_parts() {
         let empty = LedgerRange { from: 1, to: 9, from_time: UnixSeconds(25), to_time: UnixSeconds(25) };
         let whole = LedgerRange { from: 1, to: 30, from_time: UnixSeconds(10), to_time: UnixSeconds(30) };
         assert_eq!(merge(vec![range(10, 30), empty]), [whole]);
+    }
+
+    #[test]
+    fn neighbours_are_joined_with_what_lies_between_them() {
+        assert_eq!(joined_in_pairs(&[range(1, 2), range(5, 6), range(9, 9)]), [range(1, 6), range(9, 9)]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub struct PolledBook {
     pub figures: BookFigures,
     /// Exact best prices.
     pub best: BestPrices,
-    /// Time of the request to Horizon.
+    /// Time of Horizon's answer.
     pub fetched_at: UnixSeconds,
 }
 

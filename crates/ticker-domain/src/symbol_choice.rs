@@ -65,7 +65,8 @@ impl Choice {
         self.previous == Some(earlier.asset) && self.since > earlier.since
     }
 
-    /// First choice for a code: most volume of 7 days, then most holders, then the first issuer.
+    /// First choice for a code: most volume of 7 days, then most holders, then the first issuer. `None` without
+    /// volume.
     #[must_use]
     pub fn first(candidates: &[Candidate], now: UnixSeconds) -> Option<Self> {
         let best = best_of_week(candidates)?;
@@ -117,9 +118,7 @@ pub fn next(stored: &Choices, candidates: &BTreeMap<String, Vec<Candidate>>, now
     let mut choices: Choices =
         stored.iter().map(|(code, choice)| (code.clone(), choice.checked(of_code(code), now))).collect();
     for (code, candidates) in candidates.iter().filter(|(code, _)| !stored.contains_key(*code)) {
-        let has_volume = candidates.iter().any(|candidate| candidate.week_volume > 0);
-        let first = Choice::first(candidates, now).filter(|_| has_volume);
-        choices.extend(first.map(|choice| (code.clone(), choice)));
+        choices.extend(Choice::first(candidates, now).map(|choice| (code.clone(), choice)));
     }
     choices
 }
@@ -136,9 +135,11 @@ pub fn overturned(earlier: &Choices, later: &Choices) -> Choices {
         .collect()
 }
 
-/// Candidate with the most volume of 7 days, then the most holders, then the first issuer.
+/// Candidate with the most volume of 7 days, then the most holders, then the first issuer. `None` without volume:
+/// such a choice would be stored nowhere, so holders alone could change it at once.
 pub(super) fn best_of_week(candidates: &[Candidate]) -> Option<&Candidate> {
-    candidates.iter().max_by_key(|one| (one.week_volume, one.holders, std::cmp::Reverse(one.asset)))
+    let traded = candidates.iter().filter(|one| one.week_volume > 0);
+    traded.max_by_key(|one| (one.week_volume, one.holders, std::cmp::Reverse(one.asset)))
 }
 
 #[cfg(test)]

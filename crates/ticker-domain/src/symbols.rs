@@ -41,7 +41,7 @@ pub struct Symbol {
     pub since: Option<UnixSeconds>,
 }
 
-/// Choices by code. A code without a verified issuer has none.
+/// Choices by code. A code has none while no asset that may stand for it has volume.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols(BTreeMap<String, Symbol>);
 
@@ -57,8 +57,10 @@ impl SymbolReason {
 }
 
 impl Symbols {
-    /// Chooses an issuer for every code. `anchors` are the assets that count as one dollar. If the asset of a stored
-    /// choice is traded, it wins over the figures of the snapshot.
+    /// Chooses an issuer for every code with volume. `anchors` are the assets that count as one dollar.
+    ///
+    /// A stored choice wins over the figures of the snapshot. If its asset has no market any more, the code has no
+    /// owner: nobody else has led for a week.
     #[must_use]
     pub fn of(snapshot: &MarketSnapshot, anchors: &[Asset], stored: &Choices) -> Self {
         let names = snapshot.directory().names();
@@ -69,9 +71,14 @@ impl Symbols {
             }
         }
         for (code, choice) in stored {
-            let (asset, since) = choice.at(snapshot.as_of());
-            if let Some(asset) = asset.and_then(|asset| names.id_of(&asset)) {
-                symbols.insert(code.clone(), Symbol { asset, reason: SymbolReason::Volume, since });
+            let (Some(asset), since) = choice.at(snapshot.as_of()) else { continue };
+            match names.id_of(&asset) {
+                Some(asset) => {
+                    symbols.insert(code.clone(), Symbol { asset, reason: SymbolReason::Volume, since });
+                }
+                None => {
+                    symbols.remove(code);
+                }
             }
         }
         for asset in listed() {
@@ -233,6 +240,39 @@ mod tests {
         };
         assert_eq!(choice([5, 7, 900, 900]), 3, "not the unverified issuer, nor the one with two holders");
         assert_eq!(choice([8, 7, 1, 1]), 2);
+    }
+
+    /// A choice by holders would be stored nowhere, so a code could change its owner from one view to the next.
+    #[test]
+    fn without_volume_a_code_has_no_owner_and_none_but_a_stored_choice_counts() {
+        let [usdc, eurc] = [0, 2].map(|place| QUOTE_ASSETS[place].parse::<Asset>().unwrap());
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, usdc), (2, eurc), (3, issued("TEA", 1)), (4, issued("TEA", 2))]);
+        directory.update_assets([(3, Some(listed(1, 50, true))), (4, Some(listed(2, 5_000, true)))]);
+        directory.add_markets([(1, 3, 2), (2, 4, 2), (3, 3, 1)]);
+        for market in [1, 2] {
+            windows.add(market, trade(market.into(), 0, 1_000, (10_000_000, 10_000_000), (1, 1)));
+        }
+        let symbols = |windows: &mut Windows, stored: &Choices| {
+            windows.advance(UnixSeconds(2_000));
+            let snapshot = MarketSnapshot::new(windows.view(), directory.clone());
+            Symbols::of(&snapshot, &[usdc], stored).of_code("TEA").map(|symbol| symbol.asset)
+        };
+        assert_eq!(symbols(&mut windows, &Choices::new()), None, "both trade against EURC alone");
+        windows.add(3, trade(3, 0, 1_000, (10_000, 10_000), (1, 1)));
+        assert_eq!(symbols(&mut windows, &Choices::new()), Some(3));
+        let choice = |asset, since| Choice {
+            asset,
+            since: UnixSeconds(since),
+            previous: None,
+            challenger: None,
+            checked_at: UnixSeconds(1_000),
+        };
+        let stored = |choice| Choices::from([("TEA".to_owned(), choice)]);
+        assert_eq!(symbols(&mut windows, &stored(choice(issued("TEA", 2), 1_000))), Some(4));
+        let gone = issued("TEA", 9);
+        assert_eq!(symbols(&mut windows, &stored(choice(gone, 1_000))), None, "its markets are gone");
+        assert_eq!(symbols(&mut windows, &stored(choice(gone, 3_000))), Some(3), "it counts later");
     }
 
     /// Most assets have no market against an anchor. One trade for a cent must not take their codes over.

@@ -63,6 +63,19 @@ pub struct UsdPrices {
     by_asset: BTreeMap<AssetId, UsdPrice>,
 }
 
+impl UsdPrice {
+    /// Price of an asset that counts as one dollar.
+    #[must_use]
+    pub const fn of_anchor() -> Self {
+        Self {
+            rate: Rate { n: 1, d: 1 },
+            method: Method::Anchor,
+            legs: Vec::new(),
+            confidence: Confidence::High,
+        }
+    }
+}
+
 impl Rate {
     /// Rate of two positive numbers. Larger ones are replaced by the nearest rate of numbers below 2^63, far below any
     /// printed digit. `None` if either is not positive, or if one is 2^63 times the other.
@@ -129,8 +142,8 @@ impl UsdPrices {
         let names = snapshot.directory().names();
         let known = |asset: &Asset| names.id_of(asset);
         let anchors: Vec<AssetId> = anchors.iter().filter_map(known).collect();
-        let Some(native) = known(&Asset::Native) else { return Self::default() };
-        let xlm = xlm::price(snapshot, native, &anchors);
+        let native = known(&Asset::Native);
+        let xlm = native.and_then(|native| xlm::price(snapshot, native, &anchors));
         let by_asset = legs::prices(snapshot, native, &anchors, xlm.as_ref());
         Self { xlm, by_asset }
     }

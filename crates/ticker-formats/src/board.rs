@@ -3,6 +3,7 @@
 //! The list on the server, the feed of the page's script and the page of a market show the same rows.
 
 mod address;
+mod dollars;
 mod feed;
 mod figures;
 mod live;
@@ -10,10 +11,11 @@ mod query;
 mod row;
 mod spark;
 
+pub(crate) use dollars::DollarVolume;
 pub use feed::{figures, names, names_from, sparks};
 pub use live::{BoardChange, FollowedBoard};
-pub(crate) use query::PAGE_ROWS;
 pub use query::{BoardQuery, SORTS, Sort};
+pub(crate) use query::{PAGE_ROWS, pages};
 pub(crate) use row::ratio;
 pub use row::{BoardRow, Flag, Flags};
 pub(crate) use spark::points;
@@ -31,8 +33,8 @@ pub struct Board {
 /// Sums over all markets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// Volume of 24 hours in dollars, in stroops, of the markets that have one.
-    pub volume_usd: i128,
+    /// Volume of 24 hours in dollars.
+    pub volume_usd: DollarVolume,
     /// Trades in 24 hours.
     pub trades: u64,
     /// Markets with a warning.
@@ -45,8 +47,7 @@ impl Board {
     pub fn of(view: &ListingView) -> Self {
         let markets = view.markets();
         let rows: Vec<BoardRow> = markets.iter().map(BoardRow::of).collect();
-        // Of the exact volumes: the sum is rounded once.
-        let volume_usd = markets.iter().filter_map(MarketView::day_volume_usd).sum();
+        let volume_usd = DollarVolume::of(&markets);
         let totals = rows.iter().fold(Totals { volume_usd, ..Totals::default() }, |totals, row| Totals {
             trades: totals.trades.saturating_add(row.trades),
             warned: totals.warned.saturating_add(row.flags.has_warning().into()),

@@ -3,10 +3,8 @@
 use std::{io, sync::Arc};
 
 use super::{
-    EncodedFile,
+    compressed::{EncodedFile, Piece, RowKey, Rows},
     legacy::{assets_json, markets_json},
-    pieces::Piece,
-    rows::{RowKey, Rows},
 };
 use ticker_domain::{
     instant::UnixSeconds, listed_asset::ListedAsset, market_snapshot::MarketSnapshot, pair_index::PairIndex,

@@ -6,19 +6,24 @@
 mod asset;
 mod explain;
 mod frame;
+mod gaps;
 mod list;
 mod market;
 mod message;
 mod row;
+mod state;
 mod status;
+
 use askama::Template;
 
 pub use asset::asset;
 pub use explain::explain;
-pub use frame::{AuditState, BackfillState, BudgetState, LakeFigures, LakeReport, TickerState};
 pub use list::list;
 pub use market::{MarketRequest, market, page_interval};
 pub use message::{missing, starting};
+pub use state::{
+    AuditState, BackfillState, BudgetState, LakeFigures, LakeReport, TickerState, UnreadLedgers,
+};
 pub use status::{licences, status};
 
 use frame::Frame;

@@ -208,6 +208,11 @@ pub fn amount(stroops: i128) -> String {
     units.map_or_else(|| NONE.to_owned(), |units| format!("{}{suffix}", point(units, places, true)))
 }
 
+/// Text of an amount of dollars in stroops: `$10.30 M`.
+pub(crate) fn usd_amount(stroops: i128) -> String {
+    format!("${}", amount(stroops))
+}
+
 /// Decimal places of an amount below 1: four digits, but no more than stroops have.
 fn small_places(stroops: i128) -> i32 {
     if stroops <= 0 {

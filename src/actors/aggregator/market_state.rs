@@ -10,7 +10,7 @@ use crate::{
     actors::{subjects, test_hooks, trace::subject::Subject},
     db::{Database, DbError, marks::Mark, snapshot::LoadedRows, trades::CommittedBatch},
     domain::{
-        coverage::{self, LedgerRange},
+        coverage::{self, ClosedLedger, LedgerRange},
         directory::Directory,
         instant::UnixSeconds,
         market_snapshot::MarketSnapshot,
@@ -39,7 +39,7 @@ pub struct MarketState {
     /// `seq >= settles_at`.
     settles_at: i64,
     /// Latest ledger with a trade, and its close time.
-    latest: Option<(u32, UnixSeconds)>,
+    latest: Option<ClosedLedger>,
     /// Complete ledgers, merged and in order.
     coverage: Arc<Vec<LedgerRange>>,
     /// Commit time of the oldest batch, if any asset had been looked up when it was loaded.
@@ -303,7 +303,7 @@ impl MarketState {
 
     /// Latest ledger with a trade, and its close time.
     #[must_use]
-    pub const fn latest(&self) -> Option<(u32, UnixSeconds)> {
+    pub const fn latest(&self) -> Option<ClosedLedger> {
         self.latest
     }
 

@@ -122,7 +122,7 @@ impl Aggregator {
     }
 
     /// Records the steps of a publication that was rendered and compressed. Returns the step that publishes it.
-    fn trace(&self, publication: &mut Publication, mut render: Step) -> Step {
+    fn trace(&self, publication: &Publication, mut render: Step) -> Step {
         let (status, subject) = (&self.deps.status, subjects::publication(publication));
         let rendered_at = publication.rendered_at;
         render.set_subject(subject.clone());
@@ -131,19 +131,13 @@ impl Aggregator {
         compress.set_subject(subject.clone());
         let mut publish = status.step(steps::PUBLISH, Some(&compress.done()));
         publish.set_subject(subject.clone());
-        publication.first_answer.begin(status.recorder(), &publish.trace(), subject);
+        publication.listing.first_answer.begin(status.recorder(), &publish.trace(), subject);
         publish
     }
 
-    fn published(
-        &mut self,
-        mut publication: Publication,
-        begun: Instant,
-        render: Step,
-        ctx: &mut Context<Self>,
-    ) {
+    fn published(&mut self, publication: Publication, begun: Instant, render: Step, ctx: &mut Context<Self>) {
         let (seq, as_of) = (publication.seq, publication.as_of);
-        let publish = self.trace(&mut publication, render);
+        let publish = self.trace(&publication, render);
         let publication = Arc::new(publication);
         self.deps.published.publish(Arc::clone(&publication));
         let trace = publish.done();

@@ -10,10 +10,6 @@
 
 use std::time::{Duration, Instant};
 
-/// Time after which a publication is made even if the assets have not been looked up, so that readers wait less than a
-/// minute.
-pub(super) const PATIENCE: Duration = Duration::from_secs(55);
-
 /// Readiness of one incarnation of the aggregator.
 #[derive(Debug)]
 pub(super) struct Readiness {
@@ -101,6 +97,8 @@ impl Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(55);
 
     fn new() -> (Readiness, Instant) {
         let now = Instant::now();

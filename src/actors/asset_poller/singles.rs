@@ -84,10 +84,12 @@ impl AssetPoll {
                 Ok(Round::LookedUp) => {
                     health.succeeds(part::LOOK_UPS, WORKS);
                     retry.reset();
+                    context.keep_causes();
                     self.notify(0, &pass.done()).await;
                 }
                 Ok(Round::AwaitsSecondLookUp) => {
                     pass.done();
+                    context.keep_causes();
                     context.pause_until_woken(TICK).await;
                 }
                 Ok(Round::NothingDue { all_upto }) => {
@@ -99,6 +101,7 @@ impl AssetPoll {
                 }
                 Err(error) => {
                     pass.failed();
+                    context.keep_causes();
                     self.wait_after(&error, part::LOOK_UPS, health, &mut retry, context).await;
                 }
             }
@@ -120,13 +123,13 @@ impl AssetPoll {
         }
         let all_upto = self.database.current_seq().await?; // read before the due assets, so that it is never too high
         // A cheap check first: mostly nothing is due, and the ranking need not be computed.
-        if self.database.count_due_assets(1).await? == 0 {
+        if self.database.count_due_assets(1, self.clock.now()).await? == 0 {
             return Ok(Round::NothingDue { all_upto });
         }
         let ranked = self.ranking.ask(cause).await.unwrap_or_default();
         let busiest = assets_of(ranked.get(..FIRST_MARKETS).unwrap_or(&ranked));
         let limit = SINGLES.saturating_add(unknown.len());
-        let due = self.database.due_assets(&busiest, i64::saturating_from(limit)).await?;
+        let due = self.database.due_assets(&busiest, i64::saturating_from(limit), self.clock.now()).await?;
         let mut wanted = due.assets;
         if self.others_wait(first, due.count).await? {
             wanted.truncate(usize::saturating_from(due.ranked));

@@ -86,7 +86,7 @@ impl AssetPoll {
         let mut sweep = self.database.asset_sweep().await?;
         if sweep.began_at.is_none() {
             let many_wait = has_rested(&sweep, now)
-                && self.database.count_due_assets(SINGLES_MAX.saturating_add(1)).await? > SINGLES_MAX;
+                && self.database.count_due_assets(SINGLES_MAX.saturating_add(1), now).await? > SINGLES_MAX;
             if !is_due && !many_wait {
                 return Ok(None);
             }
@@ -240,11 +240,12 @@ pub(super) fn may_sweep(sweep: &AssetSweep, now: DateTime<Utc>) -> bool {
     sweep.began_at.is_some() || has_rested(sweep, now)
 }
 
-/// Returns true if a sweep may begin for the sake of new assets.
+/// Returns true if a sweep may begin for the sake of new assets. An end far in the future does not put it off: a
+/// clock was ahead then.
 fn has_rested(sweep: &AssetSweep, now: DateTime<Utc>) -> bool {
     let Some(finished_at) = sweep.finished_at else { return true };
     let took = sweep.swept_from.map_or(SWEEP_AGAIN, |began_at| finished_at - began_at);
-    now - finished_at > took.clamp(SWEEP_AGAIN, SWEEP_AGAIN_MAX)
+    (now - finished_at).abs() > took.clamp(SWEEP_AGAIN, SWEEP_AGAIN_MAX)
 }
 
 /// Refusals of the sweep's tokens since a sweep was last complete. Their waits grow although the first pages of each
@@ -292,6 +293,10 @@ mod tests {
             [false, true, false, true]
         );
         assert!(rested(5_000, 361) && rested(-5_000, 11), "a clock that jumped puts no sweep off for days");
+        assert!(
+            rested(1, -11) && !rested(1, -10),
+            "the clock was ahead, and not only that of another replica"
+        );
         assert!(has_rested(&AssetSweep::default(), at(1).unwrap()));
     }
 }

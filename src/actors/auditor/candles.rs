@@ -14,12 +14,12 @@ use crate::{
     },
 };
 
-/// Hours of a pass. An operator who asks for an audit gets all of them.
-const HOURS_A_PASS: usize = 6;
+/// Hours of a pass by schedule. An audit that an operator asks for covers all hours.
+const HOURS_PER_PASS: usize = 6;
 /// Failed hours in a row after which a pass ends. A few unreadable hours must not keep the later ones from their turn.
 const FAILED_HOURS_MAX: u32 = 6;
-/// Rest after an hour, as a multiple of the time that it took.
-const RESTS_PER_HOUR: u32 = 20;
+/// Factor by which the rest after an hour is longer than its audit took.
+const REST_FACTOR: u32 = 20;
 /// Longest rest after an hour.
 const REST_MAX: Duration = Duration::from_secs(10);
 
@@ -61,7 +61,7 @@ impl Audit {
             let took = self.since(begun);
             tally.spent = tally.spent.saturating_add(took);
             if !is_hurried && !self.is_hurried.get() {
-                context.pause(took.saturating_mul(RESTS_PER_HOUR).min(REST_MAX)).await;
+                context.pause(took.saturating_mul(REST_FACTOR).min(REST_MAX)).await;
             }
         }
     }
@@ -75,7 +75,7 @@ impl Audit {
         }
         let next = hours.partition_point(|hour| hour.hour() < self.next_candle_hour.get());
         let (earlier, later) = hours.split_at(next);
-        let chosen: Vec<UnixSeconds> = later.iter().chain(earlier).take(HOURS_A_PASS).copied().collect();
+        let chosen: Vec<UnixSeconds> = later.iter().chain(earlier).take(HOURS_PER_PASS).copied().collect();
         self.next_candle_hour.set(chosen.last().map_or(0, |hour| hour.hour().saturating_add(1)));
         chosen
     }

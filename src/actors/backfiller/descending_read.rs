@@ -16,7 +16,7 @@ use super::{
 use crate::{
     actors::{
         intake::{Intake, IntakeDecision},
-        network_check::{self, History},
+        network_check::History,
         subjects,
         trace::{context::TraceContext, step::Step},
         trade_writer::CommittedSummary,
@@ -228,10 +228,7 @@ impl DescendingRead<'_> {
         let refused = page.refused.iter().filter_map(|refused| refused.token).map(PagingToken::ledger);
         let top = ledgers().next().into_iter().chain(refused).max();
         let Some(top) = top.filter(|top| *top > history.ceiling()) else { return Ok(history) };
-        let Backfill { writer, network_passphrase, .. } = self.deps;
-        let database = &writer.database;
-        let mut history =
-            network_check::reaching(history, top, self.horizon, network_passphrase, database).await?;
+        let mut history = self.deps.network_check.reaching(history, top, self.horizon).await?;
         history.raise(ledgers());
         self.shared.history.set(Some(history));
         Ok(history)

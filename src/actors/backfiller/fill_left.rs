@@ -52,12 +52,14 @@ impl Backfill {
         shared: &SharedByLoops,
     ) -> Result<bool, HistoryError> {
         let held = self.held().await?;
-        let is_known_to_lack = self.missing_by_source(&held, shared).1.is_empty();
-        if is_known_to_lack && !self.may_have_older(&held, shared) {
+        let missing = self.missing_with_lake(&held, shared, shared.oldest_of_horizon());
+        self.horizon.limiter().set_day_complete(missing.is_day_complete);
+        if missing.of_horizon.is_empty() && !self.may_have_older(&held, shared) {
             return Ok(true);
         }
         self.history(&self.horizon.of_class(Class::Live), shared).await?;
-        let (_, of_horizon, _) = self.missing_by_source(&held, shared);
+        // Horizon may have named another oldest ledger.
+        let of_horizon = self.missing_with_lake(&held, shared, shared.oldest_of_horizon()).of_horizon;
         if of_horizon.is_empty() {
             return Ok(true);
         }
@@ -90,6 +92,6 @@ impl Backfill {
     fn may_have_older(&self, held: &[LedgerRange], shared: &SharedByLoops) -> bool {
         let report_max = self.lake.as_ref().map(|reader| reader.timeouts).unwrap_or_default().report_max();
         shared.history.get().is_some_and(|history| history.age() >= report_max)
-            && !self.missing_above(FIRST_LEDGER, held, shared).1.is_empty()
+            && !self.missing_with_lake(held, shared, FIRST_LEDGER).of_horizon.is_empty()
     }
 }

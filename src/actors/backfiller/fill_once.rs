@@ -8,8 +8,7 @@ use std::{
 use tracing::warn;
 
 use super::{
-    Backfill, HistoryError, Progress, SharedByLoops, filling::NewestGap, lake_fill::LakeTail,
-    lake_given_up::LakeFilling,
+    Backfill, HistoryError, SharedByLoops, filling::NewestGap, lake_fill::LakeRound, lake_tail::LakeTail,
 };
 use crate::{
     actors::{lake_reader::LakeReader, network_check::NetworkError, worker::WorkContext},
@@ -61,22 +60,21 @@ impl Backfill {
     /// A text: the database failed, the network is wrong or was reset, or Horizon or the lake
     /// failed too often in a row.
     pub async fn fill_once(&self, context: &WorkContext) -> Result<Option<u32>, String> {
-        let (shared, mut progress) = (SharedByLoops::default(), Progress::default());
-        let (mut newest_gap, mut filling) = (NewestGap::default(), LakeFilling::default());
+        let (shared, mut lake_round) = (SharedByLoops::default(), LakeRound::default());
+        let mut newest_gap = NewestGap::default();
         let state = FillOnce::default();
         let timeouts = self.lake.as_ref().map(|reader| reader.timeouts).unwrap_or_default();
         let lake_failing_max = timeouts.given_up.saturating_mul(LAKE_FAILING_FACTOR);
         let (mut retry, mut failures) = (Retry::default(), Failures::default());
-        let stored = progress.stored();
+        let stored = lake_round.progress.stored();
         loop {
             let before = stored.get();
             let round = async {
                 if let Some(reader) = self.lake.as_ref().filter(|_| self.is_from_lake) {
-                    let filled = (&mut progress, &mut filling);
-                    self.fill_by_lake(reader, context, &shared, filled, &state).await
+                    self.fill_by_lake(reader, context, &shared, &mut lake_round, &state).await
                 } else {
                     self.read_tail(context, &shared).await?;
-                    self.fill(context, &shared, &mut progress, &mut newest_gap).await
+                    self.fill(context, &shared, &mut lake_round.progress, &mut newest_gap).await
                 }
             };
             let round = round.await;
@@ -117,7 +115,7 @@ impl Backfill {
         reader: &LakeReader,
         context: &WorkContext,
         shared: &SharedByLoops,
-        (progress, filling): (&mut Progress, &mut LakeFilling),
+        round: &mut LakeRound,
         state: &FillOnce,
     ) -> Result<bool, HistoryError> {
         state.lacks_only_newest.set(false);
@@ -128,7 +126,7 @@ impl Backfill {
             }
             read => read.map(|()| true)?,
         };
-        let is_read = self.fill_from_lake(reader, context, shared, (progress, filling)).await?;
+        let is_read = self.fill_from_lake(reader, context, shared, round).await?;
         if !is_read || !self.fill_left(context, shared).await? {
             return Ok(false);
         }

@@ -57,6 +57,14 @@ struct StuckGap {
     failures: u32,
 }
 
+/// Missing ledgers that Horizon's pages are read for.
+struct MissingPages {
+    /// The gaps, the newest first.
+    missing: Vec<Missing>,
+    /// True if the last 24 hours are held as far as they can be read. The loop that fills reports it to the budget.
+    is_day_complete: bool,
+}
+
 /// Stretches to read now.
 struct ReadPlan {
     stretches: Vec<Stretch>,
@@ -155,7 +163,7 @@ impl Backfill {
     ) -> Result<bool, HistoryError> {
         let history = self.history(&self.horizon.of_class(Class::Live), shared).await?;
         // The coverage may be empty then, and looks whole until the newest ledgers are read again.
-        if !self.is_live_from_lake && self.uncover_unconfirmed(history.elder).await?.is_some() {
+        if self.confirms_nothing() && !self.uncover_unconfirmed(history.elder).await?.is_empty() {
             return Ok(false);
         }
         let held = self.held().await?;
@@ -163,9 +171,13 @@ impl Backfill {
         let (day, all) = (now.minus(DAY), now.minus(self.hours.saturating_mul(HOUR)));
         let wanted = WantedHistory { floor: history.elder.max(1), day: day.max(all), all };
         let oldest_kept = intake::oldest_kept(history.newest_at(), now, self.retention_days);
-        let missing = self.missing(&held, wanted, oldest_kept, newest_gap);
+        let MissingPages { missing, is_day_complete } = missing_pages(&held, wanted, oldest_kept, newest_gap);
+        self.horizon.limiter().set_day_complete(is_day_complete);
         self.publish_unread(&held, wanted.floor, all, missing.last().filter(|_| newest_gap.end_is_doubted));
         let Some(newest) = missing.first() else {
+            if self.uncover_unconfirmed_below_chain(&history).await? {
+                return Ok(false);
+            }
             self.publish_done(&held);
             *progress = Progress::default();
             return Ok(true);
@@ -178,28 +190,10 @@ impl Backfill {
         if newest_gap.end_is_doubted {
             // Publish the gap now, not only at the next attempt.
             let held = self.held().await?;
-            let missing = self.missing(&held, wanted, oldest_kept, newest_gap);
+            let MissingPages { missing, .. } = missing_pages(&held, wanted, oldest_kept, newest_gap);
             self.publish_unread(&held, wanted.floor, all, missing.last());
         }
         failure.map_or(Ok(false), Err)
-    }
-
-    /// Returns the missing ledgers, and tells the budget whether those of the last 24 hours are held. Older ones count
-    /// only then, unless the newest gap cannot be read.
-    fn missing(
-        &self,
-        held: &[LedgerRange],
-        wanted: WantedHistory,
-        oldest_kept: UnixSeconds,
-        newest_gap: &NewestGap,
-    ) -> Vec<Missing> {
-        let WantedHistory { floor, day, all } = wanted;
-        let of_day = coverage::missing(held, floor, day, day, oldest_kept);
-        let is_day_over =
-            !held.is_empty() && of_day.first().is_none_or(|newest| newest_gap.is_stuck_at(newest));
-        self.horizon.limiter().set_day_complete(is_day_over);
-        // Gaps between held ledgers are filled back to the oldest trade that is kept.
-        if is_day_over { coverage::missing(held, floor, all, oldest_kept, oldest_kept) } else { of_day }
     }
 
     /// Chooses what to read now.
@@ -261,6 +255,24 @@ impl Backfill {
         self.publish_progress(progress).await?;
         Ok(failure)
     }
+}
+
+/// Returns the missing ledgers of the last 24 hours. Older ones count only once those are held, or the newest gap
+/// cannot be read.
+fn missing_pages(
+    held: &[LedgerRange],
+    wanted: WantedHistory,
+    oldest_kept: UnixSeconds,
+    newest_gap: &NewestGap,
+) -> MissingPages {
+    let WantedHistory { floor, day, all } = wanted;
+    let of_day = coverage::missing(held, floor, day, day, oldest_kept);
+    let is_day_complete =
+        !held.is_empty() && of_day.first().is_none_or(|newest| newest_gap.is_stuck_at(newest));
+    // Gaps between held ledgers are filled back to the oldest trade that is kept.
+    let missing =
+        if is_day_complete { coverage::missing(held, floor, all, oldest_kept, oldest_kept) } else { of_day };
+    MissingPages { missing, is_day_complete }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     horizon::{HorizonClient, HorizonError},
 };
 
-/// Ledgers between two trades from which on a pause may be a hole.
+/// Smallest distance between two trades, in ledgers, at which a pause may be a hole.
 pub(super) const HOLE_LEDGERS_MIN: u32 = 200;
 /// Longest pause between two trades, in seconds, that is believed without a request.
 const PAUSE_MAX_S: i64 = HOUR;
@@ -75,8 +75,8 @@ pub(super) enum LedgerState {
     NotServed,
 }
 
-/// Asks Horizon for a ledger. Without it, also asks for `known`, which Horizon must have since a page or its root named
-/// it. If that is not there either, this address says nothing about ledgers.
+/// Asks Horizon for a ledger. If Horizon lacks it, also asks for `known`, which a page or the root has named. If that
+/// is missing too, this address serves no ledgers.
 pub(super) async fn ledger_state(
     horizon: &HorizonClient,
     ledger: u32,
@@ -91,7 +91,7 @@ pub(super) async fn ledger_state(
     }
 }
 
-/// Returns whether Horizon has the ledger; none if the answer is not one of Horizon's for ledgers.
+/// Returns true if Horizon has the ledger, false if it does not, none if the answer is not Horizon's.
 async fn answer(horizon: &HorizonClient, ledger: u32) -> Result<Option<bool>, HorizonError> {
     match horizon.ledger_hash(ledger).await {
         Ok(hash) => Ok(Some(hash.is_some())),

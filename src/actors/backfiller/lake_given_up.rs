@@ -8,10 +8,14 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Backfill, HistoryError, SharedByLoops, lake_read::LakeStretch, left_to_horizon::Reason};
+use super::{
+    Backfill, HistoryError, SharedByLoops,
+    hash_turns::HashTurns,
+    lake_read::{Found, LakeStretch},
+    left_to_horizon::Reason,
+};
 use crate::{
     actors::lake_reader::LakeReader,
-    horizon::budget::Class,
     lake::{Content, FIRST_LEDGER, LakeError, Link},
     published::LakeUse,
 };
@@ -33,6 +37,8 @@ pub(super) struct LakeFilling {
     /// Lowest ledger that was read from the lake, if a hash of Horizon leads down to it or hashes are not compared. The
     /// reading of a stretch sets it.
     pub(super) confirmed: Option<Link>,
+    /// Turns of the unconfirmed ranges for which Horizon is asked whether it has their hashes now.
+    pub(super) hash_turns: HashTurns,
 }
 
 /// End of the reading of a stretch.
@@ -66,8 +72,8 @@ enum Lasting {
 #[derive(Clone, Copy, Debug)]
 struct Outcome {
     ended: Ended,
-    /// True if the reading gave some ledger of the stretch.
-    has_found: bool,
+    /// Findings of the reading.
+    found: Found,
 }
 
 /// Decision after a reading.
@@ -87,23 +93,6 @@ struct LeftLedgers {
 }
 
 impl Backfill {
-    /// Takes unconfirmed ledgers of the lake out of the coverage, so that Horizon's pages fill them. Those that are
-    /// older than Horizon's history stay.
-    pub(super) async fn read_unconfirmed_from_horizon(
-        &self,
-        reader: &LakeReader,
-        shared: &SharedByLoops,
-    ) -> Result<(), HistoryError> {
-        // Read first: another reader that fails meanwhile resets what they share.
-        let oldest = self.history(&self.horizon.of_class(Class::Live), shared).await?.elder;
-        if let Some(uncovered) = self.uncover_unconfirmed(oldest).await?
-            && reader.reports.is_contradicted()
-        {
-            shared.left.borrow_mut().add(uncovered.from, uncovered.to, Instant::now());
-        }
-        Ok(())
-    }
-
     /// True if a reader of the lake has failed for this time.
     pub(super) fn is_lake_out_for(&self, reader: LakeUse, time: Duration) -> bool {
         let outages = self.writer.published.vitals.lake.load().map(|lake| lake.outages).unwrap_or_default();
@@ -115,19 +104,20 @@ impl Backfill {
         TimeDelta::from_std(time).is_ok_and(|time| passed >= time)
     }
 
-    /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for
-    /// too long or an object is bad. `has_found` says that the reading gave some ledger of the stretch.
-    /// Returns true if the lake is given up for these ledgers, so that a failure is no reason to wait.
+    /// After the reading of a stretch, leaves to Horizon what it still lacks, if the lake has failed for too long
+    /// or an object is bad. `found` says what the reading gave. Returns true if the lake is given up for these
+    /// ledgers, so that a failure is no reason to wait.
     pub(super) async fn leave_what_is_given_up(
         &self,
         reader: &LakeReader,
-        (shared, filling): (&SharedByLoops, &mut LakeFilling),
+        shared: &SharedByLoops,
+        filling: &mut LakeFilling,
         stretch: LakeStretch,
         outcome: &Result<(), HistoryError>,
-        has_found: bool,
+        found: Found,
     ) -> bool {
-        let ended = self.ended(reader, filling, stretch, outcome, has_found).await;
-        let Decision { gives_up, left } = decide(Outcome { ended, has_found }, stretch);
+        let ended = self.ended(reader, filling, stretch, outcome, found.has_some).await;
+        let Decision { gives_up, left } = decide(Outcome { ended, found }, stretch);
         if gives_up {
             reader.reports.note_answer(LakeUse::History); // Horizon is asked instead
         }
@@ -187,13 +177,14 @@ impl Backfill {
 }
 
 /// Decides what is left to Horizon after the reading of a stretch. Pure.
-fn decide(Outcome { ended, has_found }: Outcome, stretch: LakeStretch) -> Decision {
+fn decide(Outcome { ended, found }: Outcome, stretch: LakeStretch) -> Decision {
+    let has_found = found.has_some;
     // Ledgers below the lowest one of the stretch were not asked for, unless nothing of it was found. Then a lake
     // without any of them would get one request for each.
     let rest = if has_found { stretch.from } else { stretch.floor };
     let (gives_up, left) = match ended {
         // Ledgers that the lake lacks within a stretch were left to Horizon when the stretch was read.
-        Ended::Read if has_found => (false, None),
+        Ended::Read if has_found || found.has_older => (false, None),
         Ended::Read => (false, Some((rest, Reason::Missing))),
         Ended::OtherHashes => (false, Some((rest, Reason::Bad))),
         Ended::OtherFailure => (false, None),
@@ -253,11 +244,20 @@ mod tests {
             (failed(of_lake, Some(5)), (true, Some((50, bad))), (true, Some((10, bad)))),
         ];
         for (ended, with_some, with_none) in table {
-            for (has_found, (gives_up, left)) in [(true, with_some), (false, with_none)] {
+            for (has_some, (gives_up, left)) in [(true, with_some), (false, with_none)] {
                 let left = left.map(|(from, reason)| LeftLedgers { from, reason });
-                let decision = decide(Outcome { ended, has_found }, stretch);
-                assert_eq!(decision, Decision { gives_up, left }, "{ended:?}, found: {has_found}");
+                let found = Found { has_some, has_older: false };
+                let decision = decide(Outcome { ended, found }, stretch);
+                assert_eq!(decision, Decision { gives_up, left }, "{ended:?}, {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_lies_below_a_large_hole_is_read_from_the_lake() {
+        let stretch = LakeStretch { from: 50, to: 80, floor: 10, since: UnixSeconds(0) };
+        let found = Found { has_some: false, has_older: true };
+        let decision = decide(Outcome { ended: Ended::Read, found }, stretch);
+        assert_eq!(decision, Decision { gives_up: false, left: None });
     }
 }

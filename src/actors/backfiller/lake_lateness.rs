@@ -25,12 +25,6 @@ impl Lateness {
         self.since = is_behind.then(|| self.since.unwrap_or(now));
         self.since.is_some_and(|since| now.saturating_duration_since(since) >= timeouts.late)
     }
-
-    /// Forgets what was noted: another replica reads the lake.
-    pub(super) fn reset(&mut self, reader: &LakeReader) {
-        self.since = None;
-        reader.reports.note_behind(false);
-    }
 }
 
 impl Backfill {

@@ -1,11 +1,7 @@
 //! Reading of a stretch of ledgers from the lake, from new to old, with a commit per batch. Rows and coverage are
 //! committed together, so that a stop at any moment loses at most the reading of one batch.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, rc::Rc, time::Instant};
 
 use metrics::counter;
 use tokio::sync::mpsc;
@@ -13,10 +9,11 @@ use tokio::sync::mpsc;
 use super::{
     Backfill, HistoryError, SharedByLoops,
     lake_ahead::{self, Ahead},
+    lake_read_state::LakeReadState,
 };
 use crate::{
     actors::{
-        lake_reader::{Collected, HASH_TIMEOUT, LakeReader},
+        lake_reader::{HASH_TIMEOUT, LakeReader, RefusedFor, RefusedLedgers},
         subjects,
         worker::WorkContext,
     },
@@ -28,12 +25,8 @@ use crate::{
     steps,
 };
 
-/// Trades in a batch, about 1 KB each.
-const BATCH_TRADES: usize = 5_000;
 /// Most trades in a transaction.
 const WRITTEN_MAX: usize = 20_000;
-/// Longest time between two batches.
-const BATCH_TIME: Duration = Duration::from_secs(1);
 /// Missing objects in a row after which the next one that exists is searched for.
 const MISSING_MAX: u32 = 16;
 /// Ledgers in a row with another hash than Horizon's after which the lake is not believed at all.
@@ -66,32 +59,17 @@ pub(super) struct LakeRead<'a> {
     pub(super) kind: BatchKind,
     /// Number of stored trades that were not there before. Shared with the progress.
     pub(super) stored: Rc<Cell<u64>>,
-    /// True once a ledger of the stretch was believed.
-    pub(super) has_found: Cell<bool>,
+    /// Findings until now.
+    pub(super) found: Cell<Found>,
 }
 
-/// State of reading a stretch.
-struct ReadState {
-    /// Lowest ledger that was believed, which must name the next one below. None after a refused or missing ledger.
-    above: Option<Link>,
-    /// Ledgers of the next batch, without a gap; none if it is empty.
-    pending: Option<LedgerRange>,
-    /// True if Horizon has a hash of the chain that is read, or can have none because the chain is too old.
-    is_confirmed: bool,
-    /// True if the next batch has unconfirmed ledgers.
-    holds_unconfirmed: bool,
-    /// Content of the next batch.
-    collected: Collected,
-    /// Time at which the last batch was written, or the stretch begun.
-    written_at: Instant,
-    /// Number of missing objects in a row.
-    missing: u32,
-    /// Time of the last request for the manifest that was answered: then the lake was there.
-    present_at: Option<Instant>,
-    /// Number of ledgers in a row that have another hash than at Horizon.
-    differing: u32,
-    /// True once a ledger is older than wanted.
-    is_done: bool,
+/// Findings of reading a stretch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// True if a ledger of the stretch was believed.
+    pub(super) has_some: bool,
+    /// True if the lake has an object below the stretch, and all ledgers above that are left to Horizon.
+    pub(super) has_older: bool,
 }
 
 impl LakeRead<'_> {
@@ -105,7 +83,7 @@ impl LakeRead<'_> {
         confirmed: &mut Option<Link>,
     ) -> Result<(), HistoryError> {
         let above = confirmed.take().filter(|link| link.is_directly_above(stretch.to));
-        let mut state = ReadState::new(above);
+        let mut state = LakeReadState::new(above);
         let mut top = stretch.to;
         let read = loop {
             match self.read_run(stretch, top, &mut state).await {
@@ -129,7 +107,7 @@ impl LakeRead<'_> {
         &self,
         stretch: LakeStretch,
         top: u32,
-        state: &mut ReadState,
+        state: &mut LakeReadState,
     ) -> Result<Option<u32>, HistoryError> {
         let lake = &self.reader.lake;
         let begun = async { Ok((lake.objects_ahead().await?, lake.descending(stretch.from, top).await?)) };
@@ -151,7 +129,7 @@ impl LakeRead<'_> {
         &self,
         stretch: LakeStretch,
         top: u32,
-        state: &mut ReadState,
+        state: &mut LakeReadState,
         mut batches: mpsc::Receiver<Ahead<'_, Result<Batch, LakeError>>>,
     ) -> Result<Option<u32>, HistoryError> {
         while let Some(Ahead { item: batch, room: _room }) = batches.recv().await {
@@ -171,13 +149,18 @@ impl LakeRead<'_> {
                         let next = self.reader.lake.newest_below(from, stretch.floor).await?;
                         self.check_presence(Instant::now(), state).await?;
                         let left = next.map_or(stretch.floor, |next| next.saturating_add(1));
+                        let has_older = next.is_some_and(|next| next < stretch.from);
+                        self.found.set(Found { has_older, ..self.found.get() });
                         self.leave(left, from - 1, state).await?;
                         state.missing = 0;
                         return Ok(next);
                     }
                     continue;
                 }
-                Content::Unreadable(reason) => self.refuse(from, to, &reason, false, state).await?,
+                Content::Unreadable(reason) => {
+                    let refused = RefusedLedgers { from, to, reason, cause: RefusedFor::Content };
+                    self.refuse(refused, state).await?;
+                }
                 Content::Ledgers(ledgers) => self.take_all(ledgers, (from, to), stretch, state).await?,
             }
             if state.is_done {
@@ -190,7 +173,11 @@ impl LakeRead<'_> {
 
     /// Fails unless the lake was there after `missed_at`, when it did not have an object. If it is not there, nothing
     /// may be left to Horizon.
-    async fn check_presence(&self, missed_at: Instant, state: &mut ReadState) -> Result<(), HistoryError> {
+    async fn check_presence(
+        &self,
+        missed_at: Instant,
+        state: &mut LakeReadState,
+    ) -> Result<(), HistoryError> {
         if state.present_at.is_some_and(|present_at| missed_at <= present_at) {
             return Ok(());
         }
@@ -207,13 +194,14 @@ impl LakeRead<'_> {
         ledgers: Vec<Result<VerifiedLedger, RefusedLedger>>,
         (from, to): (u32, u32),
         stretch: LakeStretch,
-        state: &mut ReadState,
+        state: &mut LakeReadState,
     ) -> Result<(), HistoryError> {
         for ledger in ledgers.into_iter().rev() {
             match ledger {
                 Ok(ledger) => self.take(ledger, stretch, state).await?,
                 Err(RefusedLedger { sequence, reason }) if (from..=to).contains(&sequence) => {
-                    self.refuse(sequence, sequence, &reason, false, state).await?;
+                    let refused = RefusedLedgers::one(sequence, reason, RefusedFor::Content);
+                    self.refuse(refused, state).await?;
                 }
                 Err(_) => state.above = None,
             }
@@ -232,7 +220,7 @@ impl LakeRead<'_> {
         &self,
         ledger: VerifiedLedger,
         stretch: LakeStretch,
-        state: &mut ReadState,
+        state: &mut LakeReadState,
     ) -> Result<(), HistoryError> {
         let sequence = ledger.sequence;
         if sequence < stretch.from {
@@ -244,7 +232,8 @@ impl LakeRead<'_> {
         }
         if self.reader.checks_chain() {
             if let Some(broken) = state.above.and_then(|above| above.check_below(&ledger).err()) {
-                return self.refuse(sequence, sequence, &broken.to_string(), true, state).await;
+                let refused = RefusedLedgers::one(sequence, broken.to_string(), RefusedFor::Chain);
+                return self.refuse(refused, state).await;
             }
             if state.above.is_none() && !self.passes_hash_check(&ledger, state).await? {
                 return Ok(());
@@ -252,11 +241,12 @@ impl LakeRead<'_> {
         }
         if let Err(ahead) = self.reader.check_clock(&ledger) {
             if self.closed_before(sequence, ledger.closed_at).await? {
-                return self.refuse(sequence, sequence, &ahead.to_string(), false, state).await;
+                let refused = RefusedLedgers::one(sequence, ahead.to_string(), RefusedFor::Content);
+                return self.refuse(refused, state).await;
             }
             return Err(ahead.into());
         }
-        self.has_found.set(true);
+        self.found.set(Found { has_some: true, ..self.found.get() });
         // The first ledger that is older is taken too. So the wanted time is held at once.
         state.is_done = ledger.closed_at < stretch.since;
         let now = UnixSeconds::from(self.deps.writer.clock.now());
@@ -275,13 +265,13 @@ impl LakeRead<'_> {
     async fn passes_hash_check(
         &self,
         ledger: &VerifiedLedger,
-        state: &mut ReadState,
+        state: &mut LakeReadState,
     ) -> Result<bool, HistoryError> {
         let hash = ledger.hash.to_string();
         // As urgent as new trades: without an answer all history below would be unconfirmed.
         let mut check = self.reader.hashes.check(ledger.sequence, &hash, Class::Live).await;
         let is_forgotten = check == HashCheck::Unchecked && self.is_forgotten(ledger.sequence).await;
-        if check == HashCheck::Unchecked && !is_forgotten && !self.has_found.get() {
+        if check == HashCheck::Unchecked && !is_forgotten && !self.found.get().has_some {
             check = self.reader.hashes.check_again(ledger.sequence, &hash).await;
         }
         if check == HashCheck::Unchecked && self.reader.reports.is_contradicted() {
@@ -291,7 +281,8 @@ impl LakeRead<'_> {
             matches!(check, HashCheck::Agrees { .. }) || check == HashCheck::Unchecked && is_forgotten;
         if let HashCheck::Differs { .. } = check {
             let reason = "its hash is not the one that Horizon has";
-            self.refuse(ledger.sequence, ledger.sequence, reason, true, state).await?;
+            let refused = RefusedLedgers::one(ledger.sequence, reason, RefusedFor::Chain);
+            self.refuse(refused, state).await?;
             state.differing = state.differing.saturating_add(1);
             return if state.differing < DIFFERING_MAX { Ok(false) } else { Err(HistoryError::OtherHashes) };
         }
@@ -314,7 +305,7 @@ impl LakeRead<'_> {
     }
 
     /// Ends the batch and leaves ledgers to Horizon.
-    async fn leave(&self, from: u32, to: u32, state: &mut ReadState) -> Result<(), HistoryError> {
+    async fn leave(&self, from: u32, to: u32, state: &mut LakeReadState) -> Result<(), HistoryError> {
         self.write(state).await?;
         state.above = None;
         if from <= to {
@@ -325,23 +316,16 @@ impl LakeRead<'_> {
     }
 
     /// Ends the batch, quarantines ledgers as a range, and leaves them to Horizon.
-    async fn refuse(
-        &self,
-        from: u32,
-        to: u32,
-        reason: &str,
-        is_chain_break: bool,
-        state: &mut ReadState,
-    ) -> Result<(), HistoryError> {
+    async fn refuse(&self, refused: RefusedLedgers, state: &mut LakeReadState) -> Result<(), HistoryError> {
         self.write(state).await?;
         state.above = None;
-        let entry = self.reader.reports.note_refused(from, to, reason, is_chain_break);
-        self.shared.left.borrow_mut().add(from, to, Instant::now());
+        let entry = self.reader.reports.note_refused(&refused);
+        self.shared.left.borrow_mut().add(refused.from, refused.to, Instant::now());
         state.collected.quarantine.push(entry);
         self.write(state).await
     }
 
-    async fn write(&self, state: &mut ReadState) -> Result<(), HistoryError> {
+    async fn write(&self, state: &mut LakeReadState) -> Result<(), HistoryError> {
         let covered = state.pending.take();
         let collected = std::mem::take(&mut state.collected);
         let begun = std::mem::replace(&mut state.written_at, Instant::now());
@@ -378,43 +362,6 @@ impl LakeRead<'_> {
         let written = self.deps.writer.write(&batch, &read.done(), self.context).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));
         Ok(())
-    }
-}
-
-impl ReadState {
-    /// Begins below a ledger that a hash of Horizon leads down to, if there is one.
-    fn new(confirmed: Option<Link>) -> Self {
-        Self {
-            above: confirmed,
-            pending: None,
-            is_confirmed: confirmed.is_some(),
-            holds_unconfirmed: false,
-            collected: Collected::default(),
-            written_at: Instant::now(),
-            missing: 0,
-            present_at: None,
-            differing: 0,
-            is_done: false,
-        }
-    }
-
-    /// Adds a ledger at the lower end of the next batch.
-    fn note(&mut self, ledger: &VerifiedLedger) {
-        self.above = Some(Link::of(ledger));
-        self.holds_unconfirmed |= !self.is_confirmed;
-        let (sequence, at) = (ledger.sequence, ledger.closed_at);
-        let range = self.pending.get_or_insert(LedgerRange {
-            from: sequence,
-            to: sequence,
-            from_time: at,
-            to_time: at,
-        });
-        range.from = sequence;
-        range.from_time = at.min(range.to_time);
-    }
-
-    fn is_due(&self) -> bool {
-        self.collected.trades.len() >= BATCH_TRADES || self.written_at.elapsed() >= BATCH_TIME
     }
 }
 

@@ -21,11 +21,11 @@ impl Backfill {
     /// Compares a held ledger with the lake's. `Unreadable` for a ledger that the lake lacks or that is refused.
     pub(super) async fn compare_with_lake(
         &self,
+        reader: &LakeReader,
         reading: &mut Rereading<'_>,
         range: LedgerRange,
         ledger: u32,
     ) -> Result<RereadOutcome, HistoryError> {
-        let Some(reader) = &self.lake else { return Ok(RereadOutcome::Unreadable) };
         reading.context.advance();
         let batch = reader.lake.read(ledger).await?;
         reading.context.advance();
@@ -53,28 +53,41 @@ impl Backfill {
         Ok(RereadOutcome::Compared)
     }
 
-    /// Compares a held ledger with the lake's, or with Horizon's pages if the lake's cannot be
-    /// read or believed and Horizon holds it.
+    /// Compares a held ledger with that of the lake or RPC that history does not come from, else of the one that it
+    /// comes from, or else with Horizon's pages: the first that can be read and believed counts.
     pub(super) async fn compare_with_either(
         &self,
         reading: &mut Rereading<'_>,
         range: LedgerRange,
         ledger: u32,
     ) -> Result<RereadOutcome, HistoryError> {
-        let compared = self.compare_with_lake(reading, range, ledger).await;
-        // A lake that cannot be reached proves its ledgers later. Those of Horizon it only checks.
-        let is_refused = match &compared {
-            Ok(outcome) => matches!(outcome, RereadOutcome::Unreadable),
-            Err(HistoryError::Lake(error)) => error.may_be_of_object() || !self.is_from_lake,
-            Err(_) => false,
-        };
-        if !is_refused {
-            return compared;
+        let is_own = self.is_reread_from_history();
+        let own = self.lake.as_ref().filter(|_| self.is_from_lake && !is_own);
+        let mut compared = Ok(RereadOutcome::Unreadable);
+        let readers = [(self.reread_lake.as_ref(), is_own), (own, true)];
+        for (reader, is_own) in readers.into_iter().filter_map(|(reader, is_own)| Some((reader?, is_own))) {
+            compared = self.compare_with_lake(reader, reading, range, ledger).await;
+            // A lake that cannot be reached proves its ledgers later. Those of another source it only checks.
+            let is_refused = match &compared {
+                Ok(outcome) => matches!(outcome, RereadOutcome::Unreadable),
+                Err(HistoryError::Lake(error)) => error.may_be_of_object() || !is_own,
+                Err(_) => false,
+            };
+            if !is_refused {
+                return compared;
+            }
         }
         match self.history(&self.horizon.of_class(Class::Audit), reading.shared).await {
             Ok(history) if history.elder <= ledger => self.compare(reading, range, ledger).await,
             Ok(_) | Err(_) => compared,
         }
+    }
+
+    /// True if history comes from the lake that held ledgers are read again from.
+    fn is_reread_from_history(&self) -> bool {
+        let shown =
+            |reader: &Option<LakeReader>| reader.as_ref().map(|reader| reader.lake.shown().to_owned());
+        self.is_from_lake && shown(&self.lake) == shown(&self.reread_lake)
     }
 
     async fn compared(

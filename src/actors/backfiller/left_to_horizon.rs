@@ -7,7 +7,8 @@ use std::{
 
 use crate::domain::coverage::Missing;
 
-/// Time after which the lake is asked again. Its operator may have mended it.
+/// Time after which the lake is asked again, because its operator may have mended it. It does not apply to ledgers
+/// that are left because of an outage: those are left until the source answers.
 const LEFT_FOR: Duration = Duration::from_secs(3_600);
 /// Time for which a failure of Horizon at a place is remembered.
 const FAILED_FOR: Duration = Duration::from_secs(300);
@@ -35,7 +36,7 @@ pub(super) enum Reason {
     Missing,
     /// They are refused, or cannot be read.
     Bad,
-    /// The lake did not answer at all.
+    /// The lake, or the source of new ledgers, did not answer at all. They are left until it answers.
     Outage,
 }
 
@@ -84,7 +85,8 @@ impl LeftToHorizon {
     /// Splits missing ledgers into those that the lake is asked for, and those that are left to Horizon.
     /// Both keep their order, the newest first.
     pub(super) fn split(&mut self, missing: &[Missing], now: Instant) -> (Vec<Missing>, Vec<Missing>) {
-        self.ranges.retain(|left| now.saturating_duration_since(left.since) < LEFT_FOR);
+        let is_recent = |left: &Left| now.saturating_duration_since(left.since) < LEFT_FOR;
+        self.ranges.retain(|left| left.reason == Reason::Outage || is_recent(left));
         let left = merged(self.ranges.iter().map(|left| (left.from, left.to)).collect());
         let (mut lake, mut horizon) = (Vec::new(), Vec::new());
         for gap in missing {
@@ -131,7 +133,7 @@ impl Left {
     }
 }
 
-/// Reason of joined ranges. Ranges of several reasons count as bad, which is remembered longest.
+/// Reason of joined ranges. Ranges of several reasons count as bad: after an hour the lake is asked for all of them.
 fn joined_reason(ranges: &[Left]) -> Reason {
     let mut reasons = ranges.iter().map(|left| left.reason);
     let first = reasons.next().unwrap_or(Reason::Bad);
@@ -212,6 +214,19 @@ mod tests {
         left.end_outage();
         let (lake, horizon) = left.split(&[gap(10, 40)], now);
         assert_eq!((ends(&lake), ends(&horizon)), (vec![(10, 29)], vec![(30, 40)]));
+    }
+
+    #[test]
+    fn an_outage_of_hours_leaves_its_ledgers_until_it_ends() {
+        let (mut left, now) = (LeftToHorizon::default(), Instant::now());
+        left.add(30, 40, now);
+        left.add_for(Reason::Outage, (20, 29), now);
+        let later = now.checked_add(LEFT_FOR * 2).unwrap();
+        left.add_for(Reason::Outage, (10, 19), later);
+        let (lake, horizon) = left.split(&[gap(10, 40)], later);
+        assert_eq!((ends(&lake), ends(&horizon)), (vec![(30, 40)], vec![(10, 29)]));
+        left.end_outage();
+        assert_eq!(ends(&left.split(&[gap(10, 40)], later).0), [(10, 40)]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::holes::HOLE_LEDGERS_MIN;
 use crate::{
-    domain::{conversions::SaturatingFrom, cursor::PagingToken, instant::UnixSeconds},
+    domain::{conversions::SaturatingFrom, coverage::ClosedLedger, cursor::PagingToken},
     horizon::{
         HorizonClient, HorizonError,
         client::{LIMIT_MAX, PageOrder},
@@ -17,6 +17,9 @@ const ASKED_MAX: u32 = 3;
 /// Attempts for a page that reaches up to the trade above it. Half of the servers may be behind.
 const BEHIND_MAX: u32 = 12;
 
+/// Most trades of one page that are confirmed because they lie far below their neighbour. A network without many
+/// trades has many such places.
+const JUMPS_CONFIRMED_MAX: usize = 10;
 /// Empty answers below a page that confirm the end of history. A false end would make all older ledgers count as held.
 const END_CONFIRMED: u32 = 2;
 
@@ -168,7 +171,7 @@ impl Page {
     }
 
     /// Ledger and close time of each trade.
-    pub(super) fn times(&self) -> impl Iterator<Item = (u32, UnixSeconds)> {
+    pub(super) fn times(&self) -> impl Iterator<Item = ClosedLedger> {
         self.trades.iter().map(|(token, received)| (token.ledger(), received.trade.closed_at))
     }
 
@@ -188,7 +191,18 @@ impl Page {
         (ledgers > HOLE_LEDGERS_MIN).then_some((lowest, cursor))
     }
 
-    /// Returns true if the records directly above the lowest position are those of this page, up to the cursor.
+    /// Returns neighbouring positions that lie so far apart that the lower trade may be a false one, from the cursor
+    /// down: the upper and the lower one.
+    fn jumps(&self, cursor: Option<PagingToken>) -> Vec<(PagingToken, PagingToken)> {
+        let places: Vec<PagingToken> = cursor.into_iter().chain(self.trades.keys().rev().copied()).collect();
+        let neighbours = places.iter().copied().zip(places.iter().copied().skip(1));
+        let is_far = |(above, below): &(PagingToken, PagingToken)| {
+            above.ledger().saturating_sub(below.ledger()) > HOLE_LEDGERS_MIN
+        };
+        neighbours.filter(is_far).collect()
+    }
+
+    /// Returns true if the records directly above a position of this page are its own, up to the cursor.
     fn is_confirmed_by(&self, above: &Records, cursor: PagingToken) -> bool {
         for record in above {
             let token = match record {
@@ -216,8 +230,9 @@ impl Page {
 ///
 /// Horizon's pages go strictly down and are short only at the end of history. A page that does not, or that holds a
 /// record that is no trade, was spoiled on its way and is requested again. If no attempt returns a sound page, the
-/// union of all attempts counts. If that has no trade, and a record that is no trade lies far below, the records
-/// upwards from there must confirm that nothing lies between.
+/// union of all attempts counts. If a trade of that lies far below its neighbour, the records upwards from there
+/// must confirm that nothing lies between, or the page ends above. So must they for a record that is no trade, if
+/// the union has no trade.
 ///
 /// A page below a trade is asked for with that trade. Behind a proxy, a server that is some ledgers behind the others
 /// would leave out all that lies between: a page without the trade says nothing. `None` if none had it.
@@ -265,11 +280,32 @@ pub(super) async fn read(
         let above = horizon.trades_page(Some(lowest), PageOrder::Ascending, LIMIT_MAX).await?;
         return if union.is_confirmed_by(&above, cursor) { Ok(Some(union)) } else { Err(doubt()) };
     }
+    cut_at_jump(horizon, &mut union, cursor).await?;
     match union.lowest() {
         Some(_) => Ok(Some(union)),
         None if asked == 0 => Ok(None),
         None => Err(doubt()),
     }
+}
+
+/// Ends a page above the first trade that lies far below its neighbour and that the trades above it do not confirm.
+/// Otherwise all ledgers between would count as held.
+async fn cut_at_jump(
+    horizon: &HorizonClient,
+    page: &mut Page,
+    cursor: Option<PagingToken>,
+) -> Result<(), HorizonError> {
+    for (number, (above, below)) in page.jumps(cursor).into_iter().enumerate() {
+        let is_confirmed = number < JUMPS_CONFIRMED_MAX && {
+            let records = horizon.trades_page(Some(below), PageOrder::Ascending, LIMIT_MAX).await?;
+            page.is_confirmed_by(&records, above)
+        };
+        if !is_confirmed {
+            page.keep_from(above);
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 fn is_below(token: PagingToken, cursor: Option<PagingToken>) -> bool {
@@ -290,164 +326,4 @@ fn is_sound(records: &Records, cursor: Option<PagingToken>) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::{domain::test_support::address, horizon::wire};
-
-    pub(crate) fn received(ledger: u32, order: i32) -> ReceivedTrade {
-        let record = serde_json::json!({
-            "paging_token": format!("{}-{order}", (i64::from(ledger) << 32) + 4097),
-            "ledger_close_time": UnixSeconds(1_795_457_237).to_rfc3339(),
-            "base_amount": "1.0", "base_asset_type": "native", "base_account": address(1),
-            "counter_amount": "2.0", "counter_asset_type": "credit_alphanum4", "counter_asset_code": "TEA",
-            "counter_asset_issuer": address(2), "counter_account": address(3), "base_is_seller": true,
-            "price": {"n": "2", "d": "1"}
-        });
-        wire::trade(serde_json::to_vec(&record).unwrap().into(), None).unwrap()
-    }
-
-    fn token(ledger: u32) -> PagingToken {
-        received(ledger, 0).trade.token
-    }
-
-    fn refused(ledger: u32) -> RecordError {
-        RecordError { token: Some(token(ledger)), reason: "x".into(), raw: "{}".into() }
-    }
-
-    /// Makes trades in these ledgers, in this order.
-    fn records(ledgers: &[u32]) -> Records {
-        ledgers.iter().map(|ledger| Ok(received(*ledger, 0))).collect()
-    }
-
-    fn ledgers(page: &Page) -> Vec<u32> {
-        page.trades.keys().map(|token| token.ledger()).collect()
-    }
-
-    #[test]
-    fn a_sound_page_goes_strictly_down_from_its_cursor_and_holds_only_trades() {
-        assert!(is_sound(&records(&[9, 8, 3]), Some(token(10))) && is_sound(&records(&[9, 8]), None));
-        assert!(is_sound(&records(&[]), Some(token(10))));
-        assert!(!is_sound(&records(&[10, 9]), Some(token(10))), "the cursor itself was not asked for");
-        assert!(!is_sound(&records(&[9, 9]), None), "a repeat");
-        assert!(!is_sound(&records(&[8, 9]), Some(token(10))), "out of order");
-        assert!(!is_sound(&vec![Ok(received(9, 0)), Err(refused(8))], None), "a record that is no trade");
-    }
-
-    #[test]
-    fn a_page_below_a_trade_must_hold_that_trade() {
-        let place = Place::Trade(token(9));
-        assert_eq!(place.asked(), Some(token(9).next()));
-        let mut whole = records(&[9, 8, 7]);
-        assert!(place.is_reached(&mut whole) && whole.len() == 2 && is_sound(&whole, place.cursor()));
-        let mut spoilt = vec![Err(refused(9)), Ok(received(8, 0))];
-        assert!(place.is_reached(&mut spoilt) && spoilt.len() == 1, "it was a trade in another answer");
-        assert!(!place.is_reached(&mut records(&[7, 6])), "a server that is behind");
-        for free in [Place::Top, Place::Position(token(9))] {
-            assert!(free.is_reached(&mut records(&[7, 6])) && free.asked() == free.cursor());
-        }
-        assert_eq!(Page::of(records(&[9, 7]), None).next_place(), Some(Place::Trade(token(7))));
-        assert_eq!(Page::of(vec![Err(refused(5))], None).next_place(), Some(Place::Position(token(5))));
-    }
-
-    #[test]
-    fn a_page_is_full_with_all_the_records_that_were_asked_for() {
-        let limit = usize::try_from(LIMIT_MAX).unwrap();
-        let page = |count: usize| (0..count).map(|_| Err(refused(5))).collect::<Records>();
-        assert!(is_full(&page(limit), LIMIT_MAX) && !is_full(&page(limit - 1), LIMIT_MAX));
-        assert!(is_full(&page(2), 2) && !is_full(&page(1), 2));
-    }
-
-    #[test]
-    fn a_page_holds_what_lies_below_its_cursor_and_begins_the_next_at_its_lowest_trade() {
-        let mut mixed = records(&[11, 10, 9, 7]);
-        mixed.extend([Err(refused(8)), Err(refused(5))]);
-        let page = Page::of(mixed, Some(token(10)));
-        assert_eq!((ledgers(&page), page.refused.len(), page.is_last), (vec![7, 9], 2, false));
-        assert_eq!(page.lowest(), Some(token(7)), "a record that is no trade may have a false position");
-        let odd = Page::of(vec![Err(refused(8)), Err(refused(5)), Err(refused(6))], None);
-        assert_eq!(odd.lowest(), Some(token(5)), "there is no trade to go by");
-        assert_eq!(Page::default().lowest(), None);
-    }
-
-    #[test]
-    fn another_answer_adds_its_trades_and_replaces_spoiled_records() {
-        let mut union = Page::of(vec![Ok(received(9, 0)), Err(refused(8)), Err(refused(6))], None);
-        union.absorb(Page::of(vec![Ok(received(8, 0)), Err(refused(7))], None));
-        assert_eq!(ledgers(&union), [8, 9]);
-        let refused: Vec<_> = union.refused.iter().filter_map(|refused| refused.token).collect();
-        assert_eq!(refused, [token(6), token(7)]);
-    }
-
-    /// The same position with another amount.
-    fn other(ledger: u32) -> ReceivedTrade {
-        let mut other = received(ledger, 0);
-        other.trade.price_n = 3;
-        other
-    }
-
-    #[test]
-    fn of_two_trades_with_one_position_the_first_counts_and_the_other_is_kept_as_its_double() {
-        let price =
-            |page: &Page| page.trades.values().map(|received| received.trade.price_n).collect::<Vec<_>>();
-        let doubles =
-            |page: &Page| page.doubles.iter().map(|double| double.trade.price_n).collect::<Vec<_>>();
-        let twice =
-            || Page::of(vec![Ok(received(9, 0)), Ok(other(9)), Ok(received(9, 0)), Ok(other(9))], None);
-        assert_eq!((price(&twice()), doubles(&twice())), (vec![2], vec![3]), "a repeat is no double");
-        let mut union = Page::of(vec![Ok(other(9)), Ok(other(8))], None);
-        union.absorb(twice());
-        assert_eq!((price(&union), doubles(&union)), (vec![3, 3], vec![2]));
-        let mut sound = Page::of(records(&[9]), None);
-        sound.add_doubles(union);
-        assert_eq!((price(&sound), doubles(&sound)), (vec![2], vec![3]), "and no trade of another answer");
-        let mut joined = Page::of(records(&[10]), None);
-        joined.join(sound);
-        assert_eq!(joined.doubles.len(), 1);
-        joined.keep_from(token(9));
-        joined.keep_below(token(10));
-        assert_eq!((ledgers(&joined), joined.doubles.len()), (vec![9], 1));
-        joined.keep_below(token(9));
-        assert!(joined.doubles.is_empty());
-    }
-
-    #[test]
-    fn a_record_that_is_no_trade_leads_far_down_only_if_nothing_lies_between() {
-        let cursor = Some(token(1_000));
-        let far = |ledgers: &[u32]| {
-            Page::of(ledgers.iter().map(|ledger| Err(refused(*ledger))).collect(), cursor).far_below(cursor)
-        };
-        assert_eq!(far(&[1_000 - HOLE_LEDGERS_MIN]), None);
-        assert_eq!(far(&[900, 799]), Some((token(799), token(1_000))));
-        let with_a_trade = Page::of(vec![Ok(received(990, 0)), Err(refused(7))], cursor);
-        assert_eq!(with_a_trade.far_below(cursor), None, "its lowest trade counts");
-        let page = Page::of(vec![Err(refused(900)), Err(refused(700))], cursor);
-        let confirmed = |above: Records| page.is_confirmed_by(&above, token(1_000));
-        assert!(confirmed(vec![Err(refused(900)), Ok(received(1_000, 0))]));
-        assert!(confirmed(records(&[1_001])) && confirmed(vec![Err(refused(900)), Err(refused(1_000))]));
-        assert!(!confirmed(records(&[999, 1_000])), "a trade between");
-        assert!(!confirmed(vec![Err(refused(800)), Ok(received(1_000, 0))]), "a record that the page lacks");
-        assert!(!confirmed(vec![Err(refused(900))]) && !confirmed(Vec::new()), "the page does not go so far");
-    }
-
-    #[test]
-    fn a_page_is_cut_at_a_trade_and_shows_what_lies_below_it_if_it_goes_further() {
-        let page = |is_last| Page { is_last, ..Page::of(records(&[9, 8, 7]), None) };
-        let mut below = page(false);
-        assert!(below.reaches_below(token(8)) && !below.reaches_below(token(7)));
-        assert!(page(true).reaches_below(token(7)), "nothing lies below");
-        below.keep_below(token(8));
-        assert_eq!(ledgers(&below), [7]);
-        let mut above = page(true);
-        above.keep_from(token(8));
-        assert_eq!((ledgers(&above), above.is_last), (vec![8, 9], false));
-    }
-
-    #[test]
-    fn the_page_below_decides_whether_both_are_the_last() {
-        let mut page = Page::of(records(&[9, 8]), None);
-        let mut below = Page::of(vec![Ok(received(7, 0)), Err(refused(6))], None);
-        below.is_last = true;
-        page.join(below);
-        assert_eq!((ledgers(&page), page.refused.len(), page.is_last), (vec![7, 8, 9], 1, true));
-    }
-}
+pub(super) mod tests;

@@ -11,7 +11,7 @@ use crate::{
     db::trades::{IncomingTrade, QuarantineEntry},
     domain::{
         close_times::{CONFIRMED_BY, CloseTimes},
-        coverage::LedgerRange,
+        coverage::{ClosedLedger, LedgerRange},
         cursor::PagingToken,
         instant::UnixSeconds,
     },
@@ -31,7 +31,7 @@ pub(super) struct ReadState {
     /// Part that is not yet reported as complete; shrinks from the top with each batch.
     pub(super) stretch: Stretch,
     /// Ledger and close time of the highest trade that is not reported yet; none before the first trade.
-    top: Option<(u32, UnixSeconds)>,
+    top: Option<ClosedLedger>,
     /// Position below which the next page begins.
     pub(super) place: Place,
     /// Records of the next page.

@@ -146,9 +146,9 @@ impl Backfill {
         };
         let compared = match target {
             None => return Ok(RereadOutcome::NothingHeld),
-            // A lake proves its ledgers, and costs no request. If history comes from Horizon, it is also the other
-            // source. What it lacks came from Horizon.
-            Some(RereadTarget::Ledger(range, ledger)) if self.lake.is_some() => {
+            // A lake proves its ledgers, and costs no request. If history does not come from it, it is also the other
+            // source. What it lacks came from elsewhere.
+            Some(RereadTarget::Ledger(range, ledger)) if self.reread_lake.is_some() => {
                 self.compare_with_either(reading, range, ledger).await
             }
             Some(RereadTarget::Bottom(range)) if self.is_from_lake => {

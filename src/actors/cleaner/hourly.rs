@@ -25,16 +25,16 @@ use crate::{
 
 /// Interval at which a replica reads the facts. A new one counts only after [`NOTICE`], so that all replicas know it by
 /// then.
-const READ: Duration = Duration::from_secs(60);
+const READ_INTERVAL: Duration = Duration::from_secs(60);
 const _: () = assert!(NOTICE > 120, "two readings must fit into the notice");
 /// Interval at which the leader checks the choices.
-const CHECK: Duration = Duration::from_secs(3_600);
+const CHECK_INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// Wait before a count is tried again that failed by itself, as one that runs into its time limit does. A count may
-/// take the database two minutes.
-const COUNT_AGAIN: Duration = Duration::from_secs(300);
-/// Wait before a check is tried again that failed by itself.
-const CHECK_AGAIN: Duration = Duration::from_secs(5);
+/// Wait before a failed count is repeated, if the failure was not an outage. A count may take two minutes and run
+/// into its time limit.
+const COUNT_RETRY: Duration = Duration::from_secs(300);
+/// Wait before a failed check is repeated, if the failure was not an outage.
+const CHECK_RETRY: Duration = Duration::from_secs(5);
 
 /// Share of the wanted history that must be held for a choice. A small gap that never closes must not prevent it.
 const CHOICE_SHARE: f64 = 0.99;
@@ -61,7 +61,7 @@ impl Default for Times {
         Self {
             read_at: None,
             checked_at: None,
-            check_backoff: Backoff::new(CHECK_AGAIN),
+            check_backoff: Backoff::new(CHECK_RETRY),
             counting: Counting::default(),
         }
     }
@@ -82,7 +82,7 @@ struct Counting {
 
 impl Default for Counting {
     fn default() -> Self {
-        Self { counted: None, backoff: Backoff::new(COUNT_AGAIN) }
+        Self { counted: None, backoff: Backoff::new(COUNT_RETRY) }
     }
 }
 
@@ -100,7 +100,7 @@ impl Counting {
 impl Hourly {
     /// Reads the facts if a minute has passed. An error leaves them as they are until the next attempt.
     pub(super) async fn read(&self, database: &Database, times: &mut Times) -> Result<(), DbError> {
-        if !Times::is_due(times.read_at, READ) {
+        if !Times::is_due(times.read_at, READ_INTERVAL) {
             return Ok(());
         }
         times.read_at = Some(Instant::now());
@@ -113,8 +113,9 @@ impl Hourly {
         Ok(())
     }
 
-    /// Counts the accounts of the 24 hours up to the last full hour whose ledgers are held, unless that is done or
-    /// failed lately. Waits for the whole history. Calls `advance` around the count, which may take minutes.
+    /// Counts the accounts of the 24 hours before the last full hour whose ledgers are held. Does nothing if that
+    /// count exists, failed recently, or those ledgers are not all held. Calls `advance` around the count, which
+    /// may take minutes.
     pub(super) async fn count(
         &self,
         database: &Database,
@@ -178,7 +179,7 @@ impl Hourly {
         let Some(newest) = self.published.newest().filter(|_| self.has_history(CHOICE_SHARE)) else {
             return Ok(());
         };
-        if !Times::is_due(times.checked_at, CHECK) || !times.check_backoff.is_over(Instant::now()) {
+        if !Times::is_due(times.checked_at, CHECK_INTERVAL) || !times.check_backoff.is_over(Instant::now()) {
             return Ok(());
         }
         let checked = self.store_choices(database, epoch, clock, &newest.snapshot).await;

@@ -36,8 +36,8 @@ pub(super) fn interval(pace: FilePace, publication: &Publication) -> Duration {
 
 /// Renders all documents with a file and replaces the files. Takes milliseconds to seconds.
 pub(super) fn write(directory: &Path, publication: &Publication, source: &ListingSource) -> io::Result<()> {
-    let view = publication.listing.view(source);
+    let moment = publication.listing.moment(source);
     Output::files().try_for_each(|(name, output)| {
-        replace_rendered(directory, name, |out| (output.render)(&view, IdStyle::Classic, out))
+        replace_rendered(directory, name, |out| (output.render)(moment.view(), IdStyle::Classic, out))
     })
 }

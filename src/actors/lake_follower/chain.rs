@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::hash_request::HashRequest;
 use crate::{
     actors::lake_reader::{HashChecker, LedgersInDoubt},
-    domain::instant::UnixSeconds,
+    domain::{coverage::ClosedLedger, instant::UnixSeconds},
     lake::{Link, VerifiedLedger},
     published::HashCheck,
 };
@@ -14,9 +14,6 @@ use crate::{
 const HASH_CHECK_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Time between two requests for a hash that Horizon does not have yet.
 const PENDING_RETRY: Duration = Duration::from_secs(2);
-
-/// Number of a ledger, and its close time.
-type ClosedLedger = (u32, UnixSeconds);
 
 /// Chain of the ledgers that a follower took: each names the hash of the one before it.
 ///
@@ -62,6 +59,11 @@ impl Chain {
     /// True if Horizon has a hash of the chain.
     pub(super) const fn is_confirmed(&self) -> bool {
         self.confirmed.is_some()
+    }
+
+    /// First ledger of the chain; none before one is taken.
+    pub(super) const fn first(&self) -> Option<ClosedLedger> {
+        self.first
     }
 
     /// Stored ledgers in doubt, until [`Self::note_uncovered`].
@@ -173,11 +175,12 @@ impl Chain {
         (self.is_distrusted, self.left_unconfirmed) = (false, None);
     }
 
-    /// Notes that Horizon has the hash of a ledger of this chain. It says nothing about earlier chains, so their
-    /// unconfirmed ledgers are in doubt.
+    /// Notes that Horizon has the hash of a ledger of this chain. It says nothing about earlier chains, so the
+    /// unconfirmed ledgers that were taken of them are in doubt.
     fn confirm_chain(&mut self, here: ClosedLedger) {
         let taken = self.left_unconfirmed.take();
-        self.note_in_doubt(self.first.unwrap_or(here), taken, false);
+        let newest = self.link.map_or(here, |link| (link.sequence(), link.closed_at()).max(here));
+        self.note_in_doubt(self.first.unwrap_or(here), taken, Some(newest));
         self.confirm(here);
     }
 
@@ -185,16 +188,16 @@ impl Chain {
     fn contradict(&mut self, below: ClosedLedger) {
         self.cut();
         let taken = self.left_unconfirmed.take();
-        self.note_in_doubt(below, taken, true);
+        self.note_in_doubt(below, taken, None);
     }
 
     const fn note_in_doubt(
         &mut self,
         (below, below_time): ClosedLedger,
         taken: Option<ClosedLedger>,
-        is_contradicted: bool,
+        confirmed_to: Option<ClosedLedger>,
     ) {
-        self.in_doubt = Some(LedgersInDoubt { below, below_time, taken, is_contradicted });
+        self.in_doubt = Some(LedgersInDoubt { below, below_time, taken, confirmed_to });
     }
 
     /// Ends the chain: the next ledger begins another one.

@@ -15,7 +15,8 @@ use crate::{
     published::HashCheck,
 };
 
-/// Longest wait for an answer of Horizon. Ledgers that prove themselves are stored without it.
+/// Longest wait for an answer of Horizon. Ledgers that prove themselves are stored without it. A request that may wait
+/// for its turn in the budget has this time twice: for its turn, and for the answer.
 pub const HASH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for which Horizon is not asked again for a hash after it did not answer.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(60);
@@ -42,6 +43,19 @@ pub struct HashChecker {
     /// New ledger that Horizon did not have when it was last asked. A restart of the actor keeps it, because each
     /// attempt costs a request of the budget.
     lacked: Rc<Cell<Option<Lacked>>>,
+}
+
+/// Outcome of the question whether Horizon has a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashAtHorizon {
+    /// It has the hash.
+    Has,
+    /// It lacks the ledger.
+    Lacks,
+    /// It did not answer.
+    NoAnswer,
+    /// It was not asked: the budget gave no turn, Horizon was silent a moment ago, or hashes are not compared.
+    NotAsked,
 }
 
 /// Ledger that Horizon does not have yet.
@@ -133,35 +147,113 @@ impl HashChecker {
         HashCheck::Unchecked
     }
 
-    /// Asks Horizon for the hash, without a look at earlier requests.
+    /// Asks whether Horizon has the hash of a stored ledger. These requests share the budget of history.
+    pub async fn has_hash(&self, sequence: u32) -> HashAtHorizon {
+        if !self.is_enabled || self.is_horizon_silent() {
+            return HashAtHorizon::NotAsked;
+        }
+        match self.hash_at_horizon(sequence, Class::History).await {
+            Ok(Some(_)) => HashAtHorizon::Has,
+            Ok(None) => HashAtHorizon::Lacks,
+            Err(Unanswered::Silent) => HashAtHorizon::NoAnswer,
+            Err(Unanswered::NoTurn) => HashAtHorizon::NotAsked,
+        }
+    }
+
+    /// Compares with Horizon's hash, without a look at earlier requests.
     async fn compare(&self, sequence: u32, lake_hash: &str, class: Class) -> HashCheck {
-        let horizon = self.horizon.of_class(class);
-        let asked = tokio::time::timeout(HASH_TIMEOUT, horizon.ledger_hash(sequence)).await;
+        let found = self.hash_at_horizon(sequence, class).await.ok().flatten();
         let at = self.clock.now();
-        let check = match asked {
-            Ok(Ok(Some(hash))) if hash == lake_hash => HashCheck::Agrees { ledger: sequence, at },
-            Ok(Ok(Some(hash))) => {
+        let check = match found {
+            Some(hash) if hash == lake_hash => HashCheck::Agrees { ledger: sequence, at },
+            Some(hash) => {
                 warn!(ledger = sequence, lake = lake_hash, horizon = hash, "hash differs from Horizon's");
                 HashCheck::Differs { ledger: sequence, at }
             }
-            Ok(Ok(None)) => {
-                debug!(ledger = sequence, "Horizon does not have the ledger, its hash is not compared");
-                HashCheck::Unchecked
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.unanswered_at.set(Some(Instant::now()));
-                debug!(ledger = sequence, "Horizon does not answer, the hash is not compared");
-                HashCheck::Unchecked
-            }
+            None => HashCheck::Unchecked,
         };
         self.reports.note_hash_check(check);
         check
     }
+
+    /// Asks Horizon for the hash of a ledger. None if it does not have the ledger.
+    async fn hash_at_horizon(&self, sequence: u32, class: Class) -> Result<Option<String>, Unanswered> {
+        let admitted_at = Rc::new(Cell::new(None));
+        let noted = Rc::clone(&admitted_at);
+        let note_turn = move || noted.set(Some(tokio::time::Instant::now()));
+        let horizon = self.horizon.of_class(class).once_admitted(note_turn);
+        let mut asked = std::pin::pin!(horizon.ledger_hash(sequence));
+        let mut answer = tokio::time::timeout(HASH_TIMEOUT, asked.as_mut()).await;
+        let may_wait = class != Class::Live;
+        if may_wait
+            && answer.is_err()
+            && let Some(at) = admitted_at.get()
+        {
+            answer = tokio::time::timeout_at(at + HASH_TIMEOUT, asked.as_mut()).await;
+        }
+        match answer {
+            Ok(Ok(Some(hash))) => Ok(Some(hash)),
+            Ok(Ok(None)) => {
+                debug!(ledger = sequence, "Horizon does not have the ledger, its hash is not compared");
+                Ok(None)
+            }
+            // A wait for the own budget says nothing about Horizon.
+            Err(_) if may_wait && admitted_at.get().is_none() => Err(Unanswered::NoTurn),
+            Ok(Err(_)) | Err(_) => {
+                self.unanswered_at.set(Some(Instant::now()));
+                debug!(ledger = sequence, "Horizon does not answer, the hash is not compared");
+                Err(Unanswered::Silent)
+            }
+        }
+    }
+}
+
+/// Reason why there is no answer.
+enum Unanswered {
+    /// Horizon did not answer in time, or with an error.
+    Silent,
+    /// The budget gave the request no turn in time.
+    NoTurn,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        clock::SystemClock,
+        horizon::{client::HorizonSettings, rate_limiter::RateLimiter},
+    };
+
+    /// Checker that asks a Horizon where nothing listens.
+    fn checker(limiter: RateLimiter) -> HashChecker {
+        let settings = HorizonSettings {
+            url: "http://127.0.0.1:9".into(),
+            ca_file: None,
+            stream_idle_timeout: Duration::from_secs(60),
+        };
+        let horizon = HorizonClient::new(settings, limiter).unwrap();
+        let reports = LakeReports::new("file:///lake", Arc::default(), SystemClock::shared());
+        HashChecker::new(horizon, true, SystemClock::shared(), reports)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_a_turn_in_the_budget_says_nothing_about_horizon() {
+        let limiter = RateLimiter::new(1);
+        limiter.record_refusal(Some(Duration::from_secs(3_000)));
+        let hashes = checker(limiter);
+        assert_eq!(hashes.has_hash(7).await, HashAtHorizon::NotAsked);
+        assert!(!hashes.is_horizon_silent());
+    }
+
+    #[actix_rt::test]
+    async fn a_request_that_fails_makes_horizon_silent() {
+        let hashes = checker(RateLimiter::new(0));
+        assert_eq!(hashes.has_hash(7).await, HashAtHorizon::NoAnswer);
+        assert!(hashes.is_horizon_silent());
+        assert_eq!(hashes.has_hash(7).await, HashAtHorizon::NotAsked);
+    }
 
     #[test]
     fn the_wait_for_a_ledger_that_horizon_lacks_grows_to_half_a_minute() {

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use metrics::counter;
 use tracing::warn;
 
-use super::SOURCE;
+use super::{
+    SOURCE,
+    refused::{RefusedFor, RefusedLedgers},
+};
 use crate::{
     clock::SharedClock,
     db::trades::QuarantineEntry,
@@ -33,7 +36,8 @@ pub struct LakeReports {
 
 impl LakeReports {
     /// Creates the reports, and publishes the URL.
-    pub(super) fn new(url: &str, published: Arc<Published>, clock: SharedClock) -> Self {
+    #[must_use]
+    pub fn new(url: &str, published: Arc<Published>, clock: SharedClock) -> Self {
         let reports = Self {
             url: url.into(),
             published,
@@ -57,6 +61,17 @@ impl LakeReports {
         self.published.vitals.lake.load().is_some_and(|lake| lake.contradicted.is_some())
     }
 
+    /// First ledger of the chain of new ledgers that is being read, and its close time.
+    #[must_use]
+    pub fn chain_from(&self) -> Option<(u32, UnixSeconds)> {
+        self.published.vitals.lake.load().and_then(|lake| lake.chain_from)
+    }
+
+    /// Reports the first ledger of the chain of new ledgers.
+    pub fn note_chain(&self, first: Option<(u32, UnixSeconds)>) {
+        self.update(|state| state.chain_from = first);
+    }
+
     /// Reports that these ledgers are stored.
     pub fn note_stored(&self, range: LedgerRange, ledgers: u64) {
         counter!("ticker_lake_ledgers_total").increment(ledgers);
@@ -69,18 +84,17 @@ impl LakeReports {
 
     /// Reports that ledgers are refused, and returns their entry in quarantine.
     #[must_use]
-    pub fn note_refused(&self, from: u32, to: u32, reason: &str, is_chain_break: bool) -> QuarantineEntry {
-        let ledgers = u64::from(to.saturating_sub(from)).saturating_add(1);
-        let kind = if is_chain_break { "chain" } else { "content" };
-        counter!("ticker_lake_refused_ledgers_total", "reason" => kind).increment(ledgers);
+    pub fn note_refused(&self, refused: &RefusedLedgers) -> QuarantineEntry {
+        let (RefusedLedgers { from, to, reason, cause }, ledgers) = (refused, refused.count());
+        counter!("ticker_lake_refused_ledgers_total", "reason" => cause.name()).increment(ledgers);
         if let Some(suppressed) = self.refusal_lines.allow(self.clock.monotonic()) {
             warn!(from, to, reason, suppressed, "ledgers of the lake refused");
         }
         self.update(|state| {
             let figures = &mut state.figures;
             figures.refused = figures.refused.saturating_add(ledgers);
-            figures.chain_breaks = figures.chain_breaks.saturating_add(u64::from(is_chain_break));
-            figures.last_refused = Some((from, reason.to_owned()));
+            figures.chain_breaks = figures.chain_breaks.saturating_add((*cause == RefusedFor::Chain).into());
+            figures.last_refused = Some((*from, reason.clone()));
         });
         let raw = serde_json::json!({"from": from, "to": to, "lake": &*self.url}).to_string();
         let reason = format!("ledgers {from} to {to} are refused: {reason}");
@@ -125,6 +139,12 @@ impl LakeReports {
         self.update(|state| state.behind = is_behind.then(|| state.behind.unwrap_or(now)));
     }
 
+    /// Forgets faults and the chain of new ledgers, because another replica reads the lake now. Nothing here would
+    /// end them.
+    pub fn forget(&self) {
+        self.update(LakeState::forget_readings);
+    }
+
     fn update(&self, change: impl FnOnce(&mut LakeState)) {
         self.published.vitals.lake.update(change);
     }
@@ -146,14 +166,34 @@ mod tests {
     #[test]
     fn refused_ledgers_are_counted_and_named_in_quarantine() {
         let reports = reports();
-        let entry = reports.note_refused(7, 9, "a wrong hash", true);
+        let (reason, cause) = ("a wrong hash".to_owned(), RefusedFor::Chain);
+        let entry = reports.note_refused(&RefusedLedgers { from: 7, to: 9, reason, cause });
         assert_eq!(entry.reason, "ledgers 7 to 9 are refused: a wrong hash");
         let raw: serde_json::Value = serde_json::from_slice(&entry.raw).unwrap();
         assert_eq!(raw, serde_json::json!({"from": 7, "to": 9, "lake": "file:///lake"}));
-        assert_eq!(reports.note_refused(12, 12, "no ledger", false).source, "lake");
+        let refused = RefusedLedgers::one(12, "no ledger", RefusedFor::Content);
+        assert_eq!(reports.note_refused(&refused).source, "lake");
         let figures = state(&reports).figures;
         assert_eq!((figures.refused, figures.chain_breaks), (4, 1));
         assert_eq!(figures.last_refused, Some((12, "no ledger".to_owned())));
+    }
+
+    #[test]
+    fn a_replica_that_follows_shows_no_fault_of_its_own_readings() {
+        let (reports, at) = (reports(), chrono::DateTime::UNIX_EPOCH);
+        let range = LedgerRange { from: 5, to: 9, from_time: UnixSeconds(0), to_time: UnixSeconds(9) };
+        reports.note_stored(range, 5);
+        reports.note_chain(Some((5, UnixSeconds(0))));
+        reports.note_behind(true);
+        reports.note_failure(LakeUse::Recent, &LakeError::NoManifest);
+        reports.note_failure(LakeUse::History, &LakeError::NoManifest);
+        let differs = HashCheck::Differs { ledger: 7, at };
+        reports.note_hash_check(differs);
+        reports.note_new_hash_check(differs);
+        reports.forget();
+        assert_eq!((state(&reports).fault(), reports.is_contradicted()), (None, false));
+        assert_eq!(reports.chain_from(), None);
+        assert_eq!((state(&reports).figures.ledgers, state(&reports).hash_check), (5, differs));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Stored ledgers of a lake that no hash of Horizon confirms. The database names the lowest one, so that a restart or a
+//! Stored ledgers of a lake that no hash of Horizon confirms. The database names them, so that a restart or a
 //! take-over does not forget them (ADR 22).
 
 use tracing::{info, warn};
@@ -6,7 +6,10 @@ use tracing::{info, warn};
 use super::reports::LakeReports;
 use crate::{
     actors::trade_writer::{TradeWriter, WriteError},
-    domain::{coverage::LedgerRange, instant::UnixSeconds},
+    domain::{
+        coverage::{self, LedgerRange},
+        instant::UnixSeconds,
+    },
 };
 
 /// Notes about unconfirmed ledgers in the database.
@@ -17,26 +20,53 @@ pub struct UnconfirmedLedgers {
     reports: LakeReports,
 }
 
-/// Stored ledgers below one that Horizon has, or that it contradicts.
+/// Stored ledgers below one that Horizon has, or that it contradicts. If Horizon has it, also the chain that begins
+/// with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgersInDoubt {
     /// First ledger beyond doubt, or the one that is contradicted.
     pub below: u32,
     /// Its close time.
     pub below_time: UnixSeconds,
-    /// Lowest ledger that was taken and leads to no hash of Horizon, and its close time. The database may name a lower
-    /// one.
+    /// Lowest ledger that this process took and that no chain connects to a hash of Horizon, and its close time. None
+    /// if it took no such ledger. The database may name others.
     pub taken: Option<(u32, UnixSeconds)>,
-    /// True if Horizon has another hash, false if nothing leads from these ledgers to one that it has.
-    pub is_contradicted: bool,
+    /// Last ledger of the chain that begins with `below` and is Horizon's, and its close time. None if Horizon has
+    /// another hash.
+    pub confirmed_to: Option<(u32, UnixSeconds)>,
 }
 
 impl LedgersInDoubt {
-    /// Range of these ledgers if this is the lowest one; none if it is beyond doubt.
-    fn range_from(&self, (from, from_time): (u32, UnixSeconds)) -> Option<LedgerRange> {
-        let (to, to_time) = (self.below.saturating_sub(1), self.below_time.max(from_time));
-        (from <= to).then_some(LedgerRange { from, to, from_time, to_time })
+    /// Ranges to read again: what was taken below, and after another hash all that the database names. A hash that
+    /// agrees says nothing of other noted ledgers. Horizon may still not have theirs.
+    fn ranges(&self, noted: &[LedgerRange]) -> Vec<LedgerRange> {
+        let below = |from, from_time| {
+            let (to, to_time) = (self.below.saturating_sub(1), self.below_time.max(from_time));
+            LedgerRange { from, to, from_time, to_time }
+        };
+        let noted = noted.iter().filter_map(|range| {
+            if is_endless(range) {
+                Some(below(range.from, range.from_time))
+            } else {
+                self.confirmed_to.is_none().then_some(*range)
+            }
+        });
+        let taken = self.taken.map(|(from, at)| below(from, at));
+        coverage::merge(noted.chain(taken).collect())
     }
+
+    /// Ledgers that need no note any more: the confirmed chain, and those below it that are read again. None after
+    /// another hash.
+    fn settled(&self, uncovered: &[LedgerRange]) -> Option<LedgerRange> {
+        let (to, to_time) = self.confirmed_to?;
+        let chain = LedgerRange { from: self.below, to, from_time: self.below_time, to_time };
+        Some(uncovered.first().map_or(chain, |lowest| LedgerRange { to, to_time, ..*lowest }))
+    }
+}
+
+/// True for a row of an earlier version, which noted no end. It ends below the ledger that is compared.
+const fn is_endless(range: &LedgerRange) -> bool {
+    range.to == u32::MAX
 }
 
 impl UnconfirmedLedgers {
@@ -70,40 +100,52 @@ impl UnconfirmedLedgers {
     async fn note(&self, writer: &TradeWriter, range: LedgerRange) -> Result<(), WriteError> {
         if self.are_hashes_checked {
             let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-            writer.database.add_unconfirmed(epoch, (range.from, range.from_time)).await?;
+            writer.database.add_unconfirmed(epoch, range).await?;
         }
         Ok(())
     }
 
-    /// Takes ledgers in doubt out of the coverage, so that they are read again, and with them those that the database
-    /// names. Does nothing if there is none.
+    /// Takes ledgers in doubt out of the coverage, so that they are read again, and ends the notes about a confirmed
+    /// chain. Does nothing if there is neither.
     ///
     /// # Errors
     ///
-    /// [`WriteError`] if the database fails, or this replica does not lead. Nothing is changed then.
+    /// [`WriteError`] if the database fails, or this replica does not lead. The call may be repeated then.
     pub async fn uncover(&self, writer: &TradeWriter, in_doubt: LedgersInDoubt) -> Result<(), WriteError> {
         let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
         let noted = writer.database.unconfirmed_ledgers().await?;
-        let Some(lowest) = noted.into_iter().chain(in_doubt.taken).min() else { return Ok(()) };
-        let uncovered = in_doubt.range_from(lowest);
-        writer.database.clear_unconfirmed(epoch, lowest.0, uncovered).await?;
-        match uncovered {
-            Some(LedgerRange { from, to, .. }) if in_doubt.is_contradicted => {
-                warn!(
-                    from,
-                    to, "ledgers of the lake are not ancestors of Horizon's ledger, reading them again"
-                );
-                self.reports.note_wrong_chain();
+        let uncovered = in_doubt.ranges(&noted);
+        if let Some(settled) = in_doubt.settled(&uncovered) {
+            let is_noted = noted.iter().any(|range| range.from <= settled.to && settled.from <= range.to);
+            if is_noted || !uncovered.is_empty() {
+                writer.database.settle_unconfirmed(epoch, settled, &uncovered).await?;
             }
-            Some(LedgerRange { from, to, .. }) => {
-                info!(
-                    from,
-                    to, "Horizon has confirmed none of these ledgers of the lake, reading them again"
-                );
+            let endless: Vec<LedgerRange> = noted.into_iter().filter(is_endless).collect();
+            if !endless.is_empty() {
+                writer.database.clear_unconfirmed(epoch, &endless, &[]).await?;
             }
-            None => {}
+        } else if !noted.is_empty() || !uncovered.is_empty() {
+            writer.database.clear_unconfirmed(epoch, &noted, &uncovered).await?;
         }
+        self.report(in_doubt, &uncovered);
         Ok(())
+    }
+
+    fn report(&self, in_doubt: LedgersInDoubt, uncovered: &[LedgerRange]) {
+        let (Some(first), Some(last)) = (uncovered.first(), uncovered.last()) else { return };
+        let (from, to, ranges) = (first.from, last.to, uncovered.len());
+        if in_doubt.confirmed_to.is_none() {
+            warn!(
+                from,
+                to, ranges, "ledgers of the lake are not ancestors of Horizon's ledger, reading them again"
+            );
+            self.reports.note_wrong_chain();
+        } else {
+            info!(
+                from,
+                to, ranges, "Horizon has confirmed none of these ledgers of the lake, reading them again"
+            );
+        }
     }
 }
 
@@ -111,15 +153,59 @@ impl UnconfirmedLedgers {
 mod tests {
     use super::*;
 
+    fn range(from: u32, to: u32) -> LedgerRange {
+        let at = |ledger: u32| UnixSeconds(i64::from(ledger) * 5);
+        LedgerRange { from, to, from_time: at(from), to_time: at(to) }
+    }
+
+    fn closed(ledger: u32) -> (u32, UnixSeconds) {
+        (ledger, UnixSeconds(i64::from(ledger) * 5))
+    }
+
+    /// Comparison of ledger 35, which agreed if it confirmed a chain.
+    fn compared(taken: Option<u32>, confirmed_to: Option<u32>) -> LedgersInDoubt {
+        let (below, below_time) = closed(35);
+        let (taken, confirmed_to) = (taken.map(closed), confirmed_to.map(closed));
+        LedgersInDoubt { below, below_time, taken, confirmed_to }
+    }
+
+    fn ends(ranges: &[LedgerRange]) -> Vec<(u32, u32, i64)> {
+        ranges.iter().map(|range| (range.from, range.to, range.to_time.0)).collect()
+    }
+
     #[test]
-    fn the_range_in_doubt_ends_below_the_ledger_that_was_compared() {
-        let below_time = UnixSeconds(100);
-        let in_doubt = LedgersInDoubt { below: 20, below_time, taken: None, is_contradicted: true };
-        let range = |from, at| {
-            in_doubt.range_from((from, UnixSeconds(at))).map(|range| (range.from, range.to, range.to_time.0))
-        };
-        assert_eq!(range(10, 50), Some((10, 19, 100)));
-        assert_eq!(range(19, 150), Some((19, 19, 150)), "close times that contradict each other");
-        assert_eq!(range(20, 100), None);
+    fn a_hash_that_agrees_leaves_noted_ledgers_of_no_chain_and_ends_the_notes_about_its_own() {
+        let (noted, agreed) = ([range(10, 12), range(30, 40)], compared(None, Some(44)));
+        assert_eq!(agreed.ranges(&noted), []);
+        assert_eq!(agreed.settled(&[]), Some(range(35, 44)));
+    }
+
+    #[test]
+    fn what_was_taken_below_a_confirmed_chain_is_read_again_and_needs_no_note() {
+        let (noted, agreed) = ([range(10, 12), range(30, 40)], compared(Some(33), Some(44)));
+        let uncovered = agreed.ranges(&noted);
+        assert_eq!(ends(&uncovered), [(33, 34, 175)]);
+        assert_eq!(agreed.settled(&uncovered), Some(range(33, 44)));
+    }
+
+    #[test]
+    fn after_another_hash_all_noted_ledgers_are_in_doubt() {
+        let noted = [range(10, 12), range(30, 40)];
+        assert_eq!(ends(&compared(None, None).ranges(&noted)), [(10, 12, 60), (30, 40, 200)]);
+        let with_taken = compared(Some(28), None).ranges(&noted);
+        assert_eq!(ends(&with_taken), [(10, 12, 60), (28, 40, 200)]);
+        assert_eq!(compared(Some(28), None).settled(&with_taken), None);
+    }
+
+    #[test]
+    fn what_an_earlier_version_noted_ends_below_the_ledger_that_was_compared() {
+        let of_an_earlier_version = LedgerRange { to: u32::MAX, ..range(20, 20) };
+        for confirmed_to in [None, Some(44)] {
+            let uncovered = compared(None, confirmed_to).ranges(&[of_an_earlier_version]);
+            assert_eq!(ends(&uncovered), [(20, 34, 175)]);
+        }
+        let late = LedgerRange { from_time: UnixSeconds(900), ..of_an_earlier_version };
+        let uncovered = compared(None, None).ranges(&[late]);
+        assert_eq!(ends(&uncovered), [(20, 34, 900)], "close times that contradict each other");
     }
 }

@@ -88,10 +88,16 @@ async fn sees_source(services: &Services, status: &Arc<ChildStatus>) -> bool {
                 && horizon.trades_page(None, PageOrder::Descending, 1).await.is_ok()
         }
         Some(address) => match Lake::new(&lake_settings(config, address)) {
-            Ok(lake) => lake.newest(None).await.is_ok(),
+            // Many lakes have no listing, which alone names a ledger to begin with.
+            Ok(lake) => lake.newest(newest_held(services).await).await.is_ok(),
             Err(_) => false,
         },
     }
+}
+
+/// Newest held ledger, of a database that may not answer.
+async fn newest_held(services: &Services) -> Option<u32> {
+    services.database.coverage().await.ok()?.last().map(|newest| newest.to)
 }
 
 #[cfg(test)]
@@ -113,7 +119,7 @@ mod tests {
             outage,
             was_answered: true,
         })));
-        Vitals::report(&vitals.stream, false, "connect", at(1_000));
+        vitals.stream.fails("connect", at(1_000));
         vitals
     }
 
@@ -124,7 +130,7 @@ mod tests {
         assert!(!is_blind(&vitals, AFTER, AFTER, at(1_059)));
         let led_for = Duration::from_secs(59);
         assert!(!is_blind(&vitals, led_for, AFTER, at(1_060)), "the fault is of an earlier lease");
-        Vitals::report(&vitals.stream, true, "connected", at(1_061));
+        vitals.stream.succeeds("connected", at(1_061));
         assert!(!is_blind(&vitals, AFTER, AFTER, at(2_000)));
     }
 
@@ -133,7 +139,7 @@ mod tests {
         let late = |source: LedgerSource, recent: bool| {
             let vitals = Vitals::default();
             vitals.live_source.store(Arc::new(source));
-            Vitals::report(&vitals.stream, false, "quiet", at(1_000));
+            vitals.stream.fails("quiet", at(1_000));
             vitals.lake.update(|lake| {
                 lake.behind = Some(at(1_000));
                 let reader = if recent { LakeUse::Recent } else { LakeUse::History };

@@ -7,6 +7,7 @@ use crate::{
     db::trades::{BatchKind, CursorMove, IncomingTrade, LIVE_CURSOR, QuarantineEntry, TradeBatch},
     domain::{
         close_times::{self, RecentCloseTimes, SLACK_S},
+        coverage::ClosedLedger,
         cursor::PagingToken,
         instant::UnixSeconds,
     },
@@ -35,7 +36,7 @@ pub(super) struct Collector {
     /// Rules by which records are accepted.
     intake: Intake,
     /// A ledger and its close time from Horizon's root, which bounds the times of later ledgers; none if not reported.
-    anchor: Option<(u32, UnixSeconds)>,
+    anchor: Option<ClosedLedger>,
     /// Close times of the last ledgers received.
     recent: RecentCloseTimes,
     /// Position behind which the stream was asked for.
@@ -117,7 +118,7 @@ impl Collector {
     }
 
     /// Sets a ledger and its close time. Ledgers above it closed later.
-    pub(super) const fn set_anchor(&mut self, anchor: Option<(u32, UnixSeconds)>) {
+    pub(super) const fn set_anchor(&mut self, anchor: Option<ClosedLedger>) {
         self.anchor = anchor;
     }
 

@@ -8,7 +8,7 @@ use tracing::info;
 use super::{SessionEnd, StreamIngest};
 use crate::{
     actors::{
-        lake_follower::{CATCH_UP_MAX, LakeFollower, Step},
+        lake_follower::{CATCH_UP_MAX, LakeFollower, LakeStep},
         lake_reader::{Collected, LakeReader},
         subjects,
         worker::{TICK, WorkContext},
@@ -16,12 +16,14 @@ use crate::{
     db::trades::{BatchKind, CursorMove, LIVE_CURSOR, TradeBatch},
     domain::{coverage::LedgerRange, cursor::PagingToken, instant::UnixSeconds},
     lake::VerifiedLedger,
-    published::{LakeUse, Vitals},
+    published::LakeUse,
     steps,
 };
 
 /// Wait before the next look at an object that does not exist yet. A ledger closes every five to six seconds.
 const POLL: Duration = Duration::from_millis(500);
+/// Wait before RPC is asked again for its newest ledger. It often limits requests.
+const RPC_POLL: Duration = Duration::from_secs(1);
 
 /// State of following the lake that outlives a session. Each failure of the lake ends one.
 #[derive(Debug)]
@@ -123,12 +125,12 @@ impl<'a> LakeSession<'a> {
         let begun = Instant::now();
         let step = self.watched(Some(follower.next()), follower.step(self.reader)).await??;
         // A refused ledger is no news: a lake that gives only such ledgers must count as quiet.
-        if matches!(step, Step::Ledgers(_)) {
+        if matches!(step, LakeStep::Ledgers(_)) {
             self.following.news_at = Instant::now();
         }
         self.report(Some(follower.next()));
         match step {
-            Step::NotYet | Step::Unread(_) | Step::Hole { .. } => {
+            LakeStep::NotYet | LakeStep::Unread(_) | LakeStep::Hole { .. } => {
                 if self.deps.writer.leadership.epoch().is_none() {
                     return Err(SessionEnd::NotLeading);
                 }
@@ -140,25 +142,28 @@ impl<'a> LakeSession<'a> {
                     let searched = self.watched(next, follower.seek(self.reader, held)).await?;
                     searched.inspect_err(|error| self.reader.reports.note_failure(LakeUse::Recent, error))?;
                 }
-                self.context.pause(POLL).await;
+                self.context.pause(if self.reader.lake.is_rpc() { RPC_POLL } else { POLL }).await;
                 Ok(())
             }
-            Step::Refused { from, to, reason, is_chain_break } => {
-                let entry = self.reader.reports.note_refused(from, to, &reason, is_chain_break);
+            LakeStep::Refused(refused) => {
+                let entry = self.reader.reports.note_refused(&refused);
                 let collected = Collected { quarantine: vec![entry], ..Collected::default() };
                 self.write(collected, None, begun).await
             }
-            Step::Ahead(ahead) => Err(ahead.into()),
-            Step::InDoubt(in_doubt) => {
+            LakeStep::Ahead(ahead) => Err(ahead.into()),
+            LakeStep::InDoubt(in_doubt) => {
                 self.reader.unconfirmed.uncover(&self.deps.writer, in_doubt).await?;
                 follower.note_uncovered();
                 Ok(())
             }
-            Step::Ledgers(ledgers) => {
+            LakeStep::Ledgers(ledgers) => {
                 // One ledger, one batch: its trades are published before the next is looked at.
                 for ledger in ledgers {
                     self.store(ledger, follower.is_confirmed(), begun).await?;
                     self.has_advanced = true;
+                }
+                if self.reader.lake.is_rpc() && !follower.is_next_announced() {
+                    self.context.pause(RPC_POLL).await;
                 }
                 Ok(())
             }
@@ -239,12 +244,13 @@ impl<'a> LakeSession<'a> {
     fn report(&self, next: Option<u32>) {
         let writer = &self.deps.writer;
         let is_quiet = self.is_quiet();
-        let detail = if is_quiet {
+        let (stream, now) = (&writer.published.vitals.stream, writer.clock.now());
+        if is_quiet {
             let next = next.map(|next| format!(", {next} is the next")).unwrap_or_default();
-            format!("the lake has given no ledger for {} s{next}", self.reader.timeouts.late.as_secs())
+            let late_s = self.reader.timeouts.late.as_secs();
+            stream.fails(format!("the lake has given no ledger for {late_s} s{next}"), now);
         } else {
-            "reading from the lake".to_owned()
-        };
-        Vitals::report(&writer.published.vitals.stream, !is_quiet, detail, writer.clock.now());
+            stream.succeeds("reading from the lake", now);
+        }
     }
 }

@@ -10,9 +10,11 @@ use std::{
 
 use crate::horizon::client::LIMIT_MAX;
 
-/// Shortest interval between two connections after the first short one. Horizon looks for a new ledger every 5 s.
+/// Interval between two connections after one short one, and the step by which further short ones lengthen it.
+/// Horizon looks for a new ledger every 5 s.
 const BETWEEN_MIN: Duration = Duration::from_secs(5);
-/// The same after several short ones in a row. The backfiller reads the newest page as often, so trades come no later.
+/// Longest interval between two connections, reached after three short ones in a row. The backfiller reads the newest
+/// page as often, so trades come no later.
 const BETWEEN_MAX: Duration = Duration::from_secs(15);
 
 /// Pace of the connections of one incarnation.
@@ -90,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn short_connections_in_a_row_are_five_then_fifteen_seconds_apart() {
+    fn short_connections_in_a_row_are_5_then_10_then_15_seconds_apart() {
         assert_eq!(waits(&Pace::new(true), &[2, 2, 2, 2]), [3, 8, 13, 13]);
         assert_eq!(waits(&Pace::new(true), &[7, 7, 7]), [0, 3, 8]);
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     actors::{
         intake::Intake,
-        network_check::{self, History},
+        network_check::History,
         subjects,
         trace::subject::Subject,
         worker::{TICK, WorkContext},
@@ -25,7 +25,6 @@ use crate::{
         HorizonError,
         stream::{StreamItem, TradeStream},
     },
-    published::Vitals,
     steps,
 };
 
@@ -232,9 +231,8 @@ impl<'a> Session<'a> {
         };
         let ledger = token.map_or(0, PagingToken::ledger);
         let Some(known) = self.history.get().filter(|_| ledger > collector.ceiling()) else { return Ok(()) };
-        let StreamIngest { horizon, writer, network_passphrase, .. } = self.deps;
-        let history =
-            network_check::reaching(known, ledger, horizon, network_passphrase, &writer.database).await?;
+        let StreamIngest { horizon, network_check, .. } = self.deps;
+        let history = network_check.reaching(known, ledger, horizon).await?;
         self.history.set(Some(history));
         collector.set_intake(self.intake(&history));
         Ok(())
@@ -259,14 +257,13 @@ impl<'a> Session<'a> {
     /// Publishes that the stream is alive.
     fn note_received(&self) {
         let writer = &self.deps.writer;
-        Vitals::report(&writer.published.vitals.stream, true, "connected", writer.clock.now());
+        writer.published.vitals.stream.succeeds("connected", writer.clock.now());
     }
 
     /// Makes sure that everything received so far is of the right network.
     async fn confirm(&self) -> Result<History, SessionEnd> {
-        let StreamIngest { horizon, writer, network_passphrase, .. } = self.deps;
-        let known = self.history.get();
-        let history = network_check::confirmed(known, horizon, network_passphrase, &writer.database).await?;
+        let StreamIngest { horizon, network_check, .. } = self.deps;
+        let history = network_check.confirmed(self.history.get(), horizon).await?;
         self.history.set(Some(history));
         Ok(history)
     }

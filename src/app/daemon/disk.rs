@@ -10,7 +10,7 @@ use std::{
 use metrics::gauge;
 use nix::sys::statvfs::statvfs;
 
-use crate::{actors::services::Services, blocking, domain::conversions::Integer, published::Vitals};
+use crate::{actors::services::Services, blocking, domain::conversions::Integer};
 
 /// Interval between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -87,8 +87,11 @@ fn look(directories: &[PathBuf; 2], measure: impl Fn(&Path) -> io::Result<Room>)
 }
 
 fn report(services: &Services, found: Result<(), String>) {
-    let (ok, detail) = found.map_or_else(|fault| (false, fault), |()| (true, "enough space".to_owned()));
-    Vitals::report(&services.published.vitals.disk, ok, detail, services.clock.now());
+    let (disk, now) = (&services.published.vitals.disk, services.clock.now());
+    match found {
+        Ok(()) => disk.succeeds("enough space", now),
+        Err(fault) => disk.fails(fault, now),
+    }
 }
 
 #[cfg(test)]

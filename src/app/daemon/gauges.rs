@@ -13,10 +13,9 @@ use crate::{
     actors::supervision::{status::ChildStatus, tree_status::TreeStatus},
     domain::{
         conversions::Integer,
-        coverage::{LedgerRange, gaps},
-        instant::UnixSeconds,
+        coverage::{ClosedLedger, LedgerRange, gaps},
     },
-    http,
+    http::Readiness,
     instruments::{float_counter, table::CHECKS},
     published::{Publication, Vitals},
 };
@@ -26,7 +25,7 @@ pub(super) struct Gauges {
     /// Start of the process, which stands for times of things that have not happened yet.
     began: DateTime<Utc>,
     /// Newest published trade, by ledger and close time, and the time at which it was seen first.
-    latest: Option<((u32, UnixSeconds), DateTime<Utc>)>,
+    latest: Option<(ClosedLedger, DateTime<Utc>)>,
 }
 
 impl Gauges {
@@ -68,7 +67,7 @@ impl Gauges {
     fn committed_at(
         &mut self,
         vitals: &Vitals,
-        latest: Option<(u32, UnixSeconds)>,
+        latest: Option<ClosedLedger>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         if let Some(latest) = latest
@@ -139,7 +138,7 @@ fn actor(child: &Arc<ChildStatus>) {
     gauge!("ticker_actor_up", "actor" => name).set(flag(child.is_running()));
     // The supervisor counts restarts. This begins the series with 0.
     counter!("ticker_actor_restarts_total", "actor" => name).increment(0);
-    gauge!("ticker_actor_mailbox_messages", "actor" => name).set(queue.depth.to_f64());
+    gauge!("ticker_actor_mailbox_messages", "actor" => name).set(queue.taken().to_f64());
     gauge!("ticker_actor_mailbox_messages_max", "actor" => name).set(queue.capacity.to_f64());
     // If the system's accounts cannot be read, the counter keeps its value.
     let busy = child.busy().unwrap_or_default();
@@ -147,13 +146,12 @@ fn actor(child: &Arc<ChildStatus>) {
 }
 
 fn readiness(services: &Services, now: DateTime<Utc>) {
-    let verdict = http::verdict(&services.published, services.config.stale_after, now);
-    gauge!("ticker_ready").set(flag(verdict.is_ready));
-    gauge!("ticker_degraded").set(flag(verdict.is_degraded));
-    // A replica that lacks a check has no fault in it.
+    let (published, stale_after) = (&services.published, services.config.stale_after);
+    let readiness = Readiness::of(&published.vitals, published.newest().as_deref(), stale_after, now);
+    gauge!("ticker_ready").set(flag(readiness.is_ready));
+    gauge!("ticker_degraded").set(flag(readiness.is_degraded()));
     for name in CHECKS.iter().copied() {
-        let passes = verdict.checks.iter().find(|(check, _)| check == name).is_none_or(|(_, ok)| *ok);
-        gauge!("ticker_readiness_check", "check" => name).set(flag(passes));
+        gauge!("ticker_readiness_check", "check" => name).set(flag(readiness.passes(name)));
     }
     gauge!("ticker_leader").set(flag(!follows(&services.published.vitals)));
 }
@@ -169,6 +167,7 @@ fn pool(services: &Services) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::instant::UnixSeconds;
 
     #[test]
     fn a_commit_without_trades_is_no_commit_of_trades() {

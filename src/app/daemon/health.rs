@@ -1,20 +1,24 @@
 //! Health of the daemon's parts, collected for `/readyz`, `/api/v1/status` and the metrics.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
+use actor_tree::health::Health;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{gauges::Gauges, tree::PARTS};
 use crate::{
     actors::{
         services::Services,
-        supervision::{status::Health, tree_status::TreeStatus},
+        supervision::{status::ChildStatus, tree_status::TreeStatus},
     },
     domain::shown_url::shown_url,
     horizon::budget::Class,
     http::Views,
     instruments::Exposition,
-    published::{BudgetFault, BudgetUse, Check, HorizonState, Part, Vitals},
+    published::{BudgetFault, BudgetUse, HorizonState, Part, Vitals},
 };
 
 /// Interval between two collections.
@@ -45,15 +49,28 @@ fn publish_children(status: &TreeStatus, vitals: &Vitals, now: DateTime<Utc>) {
     let children = status.children();
     let down: Vec<&str> =
         children.iter().filter(|child| !child.is_running()).map(|child| child.name()).collect();
-    let detail = if down.is_empty() { "all run".to_owned() } else { format!("down: {}", down.join(", ")) };
-    Vitals::report(&vitals.children, down.is_empty(), detail, now);
+    if down.is_empty() {
+        vitals.children.succeeds("all run", now);
+    } else {
+        vitals.children.fails(format!("down: {}", down.join(", ")), now);
+    }
+    vitals.parts.store(Arc::new(parts(children, vitals)));
+}
+
+/// Collects the health of the parts. While another replica leads, forgets the health of the leader's parts: it would
+/// be out of date once this replica leads again. Each call forgets it again, because work that is still under way may
+/// report once more. While the database does not answer, no other replica is known to lead, so nothing is forgotten.
+fn parts(children: &[Arc<ChildStatus>], vitals: &Vitals) -> Vec<(Part, Health)> {
+    let another_leads = vitals.another_leads.load(Ordering::Relaxed);
     let check = |(actor, part): (&str, Option<Part>)| {
         let part = part?;
         let child = children.iter().find(|child| child.name() == actor)?;
-        let Health { ok, detail, at } = child.health()?;
-        Some((part, Check { ok, detail, at }))
+        if another_leads && part.is_leaders {
+            child.forget_health();
+        }
+        Some((part, child.health()?))
     };
-    vitals.parts.store(Arc::new(PARTS.iter().copied().filter_map(check).collect()));
+    PARTS.iter().copied().filter_map(check).collect()
 }
 
 /// Reports the use of the request budget for metrics and `/api/v1/status`.
@@ -104,7 +121,46 @@ fn reason(budget: &BudgetUse) -> String {
 
 #[cfg(test)]
 mod tests {
+    use actor_tree::trace::recorder::Recorder;
+
     use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn failures_of_the_leaders_parts_are_forgotten_while_another_replica_leads() {
+        let clock = SystemClock::shared();
+        let children = ["cleaner", "json_writer"]
+            .map(|name| ChildStatus::new(name, 8, Arc::clone(&clock), Recorder::off(Arc::clone(&clock))));
+        let fail = || children.iter().for_each(|child| child.fails(&"no disk"));
+        let vitals = Vitals::default();
+        let names = |another_leads: bool| -> Vec<&str> {
+            vitals.another_leads.store(another_leads, Ordering::Relaxed);
+            parts(&children, &vitals).iter().map(|(part, _)| part.name).collect()
+        };
+        fail();
+        assert_eq!(names(false), ["cleaning", "files"]);
+        assert_eq!(names(true), ["files"]);
+        assert_eq!(names(false), ["files"], "this replica leads again, and has not cleaned yet");
+        let [cleaner, _] = &children;
+        fail();
+        let failed_at = cleaner.health().unwrap().at;
+        assert!(failed_at >= children[1].health().unwrap().at, "its failure began after the take-over");
+        assert_eq!(names(false), ["cleaning", "files"]);
+    }
+
+    #[test]
+    fn failures_of_the_leaders_parts_are_kept_while_nobody_knows_who_leads() {
+        let clock = SystemClock::shared();
+        let recorder = Recorder::off(Arc::clone(&clock));
+        let cleaner = ChildStatus::new("cleaner", 8, Arc::clone(&clock), recorder);
+        cleaner.fails(&"no disk");
+        let vitals = Vitals::default();
+        vitals.leader.fails("unknown: the database does not answer", clock.now());
+        assert!(vitals.follows(), "its lease ran out");
+        let shown = parts(&[Arc::clone(&cleaner)], &vitals);
+        assert_eq!(shown.iter().map(|(part, _)| part.name).collect::<Vec<_>>(), ["cleaning"]);
+        assert!(cleaner.health().is_some_and(|health| !health.ok), "it fails once this replica leads again");
+    }
 
     #[test]
     fn a_higher_limit_is_advised_only_if_that_helps() {

@@ -1,10 +1,11 @@
 //! Checks of PostgreSQL.
 
-use std::time::Duration;
+mod start;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tokio::runtime::Handle;
 
+use self::start::{PATIENCE, REACH, StartFindings};
 use super::Finding;
 use crate::{
     app::store::{self, Store},
@@ -17,8 +18,6 @@ use crate::{
 };
 use private_postgres::{IfRunning, PrivatePostgresError};
 
-/// Time limit for each answer of the database.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections for the checks: two sessions at a time, and one to spare.
 const CONNECTIONS_MAX: usize = 3;
 /// Difference of the clocks, in seconds, above which leases and windows suffer.
@@ -26,12 +25,14 @@ const SKEW_S_MAX: f64 = 2.0;
 /// Oldest supported server, as `server_version_num`.
 const VERSION_MIN: i32 = 150_000;
 /// The checks that need an answer of the database.
-const OF_ANSWER: [&str; 8] = [
+const OF_ANSWER: [&str; 10] = [
     "database_version",
     "database_locale",
     "database_timezone",
     "database_clock",
+    "database_server",
     "database_schema",
+    "database_network",
     "database_rights",
     "partitions",
     "pooler",
@@ -55,7 +56,7 @@ pub(super) async fn check(config: &Config) -> DatabaseFindings {
     };
     let found = match connect(config, store.url()) {
         Ok(database) => match reached(&database).await {
-            Ok(facts) => reported(config, &database, &facts).await,
+            Ok(facts) => reported(config, &store, &database, &facts).await,
             Err(error) => none(Finding::failure("database", error, REACH)),
         },
         Err(error) => none(Finding::failure("database", error.to_string(), REACH)),
@@ -91,8 +92,6 @@ fn not_joined(config: &Config, error: PrivatePostgresError) -> Finding {
     }
 }
 
-const REACH: &str = "check --database-url, pg_hba.conf, and whether PostgreSQL runs and listens";
-
 fn connect(config: &Config, url: &str) -> Result<Database, DbError> {
     let settings = DatabaseSettings {
         url: url.to_owned(),
@@ -109,27 +108,37 @@ async fn reached(database: &Database) -> Result<DatabaseFacts, String> {
     }
 }
 
-async fn reported(config: &Config, database: &Database, facts: &DatabaseFacts) -> DatabaseFindings {
-    let schema = database.missing_migrations().await;
-    let has_schema = schema.as_ref().is_ok_and(Vec::is_empty);
-    let mut findings = vec![Finding::ok("database", "it answers")];
-    findings.extend([
-        version(facts),
-        locale(facts),
-        timezone(facts),
-        clock(facts.clock_ahead_s),
-        migrations(schema),
-    ]);
-    if has_schema {
-        findings.push(rights(database.check_rights().await));
-        findings.push(days(database.partition_days().await, SystemClock.now()));
+async fn reported(
+    config: &Config,
+    store: &Store,
+    database: &Database,
+    facts: &DatabaseFacts,
+) -> DatabaseFindings {
+    let mut findings = vec![answers(config, store)];
+    findings.extend([version(facts), locale(facts), timezone(facts), clock(facts.clock_ahead_s)]);
+    let direct = match config.database_direct_url {
+        Some(_) => connect(config, store.direct_url()),
+        None => Ok(database.clone()),
+    };
+    let StartFindings { findings: of_start, has_schema, direct } =
+        start::check(config, direct, database).await;
+    findings.extend(of_start);
+    findings.push(if has_schema {
+        days(database.partition_days().await, SystemClock.now())
     } else {
-        let skip = |name| Finding::skipped(name, "the schema is not complete");
-        findings.extend(["database_rights", "partitions"].map(skip));
-    }
-    findings.push(pooler(config, database).await);
+        Finding::skipped("partitions", "the schema is not complete")
+    });
+    findings.push(pooler(config, database, direct.as_ref()).await);
     let lease = if has_schema { database.lease_view().await.ok().flatten() } else { None };
     DatabaseFindings { findings, lease }
+}
+
+/// Names the database: an exported address wins over `--data-dir`.
+fn answers(config: &Config, store: &Store) -> Finding {
+    let source = config.overriding_variable.as_ref();
+    let source =
+        source.map(|variable| format!(", which {variable} names, not --data-dir")).unwrap_or_default();
+    Finding::ok("database", format!("{} answers{source}", store.shown()))
 }
 
 fn version(facts: &DatabaseFacts) -> Finding {
@@ -176,27 +185,6 @@ fn clock(ahead_s: f64) -> Finding {
     Finding::warning(NAME, detail, "synchronise both clocks with NTP")
 }
 
-fn migrations(missing: Result<Vec<&'static str>, DbError>) -> Finding {
-    const NAME: &str = "database_schema";
-    match missing {
-        Ok(missing) if missing.is_empty() => Finding::ok(NAME, "all migrations are applied"),
-        Ok(missing) => Finding::warning(
-            NAME,
-            format!("missing migrations: {}", missing.join(", ")),
-            "`stellar-ticker migrate` applies them; `serve` does so at start, if its role may",
-        ),
-        Err(error) => Finding::failure(NAME, error.to_string(), "run the newest version of this program"),
-    }
-}
-
-fn rights(checked: Result<(), DbError>) -> Finding {
-    const NAME: &str = "database_rights";
-    match checked {
-        Ok(()) => Finding::ok(NAME, "this role may write all tables"),
-        Err(error) => Finding::failure(NAME, error.to_string(), "run deploy/roles.sql again as a superuser"),
-    }
-}
-
 /// Trades of a day need its partition. The leading daemon makes those of today and of the next two days.
 fn days(known: Result<Vec<NaiveDate>, DbError>, now: DateTime<Utc>) -> Finding {
     const NAME: &str = "partitions";
@@ -220,7 +208,9 @@ fn days(known: Result<Vec<NaiveDate>, DbError>, now: DateTime<Utc>) -> Finding {
     )
 }
 
-async fn pooler(config: &Config, database: &Database) -> Finding {
+/// Checks that migrations bypass a pooler in transaction mode. `direct` is the database at their address, if it was
+/// reached.
+async fn pooler(config: &Config, database: &Database, direct: Option<&Database>) -> Finding {
     const NAME: &str = "pooler";
     let shared = match database.shares_backends().await {
         Ok(shared) => shared,
@@ -229,20 +219,19 @@ async fn pooler(config: &Config, database: &Database) -> Finding {
     if !shared {
         return Finding::ok(NAME, "connections are direct, or the pooler is in session mode");
     }
-    let Some(direct) = &config.database_direct_url else {
+    if config.database_direct_url.is_none() {
         return Finding::warning(
             NAME,
             "connections go through a pooler in transaction mode",
             "give the server's own address as --database-direct-url: migrations need it",
         );
+    }
+    let Some(direct) = direct else {
+        return Finding::skipped(NAME, "database_server failed");
     };
-    let is_direct = match connect(config, direct.expose()) {
-        Ok(direct) => direct.shares_backends().await.map(|shared| !shared),
-        Err(error) => Err(error),
-    };
-    match is_direct {
-        Ok(true) => Finding::ok(NAME, "pooler in transaction mode; --database-direct-url bypasses it"),
-        Ok(false) => Finding::failure(
+    match direct.shares_backends().await {
+        Ok(false) => Finding::ok(NAME, "pooler in transaction mode; --database-direct-url bypasses it"),
+        Ok(true) => Finding::failure(
             NAME,
             "--database-direct-url also goes through a pooler in transaction mode",
             "give it the server's own address",

@@ -18,6 +18,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Age in seconds of the newest ledger above which new trades from the lake come late.
 const LAG_S_MAX: i64 = 60;
+/// Ledgers of an object above which one of large ledgers may exceed what is read: 64 MB, or 256 MB decompressed.
+const LEDGERS_PER_OBJECT_MAX: u32 = 128;
+const SMALLER: &str = "write the lake with ledgers_per_file of 128 or less, see docs/lake.md";
 /// Names of the checks of a lake or RPC: manifest, age, newest ledger and its hash at Horizon.
 type Names = [&'static str; 4];
 const OF_LAKE: Names = ["lake", "lake_lag", "lake_ledger", "lake_anchor"];
@@ -59,7 +62,12 @@ async fn look(config: &Config, names: Names, lake: &Lake) -> Vec<Finding> {
     };
     let per_batch = manifest.ledgers_per_batch();
     let detail = format!("{} has objects of {per_batch} ledgers of this network", lake.shown());
-    let mut findings = vec![Finding::ok(name, detail)];
+    let sound = if per_batch > LEDGERS_PER_OBJECT_MAX {
+        Finding::warning(name, format!("{detail}: large ledgers make them too large to be read"), SMALLER)
+    } else {
+        Finding::ok(name, detail)
+    };
+    let mut findings = vec![sound];
     match newest(config, ledger_name, lake).await {
         Err(finding) => {
             findings.push(finding);

@@ -26,7 +26,8 @@ pub(super) fn show(admin: SocketAddr, watches: bool) -> Result<u8, CommandError>
     }
 }
 
-/// Lays out `/actors.json`, a line for each actor. The mailbox reads: waiting messages/capacity ^most that ever waited.
+/// Lays out `/actors.json`, a line for each actor. The mailbox reads: waiting messages, `+` abandoned ones, `/`
+/// capacity, `^` the most that ever waited.
 fn table(actors: &[Value]) -> String {
     let mut text = format!(
         "{:<18}{:<14}{:>9}{:>9}{:>12}{:>9}{:>8}  {}\n",
@@ -42,8 +43,12 @@ fn table(actors: &[Value]) -> String {
     for actor in actors {
         let mailbox = &actor["mailbox"];
         let number = |value: &Value| value.as_u64().unwrap_or(0);
+        let abandoned = match number(&mailbox["abandoned"]) {
+            0 => String::new(),
+            count => format!("+{count}"),
+        };
         let filled = format!(
-            "{}/{} ^{}",
+            "{}{abandoned}/{} ^{}",
             number(&mailbox["depth"]),
             number(&mailbox["capacity"]),
             number(&mailbox["high_water"])
@@ -90,4 +95,21 @@ fn last_exit(exit: &Value) -> String {
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mailbox_of_abandoned_messages_does_not_look_empty() {
+        let line = |abandoned: u64| {
+            let mailbox = json!({"depth": 0, "capacity": 16, "high_water": 16, "abandoned": abandoned});
+            table(&[json!({"name": "one", "state": "idle", "mailbox": mailbox})])
+        };
+        assert!(line(16).contains(" 0+16/16 ^16 "), "{}", line(16));
+        assert!(line(0).contains(" 0/16 ^16 "), "{}", line(0));
+    }
 }

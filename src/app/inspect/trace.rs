@@ -8,6 +8,7 @@ use std::{
 };
 
 use actor_tree::trace::view::RecordView;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{ask, other_version, print, rest};
@@ -17,10 +18,12 @@ use crate::{
     traces::{journey::Part, query::Query, tree::tree},
 };
 
-/// Records that `--follow` asks for: all that the daemon keeps. More of them between two looks are missed unnoticed.
+/// Records that `--follow` asks for: all that the daemon keeps.
 const FOLLOWED: usize = 20_000;
-/// Older records that `--follow` prints first: as many as without it.
+/// Older records that `--follow` prints first, if `--limit` does not say.
 const SHOWN_FIRST: usize = 500;
+/// Time by which a record may come later than it ended: a publication's rendering is recorded after its compression.
+const LATE_MAX: TimeDelta = TimeDelta::seconds(10);
 
 /// Prints records. With `follows`, goes on with those that end later.
 pub(super) fn show(
@@ -31,53 +34,101 @@ pub(super) fn show(
 ) -> Result<u8, CommandError> {
     let given: Vec<(String, String)> =
         question.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    Query::parse(&given).map_err(|error| CommandError::Usage(error.to_string()))?;
-    let pairs: Vec<String> =
-        question.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    let limit = if follows { format!("&limit={FOLLOWED}") } else { String::new() };
-    let path = format!("/trace.json?{}{limit}", pairs.join("&"));
-    let answer = ask(admin, &path)?;
-    let mut records = records(&answer)?;
-    let mut seen = Seen::default();
-    if follows {
-        // Older records than the printed ones must not look new at the next look.
-        records = seen.take_new(records);
-        records.drain(..records.len().saturating_sub(SHOWN_FIRST));
-    }
+    let limit = Query::parse(&given).map_err(|error| CommandError::Usage(error.to_string()))?.limit;
     let paints = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if follows {
+        let shown_first = if question.iter().any(|(name, _)| *name == "limit") { limit } else { SHOWN_FIRST };
+        return follow(admin, question, shown_first, |records| shown(records, prints_json, paints));
+    }
+    let answer = ask(admin, &path(question))?;
+    let records = records(&answer)?;
     let head = if prints_json { way_as_json(&answer) } else { summary(&answer) };
     if !print(&format!("{head}{}", shown(&records, prints_json, paints)))? {
         return Ok(0);
     }
-    if records.is_empty() && !follows {
+    if records.is_empty() {
         tracing::warn!(
             "no record matches. The daemon keeps the last 20,000 records, and none with --trace-messages off"
         );
     }
-    if !follows {
-        return Ok(0);
+    // The daemon may be of a version that does not count them.
+    let left_out = answer.get("left_out").and_then(Value::as_u64).unwrap_or(0);
+    if left_out > 0 {
+        tracing::warn!(left_out, "older records match too: --limit shows up to 20000");
     }
-    loop {
+    Ok(0)
+}
+
+/// Prints records that match, the newest `shown_first` at once, and then those that end later.
+fn follow(
+    admin: SocketAddr,
+    question: &[(&'static str, String)],
+    shown_first: usize,
+    shown: impl Fn(&[RecordView]) -> String,
+) -> Result<u8, CommandError> {
+    let mut follower = Follower::default();
+    let (mut records, _) = follower.take_new(&ask(admin, &path(&follower.question(question)))?)?;
+    records.drain(..records.len().saturating_sub(shown_first));
+    while print(&shown(&records))? {
         rest();
-        records = seen.take_new(self::records(&ask(admin, &path)?)?);
-        if !print(&shown(&records, prints_json, paints))? {
-            return Ok(0);
+        let missed;
+        (records, missed) = follower.take_new(&ask(admin, &path(&follower.question(question)))?)?;
+        if missed > 0 {
+            tracing::warn!(missed, "the daemon dropped records before they were looked at");
         }
+    }
+    Ok(0)
+}
+
+fn path(question: &[(&'static str, String)]) -> String {
+    let pairs: Vec<String> =
+        question.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    format!("/trace.json?{}", pairs.join("&"))
+}
+
+/// A reader of new records, and what it remembers of its last look.
+#[derive(Default)]
+struct Follower {
+    /// Records of the last look, by number and outcome: a message that timed out and is handled later has two.
+    seen: HashSet<(u64, String)>,
+    /// Latest end of a record.
+    newest: Option<DateTime<Utc>>,
+    /// Number of the records that had been kept since the start of the daemon, whether they matched or not.
+    recorded: Option<u64>,
+}
+
+impl Follower {
+    /// Question for what may be new.
+    fn question(&self, question: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+        let mut asked: Vec<_> = question.iter().filter(|(name, _)| *name != "limit").cloned().collect();
+        asked.push(("limit", FOLLOWED.to_string()));
+        if let Some(newest) = self.newest {
+            let since = newest.checked_sub_signed(LATE_MAX).unwrap_or(newest);
+            asked.push(("since", since.to_rfc3339_opts(SecondsFormat::Micros, true)));
+        }
+        asked
+    }
+
+    /// Returns the records that the last look did not have, and the number of those, matching or not, that came and
+    /// left the ring since then.
+    fn take_new(&mut self, answer: &Value) -> Result<(Vec<RecordView>, u64), CommandError> {
+        let mut records = records(answer)?;
+        let key = |record: &RecordView| (record.number, record.outcome.to_string());
+        let before = std::mem::replace(&mut self.seen, records.iter().map(key).collect());
+        // If the daemon's clock was set back, what comes ends before what came.
+        let now = answer["now"].as_str().and_then(|now| now.parse().ok());
+        let newest = self.newest.max(records.iter().map(|record| record.ended).max());
+        self.newest = newest.map(|newest| now.map_or(newest, |now| newest.min(now)));
+        records.retain(|record| !before.contains(&key(record)));
+        let (dropped, kept) = (count(answer, "dropped")?, count(answer, "kept")?);
+        let before = self.recorded.replace(dropped.saturating_add(kept));
+        Ok((records, before.map_or(0, |before| dropped.saturating_sub(before))))
     }
 }
 
-/// Records of the last look, by number and outcome: a message that timed out and is handled later has two.
-#[derive(Default)]
-struct Seen(HashSet<(u64, String)>);
-
-impl Seen {
-    /// Returns the records that the last look did not have. Those that have left the ring never come again.
-    fn take_new(&mut self, mut records: Vec<RecordView>) -> Vec<RecordView> {
-        let key = |record: &RecordView| (record.number, record.outcome.to_string());
-        let before = std::mem::replace(&mut self.0, records.iter().map(key).collect());
-        records.retain(|record| !before.contains(&key(record)));
-        records
-    }
+/// A whole number of the answer.
+fn count(answer: &Value, name: &str) -> Result<u64, CommandError> {
+    answer[name].as_u64().ok_or_else(|| other_version(&format_args!("it has no number {name}")))
 }
 
 fn records(answer: &Value) -> Result<Vec<RecordView>, CommandError> {
@@ -194,8 +245,10 @@ fn summary(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
     use actor_tree::{
-        clock::SystemClock,
+        clock::{ManualClock, SharedClock, SystemClock},
         trace::{
             recorder::Recorder,
             step::{Step, StepName},
@@ -204,27 +257,63 @@ mod tests {
 
     use super::*;
 
+    /// Answer with the last `kept` records of `recorder`, as if the ring held no more.
+    fn answer(recorder: &Recorder, kept: usize) -> Value {
+        let moment = recorder.moment();
+        let all: Vec<RecordView> = recorder.records().0.iter().map(|record| record.view(&moment)).collect();
+        let dropped = all.len().saturating_sub(kept);
+        json!({"records": &all[dropped..], "dropped": dropped, "kept": all.len() - dropped})
+    }
+
     #[test]
     fn a_record_is_new_once_also_with_a_second_end() {
         let recorder = Recorder::on(SystemClock::shared());
         let step = || Step::begin(&recorder, "one", StepName("work"), None).done();
-        let all = || -> Vec<RecordView> {
-            let moment = recorder.moment();
-            recorder.records().0.iter().map(|record| record.view(&moment)).collect()
+        let mut follower = Follower::default();
+        let mut new = |answer: &Value| -> Vec<(u64, String)> {
+            let (records, _) = follower.take_new(answer).unwrap();
+            records.into_iter().map(|record| (record.number, record.outcome.into_owned())).collect()
         };
-        let mut seen = Seen::default();
+        let done = |number| (number, "done".to_owned());
         for _ in 0..2 {
             step();
         }
-        assert_eq!(seen.take_new(all()).len(), 2);
-        assert_eq!(seen.take_new(all()), []);
+        assert_eq!(new(&answer(&recorder, 9)), [done(1), done(2)]);
+        assert_eq!(new(&answer(&recorder, 9)), []);
         step();
-        let mut records = all();
-        let newest = records.last().unwrap().number;
-        assert_eq!(seen.take_new(records.clone()).iter().map(|it| it.number).collect::<Vec<_>>(), [newest]);
-        let mut timed_out = records[0].clone();
-        timed_out.outcome = "timed_out".into();
-        records.push(timed_out.clone());
-        assert_eq!(seen.take_new(records), [timed_out]);
+        assert_eq!(new(&answer(&recorder, 9)), [done(3)]);
+        let mut twice = answer(&recorder, 9);
+        let mut timed_out = twice["records"][0].clone();
+        timed_out["outcome"] = "timed_out".into();
+        twice["records"].as_array_mut().unwrap().push(timed_out);
+        assert_eq!(new(&twice), [(1, "timed_out".to_owned())]);
+    }
+
+    #[test]
+    fn later_looks_ask_only_for_what_may_be_new_and_missed_records_are_counted() {
+        let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_000, 0).unwrap()));
+        let shared: SharedClock = clock.clone();
+        let recorder = Recorder::on(shared);
+        let record = |count| {
+            for _ in 0..count {
+                clock.advance(Duration::from_secs(1));
+                Step::begin(&recorder, "one", StepName("work"), None).done();
+            }
+        };
+        let given = [("type", "work".to_owned()), ("limit", "3".to_owned())];
+        let mut follower = Follower::default();
+        assert_eq!(path(&follower.question(&given)), "/trace.json?type=work&limit=20000");
+        record(5);
+        let (records, missed) = follower.take_new(&answer(&recorder, 5)).unwrap();
+        assert_eq!((records.len(), missed), (5, 0));
+        let question = follower.question(&given);
+        assert_eq!(question.last().unwrap(), &("since", "1970-01-01T00:16:35.000000Z".to_owned()));
+        // The ring holds five. Of seven more, two left it before anybody looked.
+        record(7);
+        let (records, missed) = follower.take_new(&answer(&recorder, 5)).unwrap();
+        assert_eq!((records.len(), missed), (5, 2));
+        // The others leave after they were seen.
+        record(4);
+        assert_eq!(follower.take_new(&answer(&recorder, 5)).unwrap().1, 0);
     }
 }

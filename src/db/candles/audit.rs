@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     audit::{candles::CandleSums, sums::RawTrade},
-    db::{
-        Database, DbError, fenced, read_committed, recomputation::raw_trade, snapshot_read,
-        trades::columns::TradeReader,
-    },
+    db::{Database, DbError, fenced, recomputation::raw_trade, trades::columns::TradeReader, transaction},
     domain::{
         candles::Stored,
         instant::{DAY, HOUR, UnixSeconds},
@@ -71,7 +68,7 @@ impl Database {
     /// Any error of the connection.
     pub async fn audited_hours(&self) -> Result<Option<(UnixSeconds, UnixSeconds)>, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, AUDIT_LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, AUDIT_LIMITS).await?;
         let row = transaction.query_typed_one(include_str!("../sql/candles/span.sql"), &[]).await?;
         transaction.commit().await?;
         let time = |at: usize| -> Result<Option<UnixSeconds>, DbError> {
@@ -95,7 +92,8 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<Option<CandleAudit>, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, &format!("{LIMITS}; {AUDIT_LIMITS}")).await?;
+        let transaction =
+            transaction::begin_snapshot(&mut client, &format!("{LIMITS}; {AUDIT_LIMITS}")).await?;
         let progress = Progress::read(&transaction).await?;
         if progress.frozen_before.is_some_and(|frozen| hour < frozen) {
             return Ok(Some(CandleAudit::default()));
@@ -164,8 +162,7 @@ impl Database {
         advance: impl Fn(),
     ) -> Result<(), DbError> {
         let mut client = self.client().await?;
-        let transaction = read_committed::begin(&mut client).await?;
-        transaction.batch_execute(LIMITS).await?;
+        let transaction = transaction::begin(&mut client, LIMITS).await?;
         let progress = Progress::lock(&transaction).await?;
         if progress.frozen_before.is_some_and(|frozen| hour < frozen) {
             return Ok(());

@@ -5,7 +5,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{
-    super::{Database, DbError, coverage, snapshot_read},
+    super::{Database, DbError, coverage, transaction},
     of_table, rows,
 };
 use crate::domain::{
@@ -58,7 +58,7 @@ impl Database {
     /// Any error of the connection, or [`DbError::Corrupt`].
     pub async fn candles(&self, query: StoredQuery) -> Result<StoredCandles, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         let statement = if query.newest {
             include_str!("../sql/candles/last.sql")
         } else {
@@ -90,7 +90,8 @@ impl Database {
         Ok(StoredCandles { candles, complete })
     }
 
-    /// Returns true if the market has stored candles, of whatever time, or had some that are dropped by now.
+    /// Returns true if the market has stored candles, of whatever time, or had some that are dropped by now. A market
+    /// that is not in `markets` either is forgotten once the month of its last candle is dropped.
     ///
     /// # Errors
     ///
@@ -116,7 +117,7 @@ impl Database {
 
     async fn exists(&self, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<bool, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         let exists = transaction.query_typed_one(sql, params).await?.try_get(0)?;
         transaction.commit().await?;
         Ok(exists)

@@ -5,7 +5,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{
-    super::{Database, DbError, numeric::Whole, snapshot_read},
+    super::{Database, DbError, numeric::Whole, transaction},
     of_table,
     read::{LIMITS, complete},
     rows::CandleMarketId,
@@ -77,7 +77,7 @@ impl Database {
         query: &VolumeQuery,
     ) -> Result<(Vec<VolumePart>, Vec<TimeSpan>), DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         let columns = columns(&transaction, query).await?;
         let mut rows = Vec::new();
         for span in &query.spans {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Audited, Database, DbError, Later, assets, later, rows::LIMITS, snapshot_read};
+use super::{Audited, Database, DbError, Later, assets, later, rows::LIMITS, transaction};
 use crate::{
     audit::lists::ExpectedLists,
     db::{books, listing},
@@ -29,7 +29,7 @@ impl Database {
     /// Any error of the connection, a time-out among them.
     pub async fn listed(&self, audited: Audited) -> Result<Listed, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) if later.has_others => {
                 return Ok(Listed::Missed("assets changed since the publication, or books were removed"));

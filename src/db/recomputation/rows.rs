@@ -8,7 +8,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Audited, Database, DbError, LaterColumns, later, snapshot_read};
+use super::{Audited, Database, DbError, LaterColumns, later, transaction};
 use crate::{
     audit::{sums::RawTrade, windows::MarketSums},
     db::trades::columns::TradeReader,
@@ -42,14 +42,15 @@ impl Database {
         limit: Duration,
     ) -> Result<Summed, DbError> {
         let mut client = self.client().await?;
-        let transaction = snapshot_read::begin(&mut client, LIMITS).await?;
+        let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) => later,
             Err(missed) => return Ok(Summed::Missed(missed)),
         };
+        let edge = Span::Week.edge(audited.as_of);
         let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
-            later.columns();
-        let week = Span::Week.edge(audited.as_of).to_utc();
+            later.columns_since(&transaction, edge).await?;
+        let week = edge.to_utc();
         let params: [(&(dyn ToSql + Sync), Type); 7] = [
             (&week, Type::TIMESTAMPTZ),
             (&markets, Type::INT4_ARRAY),

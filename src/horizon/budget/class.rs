@@ -49,6 +49,15 @@ impl Class {
         }
     }
 
+    /// Returns true if nobody checks the network before these answers are stored or shown. Trades and hashes of
+    /// ledgers have such a check of their own.
+    pub(crate) const fn needs_network_check(self) -> bool {
+        match self {
+            Self::FirstAssets | Self::Assets | Self::Books | Self::AskedBooks => true,
+            Self::Live | Self::History | Self::Audit => false,
+        }
+    }
+
     /// Index in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
         Self::ALL.iter().position(|class| *class == self).unwrap_or(0)

@@ -62,6 +62,39 @@ fn the_stream_goes_first_and_borrows_from_the_others() {
     assert!(budget.try_take(Class::Live, clock.pass(2.5)).is_ok());
 }
 
+/// Number of requests that all classes but the stream are granted at once.
+fn take_others(budget: &mut Budget, now: Instant) -> u32 {
+    let others = [Class::History, Class::Assets, Class::Books, Class::Audit, Class::AskedBooks];
+    others.map(|class| take_all(budget, class, now)).iter().sum()
+}
+
+#[test]
+fn a_debt_of_the_stream_is_paid_before_others_spend() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    let now = clock.pass(8.0);
+    budget.charge(100, now);
+    assert_eq!(take_others(&mut budget, now), 0, "8 tokens of the others, and a debt of 10");
+    let waited = (1..).find(|_| budget.try_take(Class::Live, clock.pass(1.0)).is_ok()).unwrap();
+    assert!(waited <= 4, "{waited} s");
+}
+
+#[test]
+fn a_large_charge_delays_the_stream_by_seconds_whatever_the_others_take() {
+    let mut clock = Clock::new();
+    let mut budget = Budget::new(3_600, clock.now());
+    clock.pass(200.0);
+    for _ in 0..20 {
+        budget.charge(100_000, clock.now());
+        let granted = (0..20).find(|_| {
+            let now = clock.pass(1.0);
+            take_others(&mut budget, now);
+            budget.try_take(Class::Live, now).is_ok()
+        });
+        assert!(granted.is_some(), "{budget:?}");
+    }
+}
+
 #[test]
 fn waiting_first_assets_hold_back_all_but_the_stream() {
     let mut clock = Clock::new();

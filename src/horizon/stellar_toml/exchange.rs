@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use super::{error::TomlError, resolve::GuardedLookup};
 use crate::{
     domain::conversions::SaturatingFrom,
-    outbound::{coding::CodingError, coding::decoded, dial},
+    outbound::{coding::CodingError, coding::decoded, dial, interleaved},
 };
 
 /// Largest file in bytes, before and after decoding (SEP-1).
@@ -52,7 +52,7 @@ impl Requester {
         let is_tls = url.scheme() == Some(&Scheme::HTTPS);
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let addresses = self.names.addresses(authority.host(), port).await.map_err(connect)?;
-        let stream = dial(addresses).await.map_err(connect)?;
+        let stream = dial(interleaved(addresses)).await.map_err(connect)?;
         // Request and TLS handshake end in small packets, which Nagle's algorithm would delay.
         stream.set_nodelay(true).map_err(connect)?;
         if !is_tls {

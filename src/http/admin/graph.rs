@@ -1,6 +1,6 @@
 //! The picture of `/actors`: the actors under the supervisor, and the messages between them.
 //!
-//! Positions of actors are written by hand, like the wiring. An actor without one stands in a row below.
+//! Positions of actors are written by hand, like the wiring. An actor or a sender without one stands in a row below.
 
 use actor_tree::trace::flow::FlowView;
 
@@ -9,9 +9,9 @@ const WIDTH: i32 = 1_080;
 const BOX: (i32, i32) = (160, 46);
 /// Left edges of the columns, and tops of the rows.
 const COLUMNS: [i32; 4] = [10, 250, 590, 900];
-const ROWS: [i32; 5] = [40, 118, 196, 274, 352];
-/// Top of the row of actors without a place.
-const SPARE: i32 = 430;
+const ROWS: [i32; 6] = [40, 118, 196, 274, 352, 430];
+/// Index of the row for actors and senders without a place. It is drawn only if there are any.
+const SPARE: usize = 5;
 /// Width of the bar of a mailbox.
 const BAR: u64 = 144;
 /// Widest line of a flow, for two messages a second or more.
@@ -33,12 +33,14 @@ const PLACES: [(&str, usize, usize); 13] = [
     ("cleaner", 3, 3),
     ("nginx", 3, 4),
 ];
-/// Parts outside of the tree: name, what they are, column and row.
-const OUTSIDE: [(&str, &str, usize, usize); 4] = [
+/// Parts outside of the tree: name, what they are, column and row. Those in the spare row are drawn only if they
+/// send.
+const OUTSIDE: [(&str, &str, usize, usize); 5] = [
     ("Horizon", "ledgers, books, assets", 0, 1),
     ("Domains", "stellar.toml files", 0, 4),
     ("admin", "the operator", 2, 3),
     ("http", "reads what is published", 3, 2),
+    ("signals", "of the system", 3, SPARE),
 ];
 /// Connections that are not messages between actors.
 const READS: [(&str, &str); 6] = [
@@ -113,7 +115,7 @@ impl Graph {
         let mut place = |name: &str| {
             placed(name).unwrap_or_else(|| {
                 spare += 1;
-                (COLUMNS[1] + (spare - 1) * (BOX.0 + 20), SPARE)
+                (COLUMNS[1] + (spare - 1) * (BOX.0 + 20), at(&ROWS, SPARE))
             })
         };
         let share = |count: u64, capacity: u64| count.min(capacity) * BAR / capacity.max(1);
@@ -132,12 +134,24 @@ impl Graph {
                 }
             })
             .collect();
-        let outside = OUTSIDE.map(|(name, note, column, row)| OutsideBox {
-            name,
-            note,
-            x: at(&COLUMNS, column),
-            y: at(&ROWS, row),
-        });
+        let sends = |name: &str| flow.iter().any(|line| line.from == name);
+        let drawn = OUTSIDE.iter().filter(|(name, .., row)| *row != SPARE || sends(name));
+        let mut outside: Vec<OutsideBox> = drawn
+            .map(|&(name, note, column, row)| OutsideBox {
+                name,
+                note,
+                x: at(&COLUMNS, column),
+                y: at(&ROWS, row),
+            })
+            .collect();
+        for (name, _) in pairs(flow) {
+            let is_known =
+                nodes.iter().any(|node| node.name == name) || outside.iter().any(|part| part.name == name);
+            if !is_known {
+                let (x, y) = place(name);
+                outside.push(OutsideBox { name, note: "", x, y });
+            }
+        }
         let find = |name: &str| {
             let node = nodes.iter().find(|node| node.name == name).map(|node| (node.x, node.y));
             node.or_else(|| outside.iter().find(|part| part.name == name).map(|part| (part.x, part.y)))
@@ -149,17 +163,24 @@ impl Graph {
                 flow.iter().filter(|line| (line.from, line.to) == (from, to)).collect();
             edges.extend(find(from).zip(find(to)).map(|(from, to)| edge(from, to, &messages)));
         }
-        let bottom = if spare > 0 { SPARE } else { ROWS[4] } + BOX.1 + 16;
+        let tops = nodes.iter().map(|node| node.y).chain(outside.iter().map(|part| part.y));
+        let bottom = tops.max().unwrap_or_default().max(ROWS[4]) + BOX.1 + 16;
         let left = COLUMNS[1] - 50;
         Self {
             width: WIDTH,
             height: bottom + 10,
             tree: (left, 8, WIDTH - left - 8, bottom - 8),
             nodes,
-            outside: outside.into(),
+            outside,
             edges,
         }
     }
+}
+
+/// Returns true if the picture has a place for this name, written by hand.
+#[cfg(test)]
+pub(crate) fn has_place(name: &str) -> bool {
+    placed(name).is_some() || OUTSIDE.iter().any(|(other, ..)| *other == name)
 }
 
 /// Senders and receivers, each pair once.
@@ -245,6 +266,7 @@ mod tests {
             line("a_new_one", "aggregator", "Ping", 9.0),
             line("nobody", "aggregator", "Ping", 9.0),
             line("http", "book_fetcher", "FetchBook", 1.0),
+            line("signals", "nginx", "ReloadNginx", 0.5),
         ];
         let graph = Graph::of(&actors, &flow);
         let mut places: Vec<(i32, i32)> = graph.nodes.iter().map(|node| (node.x, node.y)).collect();
@@ -259,14 +281,28 @@ mod tests {
             (BAR / 4, BAR),
             "the peak is cut at the capacity"
         );
-        let [both, none, asked, new] = &graph.edges[READS.len()..] else { panic!("four pairs") };
+        // In the order of their senders' names.
+        let [new, none, asked, nameless, reload, both] = &graph.edges[READS.len()..] else {
+            panic!("six pairs")
+        };
         let texts = |edge: &Edge| edge.labels.iter().map(|label| label.text.clone()).collect::<Vec<_>>();
-        let (new, both, none) = (both, new, none);
+        assert_eq!(texts(nameless), ["Ping 9.00/s"], "a sender without a place gets one");
+        assert_eq!(texts(reload), ["ReloadNginx 0.50/s"]);
         assert_eq!(texts(asked), ["FetchBook 1.00/s"]);
         assert_eq!(texts(both), ["AssetsCommitted 0.25/s", "RankMarkets 0.50/s"]);
         assert_eq!((both.width.as_str(), both.is_dotted), ("2.5", false));
         assert_eq!((texts(none), none.is_dotted), (vec![], true));
         assert_eq!((texts(new), new.width.as_str()), (vec!["Ping 9.00/s".to_owned()], "5.0"));
+    }
+
+    #[test]
+    fn the_spare_row_is_drawn_only_if_somebody_stands_there() {
+        let actors = [actor("nginx"), actor("aggregator")];
+        let calm = Graph::of(&actors, &[line("admin", "aggregator", "AuditNow", 0.0)]);
+        assert!(calm.outside.iter().all(|part| part.name != "signals"));
+        let reloaded = Graph::of(&actors, &[line("signals", "nginx", "ReloadNginx", 0.0)]);
+        assert!(reloaded.outside.iter().any(|part| part.name == "signals"));
+        assert_eq!(reloaded.height - calm.height, ROWS[5] - ROWS[4]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use actor_tree::trace::{
     view::RecordView,
 };
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -55,10 +56,16 @@ pub(super) async fn flow_json(state: web::Data<AdminState>) -> HttpResponse {
 
 /// Answer of `/trace.json`.
 pub(super) struct Answer {
+    /// Time of the answer.
+    pub(super) now: DateTime<Utc>,
     /// False if the daemon records nothing.
     pub(super) is_recorded: bool,
     /// Selected records, the oldest first.
     pub(super) records: Vec<RecordView>,
+    /// Number of the selected records that are left out, because the answer has a limit.
+    pub(super) left_out: usize,
+    /// Records in the ring.
+    pub(super) kept: usize,
     /// Records that were dropped from the ring since the start.
     pub(super) dropped: u64,
     /// With `trade=`: its way, and what the database has of it.
@@ -67,8 +74,14 @@ pub(super) struct Answer {
 
 impl Answer {
     fn to_json(&self) -> Value {
-        let mut answer =
-            json!({"recording": self.is_recorded, "records": self.records, "dropped": self.dropped});
+        let mut answer = json!({
+            "now": self.now.to_rfc3339_opts(SecondsFormat::Micros, true),
+            "recording": self.is_recorded,
+            "records": self.records,
+            "left_out": self.left_out,
+            "kept": self.kept,
+            "dropped": self.dropped,
+        });
         if let (Some((journey, origin)), Some(fields)) = (&self.trade, answer.as_object_mut()) {
             fields.insert("total_ms".into(), json!(journey.total_ms()));
             fields.insert("parts".into(), json!(journey.parts));
@@ -82,12 +95,13 @@ impl Answer {
 pub(super) async fn answer(pairs: &[&(String, String)], state: &AdminState) -> Result<Answer, HttpResponse> {
     let (query, markets) = question(pairs, state).await?;
     let (records, dropped) = state.recorder.records();
-    let (moment, is_recorded) = (state.recorder.moment(), state.recorder.is_on());
+    let (moment, is_recorded, kept) = (state.recorder.moment(), state.recorder.is_on(), records.len());
+    let now = moment.now();
     let selects = |record: &&Arc<Record>| query.selects(record, &markets, &moment);
     let Some(token) = query.trade else {
-        let newest: Vec<_> = records.iter().rev().filter(selects).take(query.limit).collect();
-        let records = newest.iter().rev().map(|record| record.view(&moment)).collect();
-        return Ok(Answer { is_recorded, records, dropped, trade: None });
+        let (chosen, left_out) = query.choose(records.iter().filter(selects).collect());
+        let records = chosen.iter().map(|record| record.view(&moment)).collect();
+        return Ok(Answer { now, is_recorded, records, left_out, kept, dropped, trade: None });
     };
     let asked = tokio::time::timeout(DATABASE_TIMEOUT, state.database.trade_origin(token)).await;
     let origin = asked.ok().and_then(Result::ok);
@@ -96,8 +110,9 @@ pub(super) async fn answer(pairs: &[&(String, String)], state: &AdminState) -> R
     let chosen: Vec<u64> = records.iter().filter(selects).map(|record| record.number).collect();
     let mut shown = journey.records.clone();
     shown.retain(|record| chosen.contains(&record.number));
-    shown.drain(..shown.len().saturating_sub(query.limit));
-    Ok(Answer { is_recorded, records: shown, dropped, trade: Some((journey, origin)) })
+    let left_out = shown.len().saturating_sub(query.limit);
+    shown.drain(..left_out);
+    Ok(Answer { now, is_recorded, records: shown, left_out, kept, dropped, trade: Some((journey, origin)) })
 }
 
 /// The way of a trade. A refused trade lies in the range of a batch that does not have it.

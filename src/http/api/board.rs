@@ -9,10 +9,16 @@ use ticker_formats::{
     listings::ListingView,
 };
 
-use super::{Asked, Form, ViewKind, answer, document::send_made, parameters::Parameters, views::PinnedView};
+use super::{
+    Asked, Form, ViewKind, answer,
+    look::{Look, send_made},
+    moment_view::Cache,
+    parameters::Parameters,
+};
 use crate::{
     domain::conversions::SaturatingFrom,
     http::{requests, state::PublicState},
+    published::ListedMoment,
 };
 
 const NAMES: &str = "/api/v1/board/names";
@@ -30,17 +36,21 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         let parameters = Parameters::read(request, &["from"])?;
         let from = parameters.number("from", 0, i32::MAX.into())?.unwrap_or(0);
         // The same for equal answers, of which there are no more than markets.
-        let from = board::names_from(&view.listing, i32::saturating_from(from));
+        let from = board::names_from(view.listing(), i32::saturating_from(from));
         let file = match from {
-            None => view.whole(NAMES, encoder(view, |view, board| board::names(view, board, 0))).await?,
+            None => {
+                view.made(Cache::Whole, NAMES.to_owned(), encoder(|view, board| board::names(view, board, 0)))
+                    .await?
+            }
             // Few pages read the same part, so brotli would cost more than it saves.
             Some(from) => {
-                let publication = view.publication();
-                let render = move |view: &ListingView| board::names(view, publication.board(view), from);
-                view.document(format!("{NAMES}?{from}"), render).await?
+                let encode = move |moment: &ListedMoment| {
+                    Document::gzipped(&board::names(moment.view(), moment.board(), from))
+                };
+                view.made(Cache::Answers, format!("{NAMES}?{from}"), encode).await?
             }
         };
-        Ok(send_made(request, view, &file))
+        Ok(send_made(request, view, &file, Look::Json))
     })
     .await
 }
@@ -48,8 +58,8 @@ async fn names(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
-        let file = view.whole(FIGURES, encoder(view, board::figures)).await?;
-        Ok(send_made(request, view, &file))
+        let file = view.made(Cache::Whole, FIGURES.to_owned(), encoder(board::figures)).await?;
+        Ok(send_made(request, view, &file, Look::Json))
     })
     .await
 }
@@ -57,17 +67,15 @@ async fn figures(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
 async fn sparks(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
-        let file = view.whole(SPARKS, encoder(view, board::sparks)).await?;
-        Ok(send_made(request, view, &file))
+        let file = view.made(Cache::Whole, SPARKS.to_owned(), encoder(board::sparks)).await?;
+        Ok(send_made(request, view, &file, Look::Json))
     })
     .await
 }
 
 /// Makes a document in brotli as well: every open page reads it again and again.
 fn encoder(
-    view: &PinnedView,
     render: impl FnOnce(&ListingView, &Board) -> Vec<u8> + Send + 'static,
-) -> impl FnOnce(&ListingView) -> io::Result<Document> + Send + 'static {
-    let publication = view.publication();
-    move |view| Document::with_brotli(&render(view, publication.board(view)))
+) -> impl FnOnce(&ListedMoment) -> io::Result<Document> + Send + 'static {
+    move |moment| Document::with_brotli(&render(moment.view(), moment.board()))
 }

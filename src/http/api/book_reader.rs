@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use ticker_formats::listings::orderbook::QuotedLevels;
 use tokio::sync::Semaphore;
 
-use super::{document, error::ApiError, views::PinnedView};
+use super::{document, error::ApiError, moment_view::MomentView};
 use crate::{
     clock::SharedClock,
     db::Database,
@@ -56,11 +56,11 @@ impl BookReader {
     /// The best levels of the market of this name, at most `a_side` on each side.
     pub(super) async fn read(
         &self,
-        view: &PinnedView,
+        view: &MomentView,
         name: &str,
         a_side: usize,
     ) -> Result<QuotedLevels, ApiError> {
-        let market = document::market(&view.listing, name)?;
+        let market = document::market(view.listing(), name)?;
         let stored = self.stored(market.id()).await;
         let now = UnixSeconds::from(self.clock.now());
         let is_fresh = |(_, at): &TimedBook| now.0 - at.0 <= FRESH_S;

@@ -1,10 +1,6 @@
 //! Order books with their levels: the own format, CoinGecko's and CoinMarketCap's.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, HeaderValue},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::listings::{IdStyle, orderbook};
 
 use super::{
@@ -16,6 +12,7 @@ use super::{
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     http::{
+        cors::any_origin,
         files::{self, FileHeaders},
         requests,
         state::PublicState,
@@ -44,7 +41,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 async fn own(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["limit"])?;
-        let market = document::market(&view.listing, &name)?;
+        let market = document::market(view.listing(), &name)?;
         if let Some(redirect) = redirect(request, &name, &market.name()) {
             return Ok(redirect);
         }
@@ -61,7 +58,7 @@ async fn coingecko(request: HttpRequest, state: web::Data<PublicState>, style: I
         let missing = || ApiError::BadParameter("ticker_id is missing".to_owned());
         let name = parameters.text("ticker_id").ok_or_else(missing)?;
         let levels = state.books.read(view, name, a_side(&parameters)?).await?;
-        let market = document::market(&view.listing, name)?;
+        let market = document::market(view.listing(), name)?;
         send_book(request, &orderbook::coingecko(&market, &levels, style))
     })
     .await
@@ -76,10 +73,10 @@ async fn coinmarketcap(
         let parameters = Parameters::tolerant(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };
-        if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
+        if let Some(redirect) = document::redirect_symbols(request, view.listing(), &name) {
             return Ok(redirect);
         }
-        let canonical = document::market_of_symbols(&view.listing, &name)?.name();
+        let canonical = document::market_of_symbols(view.listing(), &name)?.name();
         let levels = state.books.read(view, &canonical, a_side).await?;
         send_book(request, &orderbook::coinmarketcap(&levels))
     })
@@ -99,6 +96,7 @@ pub(super) fn send_book(request: &HttpRequest, body: &[u8]) -> Result<HttpRespon
     // A book is polled every few minutes.
     let headers = FileHeaders::unlabelled("application/json", "public, max-age=5");
     let mut response = files::send_on(request, &document, &headers);
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let (name, value) = any_origin();
+    response.headers_mut().insert(name, value);
     Ok(response)
 }

@@ -24,6 +24,7 @@ use crate::{
         identity::SpelledAsset,
         instant::{DAY, UnixSeconds},
         market::Market,
+        trade_stats::TradeStats,
         volume::VolumePart,
     },
 };
@@ -157,11 +158,13 @@ impl CandleReader {
             return Ok(StoredPart::default());
         }
         let parts = usize::saturating_from(wanted.buckets.seconds / stored.seconds());
-        let limit = wanted.limit.saturating_mul(parts).min(CANDLES_MAX);
+        let enough = wanted.limit.saturating_mul(parts);
+        let limit = enough.min(CANDLES_MAX);
         let CandleRange { from, newest, priced, .. } = wanted;
         let query = StoredQuery { market, stored, from, to, limit, newest, priced };
         let read = self.within(async |database| database.candles(query).await).await?;
-        Ok(StoredPart { candles: read.candles, complete: read.complete })
+        let candles = if limit < enough { whole(read.candles, wanted, limit) } else { read.candles };
+        Ok(StoredPart { candles, complete: read.complete })
     }
 
     /// Start of the last bucket with a price that begins before `end`, out of memory or else of the database.
@@ -215,6 +218,22 @@ impl CandleReader {
     }
 }
 
+/// Candles of whole buckets. If a selection has reached its limit, the last bucket that it reached may lack candles.
+fn whole(
+    mut candles: Vec<(UnixSeconds, TradeStats)>,
+    wanted: CandleRange,
+    limit: usize,
+) -> Vec<(UnixSeconds, TradeStats)> {
+    let counts = |(_, stats): &&(UnixSeconds, TradeStats)| !wanted.priced || stats.prices.is_some();
+    if candles.iter().filter(counts).count() < limit {
+        return candles;
+    }
+    let reached = if wanted.newest { candles.first() } else { candles.last() };
+    let reached = reached.map(|(start, _)| wanted.buckets.start_of(*start));
+    candles.retain(|(start, _)| Some(wanted.buckets.start_of(*start)) != reached);
+    candles
+}
+
 fn gone(name: &str, oldest: UnixSeconds) -> ApiError {
     ApiError::Gone(format!("older candles are not held: {name} must be at least {}", oldest.0))
 }
@@ -222,4 +241,33 @@ fn gone(name: &str, oldest: UnixSeconds) -> ApiError {
 /// Error for a market or an asset without trades and candles.
 fn never_traded(name: &str) -> ApiError {
     ApiError::NotFound(format!("{name} has no trades and no candles here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{candles::Interval, instant::HOUR};
+
+    #[test]
+    fn a_bucket_that_the_limit_cuts_is_left_out() {
+        const NOON: i64 = 1_790_000_000 / DAY * DAY + 12 * HOUR;
+        // Eight hours from 10:00 on, of buckets that begin at 8:00, 12:00 and 16:00.
+        let hour = |number: i64| (UnixSeconds(NOON + (number - 2) * HOUR), TradeStats::default());
+        let hours = |newest: bool, priced: bool, limit: usize| {
+            let buckets = Interval::FourHours.buckets();
+            let (from, to) = (UnixSeconds(NOON - 4 * HOUR), UnixSeconds(NOON + 8 * HOUR));
+            let wanted = CandleRange { buckets, from, to, limit: 3, newest, priced };
+            let candles = whole((0..8).map(hour).collect(), wanted, limit);
+            let hours: Vec<i64> = candles.iter().map(|(start, _)| (start.0 - NOON) / HOUR).collect();
+            (hours.first().copied(), hours.last().copied(), hours.len())
+        };
+        assert_eq!(hours(true, false, 8), (Some(0), Some(5), 6));
+        assert_eq!(hours(false, false, 8), (Some(-2), Some(3), 6));
+        assert_eq!(hours(true, false, 9), (Some(-2), Some(5), 8), "there are no others");
+        assert_eq!(
+            hours(true, true, 8),
+            (Some(-2), Some(5), 8),
+            "none has a price, so none uses up the limit"
+        );
+    }
 }

@@ -13,8 +13,9 @@ use super::{
     candle_reader::{CandleRange, CandleReader},
     document::{self, redirect, send, send_written},
     error::ApiError,
+    look::{Look, made_already},
+    moment_view::MomentView,
     parameters::Parameters,
-    views::PinnedView,
 };
 use crate::{
     domain::{
@@ -67,18 +68,18 @@ async fn market_candles(
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let reader = &state.candles;
         let parameters = Parameters::read(request, &["interval", "from", "to", "limit", "fill"])?;
-        let market = document::pair(&view.listing, &name)?;
+        let market = document::pair(view.listing(), &name)?;
         let canonical = market.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        let query = candle_query(&view.listing, &parameters, reader)?;
+        let query = candle_query(view.listing(), &parameters, reader)?;
         let key = format!("candles/{canonical}?{}", parameters.key(&[]));
-        if let Some(kept) = document::kept(request, view, &key) {
-            return Ok(kept);
+        if let Some(made) = made_already(request, view, &key, Look::Json) {
+            return Ok(made);
         }
         let query = within_memory(view, market, query).await?;
-        let (query, stored) = CandleReader::all(stored(&view.listing, market, query, reader)).await?;
+        let (query, stored) = CandleReader::all(stored(view.listing(), market, query, reader)).await?;
         send_written(request, view, key, move |view, out| {
             candles::candles(&MarketHistory::new(view, market, &stored), query, out)
         })
@@ -89,11 +90,11 @@ async fn market_candles(
 
 /// The same question about a later time, if memory alone holds the answer.
 async fn within_memory(
-    view: &PinnedView,
+    view: &MomentView,
     market: Market,
     query: CandleQuery,
 ) -> Result<CandleQuery, ApiError> {
-    if query.from >= oldest_held(&view.listing) {
+    if query.from >= oldest_held(view.listing()) {
         return Ok(query);
     }
     let nothing = StoredPart::default();
@@ -165,14 +166,14 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
             return Err(ApiError::BadParameter("base and counter are the same asset".to_owned()));
         };
         let query = aggregation_query(request, &parameters)?;
-        let (listing, reader, buckets) = (&view.listing, &state.candles, query.buckets);
+        let (listing, reader, buckets) = (view.listing(), &state.candles, query.buckets);
         let oldest = reader.oldest(listing, buckets);
         // Horizon too begins with the oldest trade that it holds.
         let mut from = query.first().map_or(oldest, |first| first.max(oldest));
         // The links name the host that this reader asked for, so that no other reader may get them.
         let key = format!("{}#{}", query.address, parameters.key(&[]));
-        if let Some(kept) = document::kept(request, view, &key) {
-            return Ok(kept);
+        if let Some(made) = made_already(request, view, &key, Look::Json) {
+            return Ok(made);
         }
         let memory = buckets.next_start(oldest_held(listing));
         if query.descending && from < memory && records_in_memory(view, market, memory, &query).await? {
@@ -193,7 +194,7 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
 
 /// Returns true if memory holds as many records from `memory` on as the answer may have.
 async fn records_in_memory(
-    view: &PinnedView,
+    view: &MomentView,
     market: Market,
     memory: UnixSeconds,
     query: &AggregationQuery,

@@ -13,6 +13,7 @@ use super::{
     candle_reader,
     document::{self, send},
     error::ApiError,
+    look::{Look, made_already},
     parameters::Parameters,
 };
 use crate::{
@@ -54,7 +55,7 @@ async fn ticker(
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["symbol"])?;
-        let canonical = market(&view.listing, &parameters)?.name();
+        let canonical = market(view.listing(), &parameters)?.name();
         send(request, view, format!("{path}/{canonical}"), move |view| {
             document::market(view, &canonical).map(|market| ccxt::ticker(&market, style)).unwrap_or_default()
         })
@@ -66,7 +67,7 @@ async fn ticker(
 async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
-        let canonical = market(&view.listing, &parameters)?.name();
+        let canonical = market(view.listing(), &parameters)?.name();
         let page = page(&parameters)?;
         let key = format!("ccxt_trades/{canonical}?{}", parameters.key(&["symbol"]));
         send(request, view, key, move |view| {
@@ -80,7 +81,7 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
-        let market = market(&view.listing, &parameters)?;
+        let market = market(view.listing(), &parameters)?;
         let sides = Market::of(*market.base().asset(), *market.quote().asset());
         let (market, _) = sides.ok_or_else(|| missing("symbol"))?;
         let names = TIMEFRAMES.map(|(name, _)| name);
@@ -89,7 +90,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         let interval = interval.ok_or_else(|| missing("timeframe"))?;
         let page = page(&parameters)?;
         let key = format!("ccxt_ohlcv/{}?{}", market.name(), parameters.key(&["symbol"]));
-        let (listing, buckets) = (&view.listing, interval.buckets());
+        let (listing, buckets) = (view.listing(), interval.buckets());
         let limit = i64::saturating_from(page.limit);
         let from = match page.since {
             Some(since) => buckets.next_start(since),
@@ -103,8 +104,8 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         let (to, newest) = (UnixSeconds(i64::MAX), page.since.is_none());
         let wanted =
             candle_reader::CandleRange { buckets, from, to, limit: page.limit, newest, priced: true };
-        if let Some(kept) = document::kept(request, view, &key) {
-            return Ok(kept);
+        if let Some(made) = made_already(request, view, &key, Look::Json) {
+            return Ok(made);
         }
         let stored = state.candles.read(listing, market, wanted).await?;
         send(request, view, key, move |view| {
@@ -118,7 +119,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
 async fn orderbook(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["symbol", "limit"])?;
-        let market = market(&view.listing, &parameters)?;
+        let market = market(view.listing(), &parameters)?;
         let a_side = parameters.number("limit", 1, LEVELS_MAX)?.unwrap_or(LEVELS_MAX);
         let levels = state.books.read(view, &market.name(), usize::saturating_from(a_side)).await?;
         send_book(request, &ccxt::orderbook(&market, &levels))

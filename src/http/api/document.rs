@@ -8,45 +8,41 @@ use actix_web::{
 };
 use ticker_formats::listings::{AssetView, ListingView, MarketView};
 
-use super::{error::ApiError, views::PinnedView};
+use super::{
+    error::ApiError,
+    look::{Look, send_made},
+    moment_view::MomentView,
+};
 use crate::{
     domain::{asset::Asset, identity::SpelledAsset, market::Market},
-    http::{files, labels::Labels},
-    published::Document,
+    http::cors::any_origin,
+    published::{Document, ListedMoment},
 };
 
-/// Sends the document with this key, made by `render` if the view does not have it yet.
+/// Sends the document with this key, made by `render` if the view does not have it yet. Compressed by gzip only,
+/// since its reader waits.
 pub(super) async fn send(
     request: &HttpRequest,
-    view: &PinnedView,
+    view: &MomentView,
     key: String,
     render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let file = view.document(key, render).await?;
-    Ok(send_made(request, view, &file))
+    let encode = |moment: &ListedMoment| Document::gzipped(&render(moment.view()));
+    let file = view.made(Look::Json.cache(), key, encode).await?;
+    Ok(send_made(request, view, &file, Look::Json))
 }
 
 /// Sends the document with this key, compressed while `render` writes it, so that a large one is never in memory as a
 /// whole.
 pub(super) async fn send_written(
     request: &HttpRequest,
-    view: &PinnedView,
+    view: &MomentView,
     key: String,
     render: impl FnOnce(&ListingView, &mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let file = view.encoded(key, |view| Document::written(|out| render(view, out))).await?;
-    Ok(send_made(request, view, &file))
-}
-
-/// Sends the document with this key, if the view has it already. Then nothing needs to be read for it.
-pub(super) fn kept(request: &HttpRequest, view: &PinnedView, key: &str) -> Option<HttpResponse> {
-    view.kept(key).map(|file| send_made(request, view, &file))
-}
-
-/// Sends a document of a view.
-pub(super) fn send_made(request: &HttpRequest, view: &PinnedView, file: &Document) -> HttpResponse {
-    let labels = Labels::of(view.listing.seq(), view.listing.as_of());
-    files::send(request, file, labels, "Accept-Encoding")
+    let encode = |moment: &ListedMoment| Document::written(|out| render(moment.view(), out));
+    let file = view.made(Look::Json.cache(), key, encode).await?;
+    Ok(send_made(request, view, &file, Look::Json))
 }
 
 /// Asset that a text spells, whether it is traded or not.
@@ -164,7 +160,7 @@ pub(super) fn redirect(request: &HttpRequest, spelled: &str, canonical: &str) ->
     Some(
         HttpResponse::MovedPermanently()
             .insert_header((header::LOCATION, format!("{path}{mark}{query}")))
-            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .insert_header(any_origin())
             .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
             .finish(),
     )

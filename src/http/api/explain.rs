@@ -29,7 +29,7 @@ async fn explain(
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["field", "window"])?;
-        let canonical = document::market(&view.listing, &name)?.name();
+        let canonical = document::market(view.listing(), &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }

@@ -44,7 +44,7 @@ async fn markets(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
         let of_cursor = query.view_of_cursor(&state.views)?;
         let view = of_cursor.as_deref().unwrap_or(view);
         // Checked before the document is made, so that an error is not cached. The rest cannot fail.
-        query.assets(&view.listing)?;
+        query.assets(view.listing())?;
         send(request, view, format!("markets?{}", query.key()), move |view| query.render(view)).await
     })
     .await
@@ -57,7 +57,7 @@ async fn market(
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
-        let canonical = document::market(&view.listing, &name)?.name();
+        let canonical = document::market(view.listing(), &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
@@ -78,11 +78,11 @@ async fn trades(
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         let parameters = Parameters::read(request, &["from", "to", "limit"])?;
-        let canonical = document::market(&view.listing, &name)?.name();
+        let canonical = document::market(view.listing(), &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
-        let as_of = view.listing.as_of();
+        let as_of = view.listing().as_of();
         let limit = parameters.number("limit", 1, TRADES_MAX)?.unwrap_or(TRADES);
         let limit = usize::saturating_from(limit);
         let span = parameters.span()?;
@@ -103,7 +103,7 @@ async fn trades(
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
-        let canonical = document::asset(&view.listing, &name)?.name();
+        let canonical = document::asset(view.listing(), &name)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
@@ -124,7 +124,7 @@ async fn supply(
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         Parameters::read(request, &[])?;
-        let asset = document::asset(&view.listing, &name)?;
+        let asset = document::asset(view.listing(), &name)?;
         if let Some(redirect) = redirect(request, &name, &asset.name()) {
             return Ok(redirect);
         }

@@ -4,7 +4,6 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::{
     listings::{
-        ListingView,
         coingecko::{self, Side, TradeQuery},
         coinmarketcap,
     },
@@ -13,8 +12,10 @@ use ticker_formats::{
 
 use super::{
     Asked, Form, ViewKind, answer,
-    document::{self, send_made, send_written},
+    document::{self, send_written},
     error::ApiError,
+    look::{Look, send_made},
+    moment_view::Cache,
     parameters::{Parameters, first_held},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
         span::Span,
     },
     http::{requests, state::PublicState},
-    published::Document,
+    published::{Document, ListedMoment},
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -40,11 +41,11 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                         if output.refuses_parameters {
                             Parameters::read(request, &[])?;
                         }
-                        let render = move |view: &ListingView| {
-                            Document::written(|out| (output.render)(view, style, out))
+                        let encode = move |moment: &ListedMoment| {
+                            Document::written(|out| (output.render)(moment.view(), style, out))
                         };
-                        let file = view.whole(path, render).await?;
-                        Ok(send_made(request, view, &file))
+                        let file = view.made(Cache::Whole, path.to_owned(), encode).await?;
+                        Ok(send_made(request, view, &file, Look::Json))
                     },
                 )
                 .await
@@ -75,9 +76,9 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
         let ticker_id = parameters
             .text("ticker_id")
             .ok_or_else(|| ApiError::BadParameter("ticker_id is missing".to_owned()))?;
-        let canonical = document::market_in_order(&view.listing, ticker_id)?.name();
+        let canonical = document::market_in_order(view.listing(), ticker_id)?.name();
         let side = parameters.word("type", &["buy", "sell"])?;
-        let as_of = view.listing.as_of();
+        let as_of = view.listing().as_of();
         let time = |name: &str, round_up: i64| {
             Ok(parameters.number(name, 0, i64::MAX)?.map(|time| seconds(time, round_up)))
         };
@@ -109,10 +110,10 @@ async fn market_trades(
     name: web::Path<String>,
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
-        if let Some(redirect) = document::redirect_symbols(request, &view.listing, &name) {
+        if let Some(redirect) = document::redirect_symbols(request, view.listing(), &name) {
             return Ok(redirect);
         }
-        let canonical = document::market_of_symbols(&view.listing, &name)?.name();
+        let canonical = document::market_of_symbols(view.listing(), &name)?.name();
         send_written(request, view, format!("market_trades/{canonical}"), move |view, out| {
             let market = document::market(view, &canonical);
             market.map_or(Ok(()), |market| coinmarketcap::trades(&market, out))

@@ -7,12 +7,7 @@ use serde_json::Value;
 use ticker_formats::listings::{AssetView, ListingView, MarketView, own};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{
-    document,
-    error::ApiError,
-    parameters::Parameters,
-    views::{PinnedView, Views},
-};
+use super::{document, error::ApiError, moment_view::MomentView, parameters::Parameters, views::Views};
 use crate::domain::{conversions::SaturatingFrom, instant::UnixSeconds, span::Span};
 
 /// Default number of markets on a page.
@@ -146,7 +141,7 @@ impl MarketQuery {
     }
 
     /// The view that the cursor names, if there is a cursor.
-    pub(super) fn view_of_cursor(&self, views: &Views) -> Result<Option<Arc<PinnedView>>, ApiError> {
+    pub(super) fn view_of_cursor(&self, views: &Views) -> Result<Option<Arc<MomentView>>, ApiError> {
         let named = |cursor: &Cursor| {
             let view = cursor.selection.and_then(|_| views.named(cursor.seq, cursor.as_of));
             view.ok_or_else(|| {

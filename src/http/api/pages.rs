@@ -15,15 +15,16 @@ use super::{
     Asked, Form, ViewKind, answer,
     document::{self, redirect},
     error::ApiError,
+    look::{Look, made_already},
+    moment_view::MomentView,
     parameters::Parameters,
-    views::PinnedView,
 };
 use crate::{
     db::origin::query_of_window,
     domain::{conversions::SaturatingFrom, identity::SpelledAsset, plain_text::stripped, span::Span},
     http::{methods, origin::origin, requests, state::PublicState},
 };
-use responses::{kept, send};
+use responses::send;
 use ticker_state::ticker_state;
 
 /// Levels of the order book that a page reads on each side.
@@ -50,11 +51,16 @@ pub(in crate::http) async fn list(request: HttpRequest, state: web::Data<PublicS
         &state,
         ViewKind::Pinned,
         async |Asked { request, view, .. }| {
-            let query = board_query(request);
+            // Numbers beyond the last page have its key, or a reader could fill the cache with it.
+            let query = board_query(request).within(view.listing());
+            let (now, ticker) = (ticker.now, ticker.clone());
+            let look = if query == BoardQuery::default() { Look::List { now } } else { Look::Page { now } };
+            // The search as it is spelled: the page shows it in its field.
             let key = format!("list{}", query.address());
-            let (publication, now, ticker) = (view.publication(), ticker.now, ticker.clone());
-            let render = move |view: &_| pages::list(view, publication.board(view), &query, &ticker);
-            send(request, view, now, key, render).await
+            send(request, view, look, key, move |moment| {
+                pages::list(moment.view(), moment.board(), &query, &ticker)
+            })
+            .await
         },
     )
     .await
@@ -99,7 +105,7 @@ async fn market(
 ) -> HttpResponse {
     let ticker = ticker_state(&state);
     answer(Form::Page(&ticker), &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
-        let canonical = document::market(&view.listing, &name).map_err(no_page)?.name();
+        let canonical = document::market(view.listing(), &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
@@ -113,14 +119,15 @@ async fn market(
         let origin = origin(request);
         let key = format!("page/{canonical}?{}&{is_raw}&{origin}", interval.name());
         // The page shows the rest without a book that is not read yet, or cannot be read now.
-        if let Some(kept) = kept(request, view, ticker.now, &key) {
-            return Ok(kept);
+        let look = Look::Page { now: ticker.now };
+        if let Some(made) = made_already(request, view, &key, look) {
+            return Ok(made);
         }
         let levels = state.books.read(view, &canonical, LEVELS).await.ok();
         let wanted = MarketRequest { interval, is_raw, origin, levels };
         let ticker = ticker.clone();
-        send(request, view, ticker.now, key, move |view| {
-            document::market(view, &canonical)
+        send(request, view, look, key, move |moment| {
+            document::market(moment.view(), &canonical)
                 .map(|market| pages::market(&market, &wanted, &ticker))
                 .unwrap_or_default()
         })
@@ -140,7 +147,7 @@ fn no_page(error: ApiError) -> ApiError {
 /// Page that explains a figure.
 async fn explained(
     request: &HttpRequest,
-    view: &PinnedView,
+    view: &MomentView,
     canonical: String,
     field: &str,
     window: Option<&str>,
@@ -153,8 +160,9 @@ async fn explained(
     let field = Field::named(field).ok_or_else(unknown)?;
     let span = window.and_then(Span::named).unwrap_or(Span::Day);
     let key = format!("explain_page/{canonical}/{}/{}", field.name, span.name());
-    send(request, view, ticker.now, key, move |view| {
-        let page = document::market(view, &canonical)
+    let look = Look::Page { now: ticker.now };
+    send(request, view, look, key, move |moment| {
+        let page = document::market(moment.view(), &canonical)
             .map(|market| pages::explain(&market, field.explain(&market, span, query_of_window), &ticker));
         page.unwrap_or_default()
     })
@@ -164,14 +172,15 @@ async fn explained(
 async fn asset(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     let ticker = ticker_state(&state);
     answer(Form::Page(&ticker), &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
-        let canonical = document::asset(&view.listing, &name).map_err(no_page)?.name();
+        let canonical = document::asset(view.listing(), &name).map_err(no_page)?.name();
         if let Some(redirect) = redirect(request, &name, &canonical) {
             return Ok(redirect);
         }
         let (origin, ticker) = (origin(request), ticker.clone());
-        send(request, view, ticker.now, format!("asset_page/{canonical}?{origin}"), move |view| {
-            document::asset(view, &canonical)
-                .map(|asset| pages::asset(&asset, view, &origin, &ticker))
+        let (look, key) = (Look::Page { now: ticker.now }, format!("asset_page/{canonical}?{origin}"));
+        send(request, view, look, key, move |moment| {
+            document::asset(moment.view(), &canonical)
+                .map(|asset| pages::asset(&asset, moment.view(), &origin, &ticker))
                 .unwrap_or_default()
         })
         .await
@@ -195,7 +204,12 @@ async fn licences(request: HttpRequest, state: web::Data<PublicState>) -> HttpRe
 mod tests {
     use std::{net::TcpListener, sync::Arc, time::Duration};
 
-    use actix_web::{body::to_bytes, test::TestRequest, web};
+    use actix_web::{
+        body::to_bytes,
+        http::{StatusCode, header::HeaderValue},
+        test::TestRequest,
+        web,
+    };
     use serde_json::Value;
 
     use crate::{
@@ -203,8 +217,8 @@ mod tests {
         domain::{
             directory::Directory, instant::UnixSeconds, market_snapshot::MarketSnapshot, windows::Windows,
         },
-        http::{PublicState, server},
-        published::{Backfilled, FileMaker, Publication, Published, Vitals},
+        http::{PublicState, api::moment_view::Cache, server},
+        published::{Backfilled, FileMaker, Publication, Published, UnreadHistory},
     };
 
     #[actix_web::test]
@@ -292,7 +306,7 @@ mod tests {
         let published = Published::default();
         let publication = Publication::render(1, latest, snapshot, None, &mut maker).unwrap();
         published.publish(Arc::new(publication));
-        Vitals::report(&published.vitals.stream, true, "", as_of.plus(1_000).to_utc());
+        published.vitals.stream.succeeds("", as_of.plus(1_000).to_utc());
         let clock: SharedClock = Arc::<ManualClock>::clone(clock);
         PublicState { clock, ..PublicState::unreachable(published) }
     }
@@ -324,5 +338,97 @@ mod tests {
         let slow = PublicState { publish_interval: Duration::from_secs(900), ..state };
         clock.advance(Duration::from_secs(10));
         assert!(!list_of(&slow).await.contains("stale-age"), "publications may be this far apart");
+    }
+
+    #[actix_web::test]
+    async fn a_date_alone_does_not_hide_that_publications_stand_still() {
+        let as_of = UnixSeconds(1_800_000_000);
+        let clock = Arc::new(ManualClock::new(as_of.to_utc()));
+        let state = standing_still(as_of, &clock);
+        let ask = async |name: &'static str, value: HeaderValue| {
+            let request = TestRequest::default().insert_header((name, value)).to_http_request();
+            super::list(request, web::Data::new(state.clone())).await
+        };
+        let date =
+            HeaderValue::try_from(as_of.to_utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string()).unwrap();
+        let fresh = ask("if-modified-since", date.clone()).await;
+        assert_eq!((fresh.status(), fresh.headers().get("last-modified")), (StatusCode::OK, None));
+        let tag = fresh.headers().get("etag").unwrap().clone();
+        assert_eq!(ask("if-none-match", tag.clone()).await.status(), StatusCode::NOT_MODIFIED);
+        // The figures are of the same second, and the page says that none follow.
+        clock.advance(Duration::from_secs(700));
+        for (name, value) in [("if-modified-since", date), ("if-none-match", tag)] {
+            let later = ask(name, value).await;
+            assert_eq!(later.status(), StatusCode::OK, "{name}");
+            let page = to_bytes(later.into_body()).await.unwrap();
+            assert!(String::from_utf8_lossy(&page).contains("This ticker has published nothing since"));
+        }
+    }
+
+    #[actix_web::test]
+    async fn search_engines_get_the_list_of_all_markets_only() {
+        let as_of = UnixSeconds(1_800_000_000);
+        let state = standing_still(as_of, &Arc::new(ManualClock::new(as_of.to_utc())));
+        let head = async |address: &str| {
+            let request = TestRequest::with_uri(address).insert_header(("host", "ticker.example"));
+            let response = super::list(request.to_http_request(), web::Data::new(state.clone())).await;
+            let page = to_bytes(response.into_body()).await.unwrap();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            page.split_once("</head>").unwrap().0.to_owned()
+        };
+        let (canonical, hidden) =
+            ("<link rel=\"canonical\" href=\"/\">", "<meta name=\"robots\" content=\"noindex\">");
+        for address in ["/", "/?utm_source=x", "/?sort=volume", "/?page=9"] {
+            let head = head(address).await;
+            assert!(head.contains(canonical) && !head.contains(hidden), "{address}: {head}");
+            let (_, data) = head.split_once("<script type=\"application/ld+json\">").unwrap();
+            let data: Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+            assert_eq!(data["@type"], "Dataset");
+            assert_eq!(data["url"], "/", "relative to the address that the reader asked for");
+        }
+        for address in ["/?sort=age&page=2", "/?q=x", "/?clean=1"] {
+            let head = head(address).await;
+            assert!(
+                head.contains(hidden) && !head.contains("canonical") && !head.contains("ld+json"),
+                "{head}"
+            );
+        }
+    }
+
+    /// A stranger must not multiply the pages that a view holds.
+    #[actix_web::test]
+    async fn no_page_beyond_the_last_one_and_no_host_makes_another_list() {
+        let as_of = UnixSeconds(1_800_000_000);
+        let state = standing_still(as_of, &Arc::new(ManualClock::new(as_of.to_utc())));
+        let newest = state.published.newest().unwrap();
+        let mut lists = Vec::new();
+        for (address, host) in [
+            ("/", "a.example"),
+            ("/", "b.example"),
+            ("/?page=2", "a.example"),
+            ("/?page=999999", "c.example"),
+        ] {
+            let request = TestRequest::with_uri(address).insert_header(("host", host)).to_http_request();
+            assert_eq!(super::list(request, web::Data::new(state.clone())).await.status(), StatusCode::OK);
+            let view = state.views.pinned(&newest).await.unwrap();
+            lists.push(view.made_already(Cache::List(as_of), "list/").unwrap());
+            assert!(view.made_already(Cache::Pages(as_of), "list/?page=2").is_none());
+        }
+        assert!(lists.iter().all(|list| Arc::ptr_eq(list, &lists[0])));
+    }
+
+    #[actix_web::test]
+    async fn pages_and_the_api_report_the_same_unread_history() {
+        let as_of = UnixSeconds(1_800_000_000);
+        let state = standing_still(as_of, &Arc::new(ManualClock::new(as_of.to_utc())));
+        assert!(super::ticker_state(&state).unread.is_none());
+        state.published.vitals.unread_history.store(Some(Arc::new(UnreadHistory {
+            from: None,
+            to: 99,
+            from_time: as_of.minus(604_800),
+            to_time: as_of.minus(3_600),
+        })));
+        let unread = super::ticker_state(&state).unread.unwrap();
+        assert_eq!((unread.from, unread.to, unread.to_time), (None, 99, as_of.minus(3_600)));
     }
 }

@@ -12,6 +12,7 @@ use super::{
     candle_reader::{self, CandleReader},
     document::{self, redirect, send},
     error::ApiError,
+    look::{Look, made_already},
     parameters::Parameters,
 };
 use crate::{
@@ -34,15 +35,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 async fn price(request: HttpRequest, state: web::Data<PublicState>, name: web::Path<String>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["at"])?;
-        let (listing, reader) = (&view.listing, &state.candles);
+        let (listing, reader) = (view.listing(), &state.candles);
         let asset = document::identity(listing, &name)?;
         if let Some(redirect) = redirect(request, &name, &asset.name()) {
             return Ok(redirect);
         }
         let moment = moment(listing, &parameters, reader)?;
         let key = format!("price_at/{}/{}", asset.name(), moment.at.0);
-        if let Some(kept) = document::kept(request, view, &key) {
-            return Ok(kept);
+        if let Some(made) = made_already(request, view, &key, Look::Json) {
+            return Ok(made);
         }
         let stored = CandleReader::all(stored(listing, &asset, moment, reader)).await?;
         send(request, view, key, move |view| price_at::price_at(view, &asset, moment, &stored)).await

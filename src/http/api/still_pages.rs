@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{
     domain::instant::UnixSeconds,
-    http::answer_cache::{AnswerCache, LastAnswer, Limits},
+    http::answer_cache::{AnswerCache, Limits},
     published::Document,
 };
 
@@ -14,7 +14,7 @@ const STILL_S: i64 = 15;
 /// Seconds for which such a page is kept.
 const KEPT_S: i64 = 10;
 /// Limits on these pages. They must not fill the cache of the view, which keeps its answers for as long as it is there.
-const LIMITS: Limits = Limits { answers: 128, bytes: 8 << 20, last: LastAnswer::Kept };
+const LIMITS: Limits = Limits { answers: 128, bytes: 8 << 20 };
 
 /// Pages of one stretch of [`KEPT_S`] seconds.
 #[derive(Debug)]

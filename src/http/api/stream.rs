@@ -4,33 +4,34 @@
 
 pub(in crate::http) mod backlog;
 mod board;
+mod change_reader;
 mod event_id;
 mod events;
 mod filter;
+mod frame;
 mod outgoing;
-mod reader;
 
 use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, HeaderName, HeaderValue},
+    http::header::{HeaderName, HeaderValue},
     web,
 };
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::{ViewKind, error::ApiError, parameters::Parameters, view};
+use super::{ViewKind, error::ApiError, in_time, parameters::Parameters, view};
 use crate::{
     domain::instant::UnixSeconds,
-    http::{event_stream, methods, problem::not_yet, requests, state::PublicState},
+    http::{cors::any_origin, event_stream, methods, problem::not_yet, requests, state::PublicState},
     published::Published,
 };
 use backlog::BacklogReader;
 use board::BoardReader;
+use change_reader::{ChangeReader, Start};
 use event_id::{EventId, ResumeError};
 use filter::Filter;
-use reader::{Reader, Start};
 
 /// Seconds by which an id may be later than the newest publication here.
 const AHEAD_S_MAX: i64 = 60;
@@ -40,9 +41,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn stream(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    match methods::without_body(&request) {
-        Some(response) => response,
-        None => open(&request, &state).await.unwrap_or_else(|refused| refused),
+    if let Some(response) = methods::without_body(&request) {
+        return response;
+    }
+    // The view and the missed events may each take a while.
+    let opened = in_time(async { Ok(open(&request, &state).await) });
+    match opened.await {
+        Ok(Ok(answer) | Err(answer)) => answer,
+        Err(late) => late.response(),
     }
 }
 
@@ -52,8 +58,9 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
     let is_board = parameters.word("board", &["1"]).map_err(refused)?.is_some();
     let slot = state.stream_slots.take().ok_or_else(|| refused(ApiError::Busy))?;
     // A reader of the board gets all events since the figures that it can read now.
-    let view = view(state, if is_board { ViewKind::Pinned } else { ViewKind::Live }).await;
-    let view = view.ok_or_else(|| not_yet(&state.published.vitals))?.map_err(refused)?;
+    let newest = state.published.newest().ok_or_else(|| not_yet(&state.published.vitals))?;
+    let kind = if is_board { ViewKind::Pinned } else { ViewKind::Live };
+    let view = view(state, kind, &newest).await.map_err(refused)?;
     let last_seen = request.headers().get("last-event-id").map(|id| id.to_str().unwrap_or_default());
     let published = Arc::clone(&state.published);
     if is_board {
@@ -61,10 +68,10 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
             return Err(refused(ApiError::BadParameter("board takes neither markets nor assets".to_owned())));
         }
         let views = Arc::clone(&state.views);
-        let reader = BoardReader::new(published, views, view.listing.as_of(), last_seen, slot);
+        let reader = BoardReader::new(published, views, view.listing().as_of(), last_seen, slot);
         return Ok(respond(request, reader, async |reader: &mut BoardReader| reader.next().await));
     }
-    let filter = Filter::read(&parameters, &view.listing).map_err(refused)?;
+    let filter = Filter::read(&parameters, view.listing()).map_err(refused)?;
     let start = match last_seen {
         None => Start::New,
         Some(id) => {
@@ -72,8 +79,8 @@ async fn open(request: &HttpRequest, state: &PublicState) -> Result<HttpResponse
             resumed(id, now, &published, &state.backlogs).await.unwrap_or_else(Start::Lost)
         }
     };
-    let reader = Reader::new(published, Arc::clone(&state.views), filter, start, slot);
-    Ok(respond(request, reader, async |reader: &mut Reader| reader.next().await))
+    let reader = ChangeReader::new(published, Arc::clone(&state.views), filter, start, slot);
+    Ok(respond(request, reader, async |reader: &mut ChangeReader| reader.next().await))
 }
 
 /// Sends what `next` returns until it returns none.
@@ -88,7 +95,8 @@ fn respond<R: 'static>(
     });
     let mut response = event_stream::answer(request, events);
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let (name, value) = any_origin();
+    headers.insert(name, value);
     // nginx passes each event on at once.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
@@ -112,4 +120,33 @@ async fn resumed(
     }
     let backlog = backlogs.read(seen, published).await?;
     Ok(Start::Missed { backlog, seen: seen.seq })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::{
+        domain::{directory::Directory, market_snapshot::MarketSnapshot, windows::Windows},
+        http::api::{ANSWER_MAX, turns::VIEWS_AT_ONCE},
+        published::{FileMaker, Publication},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_does_not_open_within_the_time_of_an_answer_is_refused() {
+        let published = Published::default();
+        let snapshot = MarketSnapshot::new(Windows::default().view(), Directory::default());
+        let newest = Publication::render(1, None, snapshot, None, &mut FileMaker::default()).unwrap();
+        published.publish(Arc::new(newest));
+        let state = web::Data::new(PublicState::unreachable(published));
+        let all = u32::try_from(VIEWS_AT_ONCE).unwrap();
+        let _turns = state.views.turns().views.acquire_many(all).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        // All need the same view, and wait five seconds for it one after the other.
+        let open = || stream(TestRequest::default().to_http_request(), state.clone());
+        let refused = <[HttpResponse; 3]>::from(tokio::join!(open(), open(), open()));
+        assert!(refused.iter().all(|response| response.status() == 503));
+        assert_eq!(begun.elapsed(), ANSWER_MAX);
+    }
 }

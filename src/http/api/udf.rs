@@ -14,8 +14,9 @@ use super::{
     candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
+    look::{Look, made_already},
+    moment_view::MomentView,
     parameters::Parameters,
-    views::PinnedView,
 };
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds, market::Market},
@@ -47,7 +48,7 @@ async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
     answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
         let parameters = Parameters::tolerant(request, &["symbol", "currencyCode", "unitId"])?;
         let symbol = parameters.text("symbol").unwrap_or_default();
-        let canonical = document::market(&view.listing, symbol)?.name();
+        let canonical = document::market(view.listing(), symbol)?.name();
         send(request, view, format!("udf_symbol/{canonical}"), move |view| {
             document::market(view, &canonical).map(|market| udf::symbol(&market)).unwrap_or_default()
         })
@@ -77,13 +78,13 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
         )?;
         let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
         let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
-        let market = document::pair_in_order(&view.listing, symbol)?;
+        let market = document::pair_in_order(view.listing(), symbol)?;
         let key = parameters.key(&["symbol", "currencyCode", "unitId"]);
         let key = format!("udf_history/{}?{key}", market.name());
-        if let Some(kept) = document::kept(request, view, &key) {
-            return Ok(kept);
+        if let Some(made) = made_already(request, view, &key, Look::Json) {
+            return Ok(made);
         }
-        let query = history_query(&view.listing, &parameters)?;
+        let query = history_query(view.listing(), &parameters)?;
         let (query, stored) = stored(view, &state.candles, market, query).await?;
         let render =
             move |view: &ListingView| udf::history(&MarketHistory::new(view, market, &stored), query);
@@ -116,12 +117,12 @@ fn history_query(view: &ListingView, parameters: &Parameters) -> Result<HistoryQ
 /// Reads the candles that memory does not hold, if the query reaches back that far. Returns the query with the
 /// start of the first bar that is held then.
 async fn stored(
-    view: &PinnedView,
+    view: &MomentView,
     reader: &CandleReader,
     market: Market,
     query: HistoryQuery,
 ) -> Result<(HistoryQuery, StoredPart), ApiError> {
-    let (listing, buckets) = (&view.listing, query.interval.buckets());
+    let (listing, buckets) = (view.listing(), query.interval.buckets());
     let bars = match query.countback {
         Some(countback) => countback,
         None => {
@@ -150,7 +151,7 @@ async fn stored(
 }
 
 /// Number of bars that memory holds.
-async fn bars_in_memory(view: &PinnedView, market: Market, query: HistoryQuery) -> Result<usize, ApiError> {
+async fn bars_in_memory(view: &MomentView, market: Market, query: HistoryQuery) -> Result<usize, ApiError> {
     view.compute(move |view| {
         let nothing = StoredPart::default();
         udf::count(&MarketHistory::new(view, market, &nothing), query)

@@ -12,6 +12,7 @@ use super::{
     candle_reader::{self, CandleReader},
     document::{self, send},
     error::ApiError,
+    look::{Look, made_already},
     parameters::Parameters,
 };
 use crate::{
@@ -39,15 +40,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["market", "asset", "from", "to", "interval"])?;
-        let (listing, reader) = (&view.listing, &state.candles);
+        let (listing, reader) = (view.listing(), &state.candles);
         let window = window(listing, &parameters, reader)?;
         let span = format!("{}/{}/{}", window.from.0, window.to.0, window.interval.name());
         match (parameters.text("market"), parameters.text("asset")) {
             (Some(name), None) => {
                 let market = document::pair(listing, name)?;
                 let key = format!("volume/{}/{span}", market.name());
-                if let Some(kept) = document::kept(request, view, &key) {
-                    return Ok(kept);
+                if let Some(made) = made_already(request, view, &key, Look::Json) {
+                    return Ok(made);
                 }
                 let past = CandleReader::all(async {
                     let mut past = anchors(listing, window, reader).await?;
@@ -62,8 +63,8 @@ async fn volume(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
             (None, Some(name)) => {
                 let asset = document::identity(listing, name)?;
                 let key = format!("volume/{}/{span}", asset.name());
-                if let Some(kept) = document::kept(request, view, &key) {
-                    return Ok(kept);
+                if let Some(made) = made_already(request, view, &key, Look::Json) {
+                    return Ok(made);
                 }
                 let past = CandleReader::all(async {
                     let mut past = anchors(listing, window, reader).await?;

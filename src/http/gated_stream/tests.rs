@@ -1,14 +1,23 @@
 //! Requests through a gate, over a pipe in memory.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Wake, Waker},
 };
 
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
-use super::{super::request_gate::AnnouncedBody, *};
+use super::{
+    super::{
+        framing::ChunkScan,
+        head_limit::{HEAD_BYTES_MAX, SMALL_HEAD_BYTES},
+    },
+    *,
+};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 /// Room of the pipe.
@@ -90,7 +99,7 @@ impl Pipe {
 
     /// Begins and ends a request without a body.
     fn answer(&self) {
-        self.stream.gate().begin(AnnouncedBody::None);
+        self.stream.gate().begin(Phase::Answering);
         self.stream.gate().end();
     }
 }
@@ -101,7 +110,7 @@ fn heads_pass_one_by_one_each_after_the_last_answer() {
     pipe.send(&GET.repeat(700));
     for _ in 0..700 {
         assert_eq!(pipe.passed(), GET);
-        pipe.stream.gate().begin(AnnouncedBody::None);
+        pipe.stream.gate().begin(Phase::Answering);
         assert!(pipe.passed().is_empty());
         assert!(pipe.stream.ahead.len() < AHEAD_BYTES_MAX + READ_BYTES);
         pipe.stream.gate().end();
@@ -115,7 +124,7 @@ fn the_answer_that_a_further_request_waits_for_wakes_the_connection() {
     let mut pipe = Pipe::new();
     pipe.send(&GET.repeat(2));
     assert_eq!(pipe.passed(), GET);
-    pipe.stream.gate().begin(AnnouncedBody::None);
+    pipe.stream.gate().begin(Phase::Answering);
     assert!(!pipe.was_woken());
     pipe.stream.gate().end();
     assert!(pipe.was_woken());
@@ -125,9 +134,9 @@ fn the_answer_that_a_further_request_waits_for_wakes_the_connection() {
 #[test]
 fn a_body_passes_once_its_request_has_begun_and_ends_where_it_says() {
     let post = b"POST /graphql HTTP/1.1\r\nHost: x\r\n\r\n";
-    let cases: [(&[u8], AnnouncedBody); 2] = [
-        (b"{\n\n\r\n}", AnnouncedBody::Length(6)),
-        (b"3\r\n{\n\n\r\n1\r\n}\r\n0\r\n\r\n", AnnouncedBody::Chunks),
+    let cases: [(&[u8], Phase); 2] = [
+        (b"{\n\n\r\n}", Phase::Length(6)),
+        (b"3\r\n{\n\n\r\n1\r\n}\r\n0\r\n\r\n", Phase::Chunks(ChunkScan::new())),
     ];
     for (body, announced) in cases {
         for piece in [1, 3, 1_000] {
@@ -159,11 +168,9 @@ fn a_body_passes_once_its_request_has_begun_and_ends_where_it_says() {
 
 #[test]
 fn a_body_that_no_handler_takes_is_not_passed_on_before_the_answer() {
-    for (announced, passes) in [
-        (AnnouncedBody::Unread, 0),
-        (AnnouncedBody::Length(1 << 40), 0),
-        (AnnouncedBody::Chunks, BODY_BYTES_MAX + 2 * READ_BYTES),
-    ] {
+    for (announced, passes) in
+        [(Phase::Refused, 0), (Phase::Chunks(ChunkScan::new()), BODY_BYTES_MAX + 2 * READ_BYTES)]
+    {
         let mut pipe = Pipe::new();
         pipe.send(GET);
         pipe.send(b"ffffff\r\n");
@@ -190,7 +197,7 @@ fn actix_decodes_after_every_few_kilobytes() {
     let mut pipe = Pipe::new();
     pipe.send(&[GET, &[b'x'; 60_000][..]].concat());
     assert_eq!(pipe.passed(), GET);
-    pipe.stream.gate().begin(AnnouncedBody::Length(60_000));
+    pipe.stream.gate().begin(Phase::Length(60_000));
     let mut all = 0;
     while all < 60_000 {
         let passed = pipe.passed().len();
@@ -205,7 +212,7 @@ fn a_client_that_leaves_is_noticed_during_an_answer() {
     let mut pipe = Pipe::new();
     pipe.send(GET);
     assert_eq!(pipe.passed(), GET);
-    pipe.stream.gate().begin(AnnouncedBody::None);
+    pipe.stream.gate().begin(Phase::Answering);
     pipe.close();
     assert!(pipe.was_woken());
     assert_eq!(pipe.read().unwrap(), (Vec::new(), true));
@@ -265,7 +272,7 @@ fn a_head_that_is_too_large_is_refused() {
 
 #[test]
 fn a_large_head_takes_a_place_until_its_connection_ends() {
-    let large_heads = LargeHeads(Arc::new(Semaphore::new(1)));
+    let large_heads = LargeHeads::with_places(1);
     let mut first = Pipe::with(large_heads.clone(), ROOM);
     assert_eq!(refusal(&mut first, 2 * SMALL_HEAD_BYTES), None);
     first.send(b" HTTP/1.0\r\n\r\n");

@@ -6,14 +6,14 @@ use super::{output::CachedAnswer, request::DocumentRequest};
 use crate::{
     domain::market_snapshot::MarketSnapshot,
     http::{
-        answer_cache::{AnswerCache, Entry, LastAnswer, Limits, MemorySize},
+        answer_cache::{AnswerCache, Entry, Limits, MemorySize},
         negotiation::Coding,
     },
     published::Published,
 };
 
-/// Limits of the cache. Answers hold their share of the memory for all answers, so the last one must fit.
-const LIMITS: Limits = Limits { answers: 512, bytes: 32 * 1024 * 1024, last: LastAnswer::Dropped };
+/// Limits of the cache. Answers hold their share of the memory for all answers.
+const LIMITS: Limits = Limits { answers: 512, bytes: 32 * 1024 * 1024 };
 
 impl MemorySize for CachedAnswer {
     fn bytes(&self) -> usize {

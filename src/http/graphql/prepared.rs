@@ -77,3 +77,69 @@ impl From<ServerError> for Prepared {
         Self { response: Response::from_errors(vec![error]), lists: BTreeMap::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::graphql::{output::CancelGuard, plan::ChosenField, schema::legacy};
+
+    async fn prepared(query: &str) -> Prepared {
+        Prepared::of(&legacy(), GraphQLRequest(query.into())).await
+    }
+
+    async fn answer(query: &str) -> String {
+        let guard = CancelGuard::default();
+        let answer = prepared(query).await.short(&MarketSnapshot::default(), guard.token()).unwrap();
+        String::from_utf8(answer.pieces.concat()).unwrap()
+    }
+
+    async fn assert_conflict(query: &str) {
+        let answer = answer(query).await;
+        assert!(answer.contains("One name in the answer stands for different"), "{query}: {answer}");
+        assert!(!answer.contains("\"data\""), "{query}: {answer}");
+    }
+
+    #[tokio::test]
+    async fn one_name_for_two_fields_of_a_row_is_an_error() {
+        assert_conflict("{ markets { p: open ...F } } fragment F on Market { p: close }").await;
+        assert_conflict("{ markets { p: open ... on Market { p: close } } }").await;
+        assert_conflict("{ ticker { open ... on AggregatedMarket { open: __typename } } }").await;
+        assert_conflict("{ assets { code ... on Asset { code: name } } }").await;
+    }
+
+    #[tokio::test]
+    async fn one_name_for_two_figures_of_a_book_is_an_error() {
+        assert_conflict("{ ticker { orderbookStats { p: bidMax ... on OrderbookStats { p: askMin } } } }")
+            .await;
+        assert_conflict("{ markets { orderbookStats { p: bidMax } orderbookStats { p: askMin } } }").await;
+        assert_conflict("{ markets { b: orderbookStats { bidMax } ... on Market { b: open } } }").await;
+    }
+
+    #[tokio::test]
+    async fn one_name_in_two_selections_of_one_list_is_an_error() {
+        assert_conflict("{ markets { p: open } markets { p: close } }").await;
+        assert_conflict("{ markets { p: open } ... on Query { markets { p: close } } }").await;
+        assert_conflict("{ a: markets { open } ... on Query { a: markets(numHoursAgo: 1) { open } } }").await;
+    }
+
+    #[tokio::test]
+    async fn equal_fields_and_lists_are_merged() {
+        let query = "{
+                markets { p: open ...F orderbookStats { bidMax } }
+                markets { p: open orderbookStats { askMin } }
+            }
+            fragment F on Market { p: open close orderbookStats { bidMax } }";
+        assert_eq!(answer(query).await, "{\"data\":{\"markets\":[]}}");
+        let prepared = prepared(query).await;
+        let lists: Vec<_> = prepared.lists().collect();
+        let [list] = lists.as_slice() else { panic!("{} lists", lists.len()) };
+        let names = |fields: &[ChosenField]| {
+            fields.iter().map(|field| (field.key.clone(), field.name.clone())).collect::<Vec<_>>()
+        };
+        let same = |key: &str, name: &str| (key.to_owned(), name.to_owned());
+        let expected = [same("p", "open"), same("close", "close"), same("orderbookStats", "orderbookStats")];
+        assert_eq!(names(&list.fields), expected);
+        let book = list.fields.last().map(|field| names(&field.children)).unwrap();
+        assert_eq!(book, [same("bidMax", "bidMax"), same("askMin", "askMin")]);
+    }
+}

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use async_graphql::{ServerError, Variables, parser::parse_query};
 use async_graphql_actix_web::GraphQLRequest;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{
     limits::{self, Cost, LimitError},
@@ -35,10 +36,13 @@ pub(super) struct DocumentRequest {
 }
 
 impl DocumentRequest {
-    /// Reads a JSON body. The content type does not matter.
+    /// Reads a JSON body, as leniently as the old ticker did. The content type does not matter, keys may be in any
+    /// case, bytes after the object are ignored, and bytes of a text that are not UTF-8 become U+FFFD.
     pub(super) fn from_body(body: &[u8]) -> Result<Self, RequestError> {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(object)) => Self::from_parts(&|key| object.get(key).cloned()),
+        let text = String::from_utf8_lossy(body);
+        // Without `end()`, the deserializer stops after the first value.
+        match Value::deserialize(&mut serde_json::Deserializer::from_str(&text)) {
+            Ok(Value::Object(object)) => Self::from_parts(&|key| value_of(&object, key).cloned()),
             Ok(Value::Array(_)) => Err(RequestError::Batch),
             _ => Err(RequestError::NoObject),
         }
@@ -107,6 +111,14 @@ impl DocumentRequest {
     }
 }
 
+/// Value of a key: of the exact key, else of one that differs in case only. Of two such keys the old ticker took the
+/// last one, but no client sends two.
+fn value_of<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let in_other_case =
+        || object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    object.get(name).or_else(in_other_case)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +153,43 @@ mod tests {
         }
         assert_eq!(DocumentRequest::from_body(b"\xff"), Err(RequestError::NoObject));
         assert_eq!(DocumentRequest::from_body("[".repeat(60_000).as_bytes()), Err(RequestError::NoObject));
+    }
+
+    #[test]
+    fn keys_may_be_in_any_case_and_the_exact_one_counts() {
+        let expected = Ok(request("q", Some("Q"), r#"{"A":1,"a":2}"#));
+        for body in [
+            r#"{"Query":"q","OperationName":"Q","Variables":{"a":2,"A":1}}"#,
+            r#"{"QUERY":"q","operationname":"Q","VARIABLES":{"a":2,"A":1}}"#,
+            r#"{"Query":"x","query":"q","OPERATIONNAME":5,"operationName":"Q","variables":{"a":2,"A":1}}"#,
+        ] {
+            assert_eq!(DocumentRequest::from_body(body.as_bytes()), expected, "{body}");
+        }
+        let alone = DocumentRequest::from_body(br#"{"query":"q","Variables":{"h":1}}"#);
+        assert_eq!(alone, Ok(request("q", None, r#"{"h":1}"#)));
+        assert_eq!(DocumentRequest::from_body(br#"{"Query":5}"#), Err(RequestError::WrongType));
+    }
+
+    #[test]
+    fn bytes_after_the_first_value_are_ignored() {
+        for rest in ["\n", "}", "{\"query\":\"b\"}", "[", "x", "\0"] {
+            let body = format!("{{\"query\":\"q\"}}{rest}");
+            assert_eq!(DocumentRequest::from_body(body.as_bytes()), Ok(request("q", None, "")), "{body:?}");
+        }
+        assert_eq!(DocumentRequest::from_body(b"[] {\"query\":\"q\"}"), Err(RequestError::Batch));
+        for cut in ["{\"query\":\"q\"", "{\"query\":\"q", "x{\"query\":\"q\"}"] {
+            assert_eq!(DocumentRequest::from_body(cut.as_bytes()), Err(RequestError::NoObject), "{cut}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_become_replacement_characters_within_a_text_only() {
+        let read =
+            DocumentRequest::from_body(b"{\"query\":\"# \xff\\n{a}\",\"variables\":{\"n\":\"\xe9\"}}\xff");
+        assert_eq!(read, Ok(request("# \u{fffd}\n{a}", None, "{\"n\":\"\u{fffd}\"}")));
+        for body in [b"\xff{\"query\":\"q\"}".as_slice(), b"{\"query\":\xff\"q\"}", b"{\xffquery:1}"] {
+            assert_eq!(DocumentRequest::from_body(body), Err(RequestError::NoObject));
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::instruments::metric::{Label, Metric, Unit};
 
 const ACTOR: &[Label] = &[Label { name: "actor", values: &[] }];
 const MESSAGE: &[Label] = &[Label { name: "actor", values: &[] }, Label { name: "message", values: &[] }];
-/// Names of all checks of `/readyz`, including those that only some replicas have.
+/// Names of all checks of `/readyz`, including those that only some replicas have: first [`OWN_CHECKS`], then
+/// [`PART_CHECKS`].
 pub const CHECKS: &[&str] = &[
     "database",
     "publication",
@@ -25,7 +26,14 @@ pub const CHECKS: &[&str] = &[
     "stellar_toml",
     "audit",
     "nginx",
+    "network",
 ];
+/// Number of checks that readiness makes itself.
+const OWN: usize = 9;
+/// Names of the checks that readiness makes itself.
+pub const OWN_CHECKS: &[&str] = CHECKS.split_at(OWN).0;
+/// Names of the checks that actors report as their parts.
+pub const PART_CHECKS: &[&str] = CHECKS.split_at(OWN).1;
 const SPANS: &[Label] = &[Label { name: "result", values: &["exported", "dropped", "refused"] }];
 const CHECK: &[Label] = &[Label { name: "check", values: CHECKS }];
 
@@ -38,7 +46,7 @@ pub(super) const METRICS: &[Metric] = &[
     .by(ACTOR),
     Metric::counter("ticker_actor_restarts_total", "Restarts of actors after an exit.").by(ACTOR),
     Metric::counter("ticker_nginx_restarts_total", "Restarts of nginx; 0 without --nginx."),
-    Metric::gauge("ticker_actor_mailbox_messages", Unit::Count, "Messages that wait in the mailbox.")
+    Metric::gauge("ticker_actor_mailbox_messages", Unit::Count, "Slots of the mailbox that are taken: by messages that wait, and by those whose senders gave up.")
         .by(ACTOR),
     Metric::gauge("ticker_actor_mailbox_messages_max", Unit::Count, "Messages that the mailbox can take.")
         .by(ACTOR),

@@ -48,7 +48,7 @@ fn nginx_needs_an_address_of_its_own() {
 fn a_cleaner_fills_nothing_and_the_default_of_candles_follows_the_retention() {
     let daemon = [("TICKER_BACKFILL_HOURS", "720"), ("TICKER_RETENTION_DAYS", "30")];
     let cleaned = |days| match parse(&["clean", "trades", "-k", days], &daemon) {
-        Ok(Command::CleanTrades(config)) => config,
+        Ok(Command::CleanTrades { config, .. }) => config,
         other => panic!("{days}: {other:?}"),
     };
     assert_eq!(cleaned("8").retention_days, 8);
@@ -62,6 +62,22 @@ fn a_cleaner_fills_nothing_and_the_default_of_candles_follows_the_retention() {
     let error = error_of(&["--retention-days", "36501"], &[]);
     assert!(error.to_string().starts_with("1 fault "), "{error}");
     assert_eq!(parse(&["serve", "--retention-days", "8"], &daemon).unwrap_err().exit_code(), 78);
+}
+
+#[test]
+fn a_cleaner_drops_candles_only_where_any_source_gives_their_retention() {
+    let drops = |arguments: &[&str], environment: &[(&str, &str)]| match parse(
+        &[&["clean", "trades"], arguments].concat(),
+        environment,
+    ) {
+        Ok(Command::CleanTrades { drops_candles, .. }) => drops_candles,
+        other => panic!("{arguments:?}: {other:?}"),
+    };
+    let file = written("candle_retention_days = 400\n");
+    assert!(!drops(&["-k", "8"], &[]) && !drops(&["-k", "400"], &[]));
+    assert!(drops(&["-k", "8", "--candle-retention-days", "365"], &[]));
+    assert!(drops(&["-k", "8"], &[("TICKER_CANDLE_RETENTION_DAYS", "365")]));
+    assert!(drops(&["-k", "8", "--config", text_of(file.path())], &[]));
 }
 
 #[test]

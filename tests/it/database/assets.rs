@@ -75,20 +75,20 @@ async fn assets_of_trades_are_due_the_ranked_ones_first_until_they_were_looked_u
     let trades = vec![trade(5, 0, 1, 10), trade(5, 1, 2, 10), trade(5, 2, 3, 10)];
     scene.database.write_trades(scene.epoch, &batch(None, trades)).await.unwrap();
     assert!(!scene.database.any_asset_checked().await.unwrap());
-    let due = scene.database.due_assets(&[], 10).await.unwrap();
+    let due = scene.database.due_assets(&[], 10, now()).await.unwrap();
     assert_eq!((due.assets.len(), due.count, due.ranked), (3, 3, 0), "XLM is never due");
-    assert_eq!(scene.database.count_due_assets(2).await.unwrap(), 2);
-    assert_eq!(scene.database.count_due_assets(9).await.unwrap(), 3);
+    assert_eq!(scene.database.count_due_assets(2, now()).await.unwrap(), 2);
+    assert_eq!(scene.database.count_due_assets(9, now()).await.unwrap(), 3);
     let third: i32 = scene
         .client
         .query_one("SELECT id FROM assets WHERE issuer = $1", &[&address(3)])
         .await
         .unwrap()
         .get(0);
-    let due = scene.database.due_assets(&[1, third], 1).await.unwrap();
+    let due = scene.database.due_assets(&[1, third], 1, now()).await.unwrap();
     assert_eq!((due.assets.as_slice(), due.count, due.ranked), (&[tea(3)][..], 3, 1));
     scene.record(&[standing(1, URL), AssetStanding::gone(tea(2))]).await;
-    assert_eq!(scene.database.due_assets(&[], 10).await.unwrap().assets, [tea(3)]);
+    assert_eq!(scene.database.due_assets(&[], 10, now()).await.unwrap().assets, [tea(3)]);
     assert!(scene.database.any_asset_checked().await.unwrap());
 }
 
@@ -104,15 +104,17 @@ async fn due_assets_are_found_by_the_index_however_many_were_looked_up() {
         address(1)
     );
     scene.client.batch_execute(&many).await.unwrap();
-    assert_eq!(scene.database.count_due_assets(301).await.unwrap(), 0);
-    assert!(scene.database.due_assets(&[], 20).await.unwrap().assets.is_empty());
+    assert_eq!(scene.database.count_due_assets(301, Utc::now()).await.unwrap(), 0);
+    assert!(scene.database.due_assets(&[], 20, Utc::now()).await.unwrap().assets.is_empty());
     let count = include_str!("../../../src/db/sql/assets/count_due.sql");
     let due = include_str!("../../../src/db/sql/assets/due.sql");
-    for (statement, values) in
-        [(count, ["1", "", ""]), (count, ["301", "", ""]), (due, ["'{}'", "20", "1000"])]
-    {
+    for (statement, values) in [
+        (count, ["1", "now()", "", ""]),
+        (count, ["301", "now()", "", ""]),
+        (due, ["'{}'", "20", "1000", "now()"]),
+    ] {
         let mut statement = statement.to_owned();
-        for (parameter, value) in ["$1", "$2", "$3"].iter().zip(values) {
+        for (parameter, value) in ["$1", "$2", "$3", "$4"].iter().zip(values) {
             statement = statement.replace(parameter, value);
         }
         let rows = scene.client.query(&format!("EXPLAIN {statement}"), &[]).await.unwrap();
@@ -121,9 +123,9 @@ async fn due_assets_are_found_by_the_index_however_many_were_looked_up() {
         assert!(plan.contains("assets_checked_at") && !plan.contains("Seq Scan on assets"), "{plan}");
     }
     scene.client.batch_execute("UPDATE asset_sweep SET swept_from = now()").await.unwrap();
-    assert_eq!(scene.database.count_due_assets(301).await.unwrap(), 301);
+    assert_eq!(scene.database.count_due_assets(301, Utc::now()).await.unwrap(), 301);
     let last = scene.client.query_one("SELECT min(id) FROM assets WHERE code = 'T1'", &[]).await.unwrap();
-    let due = scene.database.due_assets(&[last.get(0)], 20).await.unwrap();
+    let due = scene.database.due_assets(&[last.get(0)], 20, Utc::now()).await.unwrap();
     assert_eq!((due.assets.len(), due.ranked, due.assets[0].code()), (20, 1, "T1"));
     assert!((1_000..=1_001).contains(&due.count), "{}", due.count);
 }
@@ -151,13 +153,37 @@ async fn what_a_whole_sweep_did_not_meet_is_due_and_the_sweep_goes_on_where_it_w
     step(&[standing(2, URL), standing(9, URL)], &sweep).await;
     assert_eq!(scene.database.asset_sweep().await.unwrap(), sweep, "a start in the middle finds its place");
     assert_eq!(scene.count("assets").await, 4, "what qualifies is stored, traded or not");
-    assert!(scene.database.due_assets(&[], 10).await.unwrap().assets.is_empty(), "the sweep is not over");
+    assert!(
+        scene.database.due_assets(&[], 10, now()).await.unwrap().assets.is_empty(),
+        "the sweep is not over"
+    );
     sweep = AssetSweep { token: None, began_at: None, swept_from: Some(now()), finished_at: Some(now()) };
     step(&[], &sweep).await;
-    assert_eq!(scene.database.due_assets(&[], 10).await.unwrap().assets, [tea(1)]);
+    assert_eq!(scene.database.due_assets(&[], 10, now()).await.unwrap().assets, [tea(1)]);
     let poor = AssetStanding { meets_rules: false, ..standing(10, "") };
     step(&[poor], &sweep).await;
     assert_eq!(scene.count("assets").await, 4, "what does not qualify and was never traded is not stored");
+}
+
+#[tokio::test]
+async fn a_sweep_of_a_clock_that_was_ahead_makes_no_asset_due_again() {
+    let scene = Scene::new().await;
+    let ahead = now() + TimeDelta::days(2);
+    let sweep = AssetSweep {
+        swept_from: Some(ahead),
+        finished_at: Some(ahead + TimeDelta::minutes(5)),
+        ..AssetSweep::default()
+    };
+    let looked_up = [standing(1, URL)];
+    scene.database.record_standings(scene.epoch, &looked_up, true, Some(&sweep), now()).await.unwrap();
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 2, 10)])).await.unwrap();
+    let due = async |at| {
+        let due = scene.database.due_assets(&[], 10, at).await.unwrap();
+        assert_eq!(scene.database.count_due_assets(9, at).await.unwrap(), due.count);
+        due.assets
+    };
+    assert_eq!(due(now()).await, [tea(2)], "it was never looked up");
+    assert_eq!(due(ahead).await, [tea(2), tea(1)], "the clock has caught up");
 }
 
 #[tokio::test]

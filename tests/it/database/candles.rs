@@ -306,10 +306,13 @@ async fn candles_outlive_their_trades_and_never_change_then() {
     assert_eq!((scene.count("trades").await, scene.count("markets").await), (0, 0));
     assert_eq!(count(&kept().await), count(&before));
     // Minutes are kept for 30 days, hours and days as long as the operator wants.
-    let dropped = scene.database.drop_candles(scene.epoch, 365, at(BEGIN + 40 * DAY)).await.unwrap();
+    let drop_candles = async |keep_days: i64, day: i64| {
+        scene.database.drop_candles(scene.epoch, keep_days, at(BEGIN + day * DAY), || {}).await.unwrap()
+    };
+    let dropped = drop_candles(365, 40).await.partitions;
     assert_eq!((dropped, scene.count("candles_1m").await), (2, 0));
     assert!(scene.count("candles_1h").await > 0 && scene.count("candles_1d").await > 0);
-    scene.database.drop_candles(scene.epoch, 30, at(BEGIN + 100 * DAY)).await.unwrap();
+    drop_candles(30, 100).await;
     let left = [scene.count("candles_1h").await, scene.count("candles_1d").await];
     assert_eq!((left, scene.count("candle_coverage").await), ([0, 0], 0));
 }
@@ -368,7 +371,8 @@ async fn the_audit_finds_each_wrong_candle_and_mends_it() {
         format!("begins_at >= to_timestamp({}) AND begins_at < to_timestamp({})", hour.0, hour.0 + HOUR);
     let one = |table: &str, change: &str| {
         format!(
-            "UPDATE {table} SET {change} WHERE {of_hour} AND ctid = (SELECT ctid FROM {table} WHERE {of_hour} LIMIT 1)"
+            "UPDATE {table} SET {change} WHERE {of_hour} AND ctid =
+                 (SELECT ctid FROM {table} WHERE {of_hour} AND low_n > 0 ORDER BY market_id, begins_at LIMIT 1)"
         )
     };
     for (spoil, figure) in [

@@ -67,7 +67,7 @@ async fn the_place_of_a_sweep_that_was_deleted_is_made_again_and_assets_stay_due
     scene.database.write_trades(scene.epoch, &trades).await.unwrap();
     scene.client.batch_execute("DELETE FROM asset_sweep").await.unwrap();
     assert_eq!(scene.database.asset_sweep().await.unwrap(), AssetSweep::default());
-    assert_eq!(scene.database.due_assets(&[], 10).await.unwrap().assets, [tea(1)]);
+    assert_eq!(scene.database.due_assets(&[], 10, now()).await.unwrap().assets, [tea(1)]);
     let sweep = AssetSweep { began_at: Some(now()), token: Some("TEA_x".into()), ..AssetSweep::default() };
     for _ in 0..2 {
         scene.database.record_standings(scene.epoch, &[], true, Some(&sweep), now()).await.unwrap();

@@ -154,6 +154,27 @@ async fn overlapping_rows_of_the_coverage_are_merged_before_they_are_shortened()
 }
 
 #[tokio::test]
+async fn stellar_toml_files_without_a_link_are_forgotten_after_the_retention() {
+    let scene = Scene::new().await;
+    let batch = TradeBatch { quarantine: Vec::new(), ..day_of_trades(0) };
+    scene.database.write_trades(scene.epoch, &batch).await.unwrap();
+    let files = format!(
+        "UPDATE assets SET meets_rules = true, toml_url = 'linked' WHERE issuer = '{}';
+         INSERT INTO toml_files (url, is_good, good_at, failures, problem, checked_at, next_check_at)
+         SELECT url, true, checked_at, 0, '', checked_at, checked_at
+         FROM (VALUES ('linked', to_timestamp({old})), ('old', to_timestamp({old})), ('new', to_timestamp({NOW})))
+             AS file (url, checked_at)",
+        address(1),
+        old = NOW - (KEEP + 1) * DAY
+    );
+    scene.client.batch_execute(&files).await.unwrap();
+    assert_eq!(scene.clean(KEEP, at(NOW)).await.rows, 1);
+    let left = scene.client.query("SELECT url FROM toml_files ORDER BY url", &[]).await.unwrap();
+    let left: Vec<String> = left.iter().map(|row| row.get(0)).collect();
+    assert_eq!(left, ["linked", "new"]);
+}
+
+#[tokio::test]
 async fn days_are_there_before_their_first_trade() {
     let scene = Scene::new().await;
     scene.clean(KEEP, at(NOW)).await;
@@ -213,7 +234,7 @@ async fn a_pass_reports_progress_with_each_transaction() {
     let advance = || reported.set(reported.get() + 1);
     let cleaned = scene.database.clean(scene.epoch, KEEP, at(NOW + 20 * DAY), advance).await.unwrap();
     assert_eq!(cleaned.days, 3);
-    // Three days, the coverage, two trimmed tables, the scan for markets, the markets and the assets.
+    // Three days, the coverage, three trimmed tables, the scan for markets, the markets and the assets.
     assert!(reported.get() >= 9, "{}", reported.get());
 }
 

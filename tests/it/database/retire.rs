@@ -7,6 +7,8 @@ use super::*;
 
 const DAY: i64 = 86_400;
 const KEEP: i64 = 8;
+/// Result of a pass that only began or went on with the search for unused markets.
+const SEARCHING: Cleaned = Cleaned { days: 0, days_left: 0, rows: 0, is_searching: true };
 const DANGLING: &str = "trades t LEFT JOIN markets m ON m.id = t.market_id WHERE m.id IS NULL";
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -108,7 +110,7 @@ async fn a_write_that_is_under_way_keeps_its_market() {
     let writer = connect(&scene.url).await;
     let hold = "BEGIN; SELECT pg_advisory_xact_lock_shared(8241991830413505)";
     writer.batch_execute(hold).await.unwrap();
-    scene.clean(KEEP, at(NOW)).await;
+    assert_eq!(scene.clean(KEEP, at(NOW)).await, SEARCHING);
     assert_eq!(scene.count("markets").await, 1);
     writer.batch_execute("COMMIT").await.unwrap();
     scene.clean(KEEP, at(NOW)).await;
@@ -153,7 +155,7 @@ async fn markets_are_looked_for_day_by_day_with_a_sign_of_progress_before_each()
     let cleaned = scene.database.clean(scene.epoch, KEEP, at(NOW + 3 * DAY), advance).await.unwrap();
     assert_eq!((cleaned.days, cleaned.rows), (0, 2), "a market and its asset");
     assert_eq!(scene.count("markets").await, 4);
-    // Two trimmed tables, the markets without books, four days and two later ones, the markets, twice the assets.
+    // Three trimmed tables, the markets without books, four days and two later ones, the markets, twice the assets.
     assert!(reported.get() >= 12, "{}", reported.get());
 }
 
@@ -165,7 +167,7 @@ async fn a_scan_that_is_held_up_or_cancelled_leaves_its_markets_to_the_next_pass
     let clean = async || scene.database.clean(scene.epoch, KEEP, at(NOW), || {}).await;
     let lock = connect(&scene.url).await;
     lock.batch_execute("BEGIN; LOCK TABLE trades_p20261123 IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    assert_eq!(clean().await.unwrap(), Cleaned::default(), "held up");
+    assert_eq!(clean().await.unwrap(), SEARCHING, "held up");
     let cancel = async {
         let waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -178,9 +180,68 @@ async fn a_scan_that_is_held_up_or_cancelled_leaves_its_markets_to_the_next_pass
         cleaned = clean() => cleaned,
         () = cancel => unreachable!("it has no end"),
     };
-    assert_eq!(cleaned.unwrap(), Cleaned::default(), "cancelled, as by a time limit");
+    assert_eq!(cleaned.unwrap(), SEARCHING, "cancelled, as by a time limit");
     assert_eq!(scene.count("markets").await, 1);
     lock.batch_execute("COMMIT").await.unwrap();
-    clean().await.unwrap();
+    assert!(!clean().await.unwrap().is_searching);
     assert_eq!(scene.count("markets").await, 0);
+}
+
+/// A scene with a market without trades, and trades of other markets on two days.
+async fn with_an_untraded_market() -> Scene {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &on_day(0, 90, 9)).await.unwrap();
+    scene.client.batch_execute("DELETE FROM trades").await.unwrap();
+    for day in 0..2_u8 {
+        let traded = on_day(day.into(), u32::from(day) + 1, day + 1);
+        scene.database.write_trades(scene.epoch, &traded).await.unwrap();
+    }
+    scene
+}
+
+/// Locks the trades of a day until the end of the transaction.
+async fn lock_day(client: &Client, day: &str) {
+    let lock = format!("BEGIN; LOCK TABLE trades_p{day} IN ACCESS EXCLUSIVE MODE");
+    client.batch_execute(&lock).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_search_goes_on_with_the_days_that_the_last_pass_did_not_scan() {
+    let scene = with_an_untraded_market().await;
+    let clean = async || scene.database.clean(scene.epoch, KEEP, at(NOW + DAY), || {}).await.unwrap();
+    let lock = connect(&scene.url).await;
+    lock_day(&lock, "20261123").await;
+    assert_eq!(clean().await, SEARCHING, "the older day is locked");
+    lock.batch_execute("COMMIT").await.unwrap();
+    lock_day(&lock, "20261124").await;
+    let cleaned = clean().await;
+    assert_eq!(cleaned.rows, 2, "a market and its asset: the newer day is not scanned again");
+    assert!(!cleaned.is_searching, "all days are scanned");
+    assert_eq!(scene.count("markets").await, 2);
+}
+
+#[tokio::test]
+async fn a_market_that_is_traded_between_two_passes_of_a_search_stays() {
+    let scene = with_an_untraded_market().await;
+    let lock = connect(&scene.url).await;
+    lock_day(&lock, "20261123").await;
+    let now = at(NOW + DAY);
+    scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
+    lock.batch_execute("COMMIT").await.unwrap();
+    scene.database.write_trades(scene.epoch, &on_day(1, 91, 9)).await.unwrap();
+    scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
+    assert_eq!((scene.count("markets").await, scene.count(DANGLING).await), (3, 0));
+}
+
+#[tokio::test]
+async fn a_search_that_missed_too_many_batches_begins_afresh() {
+    let scene = with_an_untraded_market().await;
+    let lock = connect(&scene.url).await;
+    lock_day(&lock, "20261123").await;
+    let now = at(NOW + DAY);
+    scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
+    lock.batch_execute("COMMIT").await.unwrap();
+    scene.client.batch_execute("UPDATE ingest_lease SET seq = seq + 60000").await.unwrap();
+    scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
+    assert_eq!(scene.count("markets").await, 2);
 }

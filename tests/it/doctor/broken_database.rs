@@ -31,6 +31,8 @@ fn a_private_postgres_that_cannot_start() {
         assert!(!setup.data_dir.exists(), "it makes nothing");
         setup.environment = vec![("TICKER_PG_BIN_DIR", "/nonexistent".into())];
         setup.run().assert("database", "failure", "no PostgreSQL server in /nonexistent");
+        setup.environment = vec![("TICKER_PG_BIN_DIR", String::new())];
+        assert_eq!(setup.run().check("database")["status"], "skipped", "an empty variable counts as unset");
         setup.environment = Vec::new();
         let cluster = setup.data_dir.join("pg");
         std::fs::create_dir_all(&cluster).unwrap();
@@ -50,8 +52,74 @@ fn a_database_without_schema_in_another_encoding() {
         setup.database = setup.database.replace(name_of(&setup.database.clone()), &name);
         let found = setup.run();
         found.assert("database_locale", "failure", "LATIN1");
-        found.assert("database_schema", "warning", "V1__create_tables");
+        found.assert("database_server", "failure", "LATIN1");
+        assert_eq!(found.check("database_schema")["status"], "skipped");
         assert_eq!(found.check("partitions")["status"], "skipped");
+    });
+}
+
+#[test]
+fn a_database_without_schema() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.database = fresh_database().await;
+        let found = setup.run();
+        found.assert("database_schema", "warning", "V1__create_tables");
+        assert_eq!(found.check("database_network")["status"], "ok", "the first start claims it");
+        assert_eq!(found.check("partitions")["status"], "skipped");
+        // A role that may not make the schema.
+        let role = format!("reader_{}", std::process::id());
+        execute(superuser(), &format!("CREATE ROLE {role} LOGIN")).await;
+        setup.database = setup.database.replace("user=ticker", &format!("user={role}"));
+        assert_refused(&setup, 78, "database_schema", "this role may not change it");
+    });
+}
+
+/// Asserts that the check fails, and that a start ends with this code.
+fn assert_refused(setup: &Setup, code: i32, check: &str, words: &str) {
+    let found = setup.run();
+    found.assert(check, "failure", words);
+    assert_eq!(found.code, 2, "{:#}", found.report);
+    let (started, _, log) = setup.command(&["serve"]);
+    assert_eq!(started, code, "{log}");
+}
+
+#[test]
+fn a_database_of_another_network() {
+    block_on(async {
+        let setup = Setup::new().await;
+        execute(&setup.database, "INSERT INTO network (passphrase) VALUES ('Another')").await;
+        assert_refused(&setup, 78, "database_network", "\"Another\"");
+    });
+}
+
+#[test]
+fn a_direct_address_that_refuses_the_log_in_without_a_pooler() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        let direct = setup.database.replace("user=ticker", "user=no_such_role");
+        setup.more = vec!["--database-direct-url".into(), direct];
+        assert_refused(&setup, 69, "database_server", "--database-direct-url: authentication failed");
+    });
+}
+
+#[test]
+fn a_table_of_another_program() {
+    block_on(async {
+        let mut setup = Setup::new().await;
+        setup.database = fresh_database().await;
+        execute(&setup.database, "CREATE TABLE trades (id int)").await;
+        assert_refused(&setup, 78, "database_schema", "tables (trades) of another program");
+    });
+}
+
+#[test]
+fn a_search_path_without_a_schema() {
+    block_on(async {
+        let setup = Setup::new().await;
+        let path = format!("ALTER DATABASE {} SET search_path = 'nowhere'", name_of(&setup.database));
+        execute(superuser(), &path).await;
+        assert_refused(&setup, 78, "database_server", "search_path of this role is");
     });
 }
 

@@ -6,8 +6,8 @@ use super::*;
 use crate::support::scripted::{LEDGER, address, scripted_since, trade};
 
 const DAY: i64 = 86_400;
-/// Ledgers of history, one trade each, half an hour apart: twelve days.
-const LEDGERS: u32 = 12 * 48;
+/// Ledgers of history, one trade each, half an hour apart: twelve days, and the half hour before them.
+const LEDGERS: u32 = 12 * 48 + 2;
 
 /// Start of the day that was so many days ago.
 fn day_of(now: i64, days: i64) -> i64 {

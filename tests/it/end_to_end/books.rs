@@ -87,8 +87,9 @@ fn the_book_of_a_market_without_trades_goes_although_no_pass_ends() {
 fn the_books_of_many_markets_take_few_batches_and_few_questions_for_the_ranking() {
     const MARKETS: u32 = 1_000;
     let (sim, source) = scripted_since(LEDGER - 10, FaultPlan::none());
+    let closed_at = Utc::now();
     let other = |number: u32| {
-        let mut trade = trade(LEDGER + 1 + number / 100, (number % 100).into(), Utc::now());
+        let mut trade = trade(LEDGER + 1 + number / 100, (number % 100).into(), closed_at);
         trade["counter_asset_code"] = format!("A{number}").into();
         trade
     };

@@ -7,7 +7,12 @@ use nix::{
 
 use super::*;
 use crate::support::daemon::spawn;
+use crate::support::postgres::execute;
+use crate::support::reached;
 use crate::support::scripted::{LEDGER, scripted, trade};
+
+/// Reason of a task that finds a daemon at work.
+const DAEMON_RUNS: &str = "a running daemon ingests into this database already";
 
 #[test]
 fn the_old_programs_tasks_one_by_one_make_the_same_file() {
@@ -57,6 +62,7 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
         wait_until("it leads", || daemon.status()["replica"]["leader"] == true);
         let (code, _, log) = task(&["ingest", "assets"]);
         assert_eq!(code, 69, "beside a daemon there is nothing to do: {log}");
+        assert!(log.contains(DAEMON_RUNS), "{log}");
         let listed = daemon.get("/api/v1/books").json();
         let books = listed["books"].as_array().unwrap();
         let stored = "SELECT count(*) FROM orderbook_stats o JOIN markets m ON m.id = o.market_id
@@ -76,6 +82,35 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
             daemon.get_with("GET", "/api/v1/books", &format!("If-None-Match: {tag}\r\n")).status == 304
         });
         assert!(daemon.status()["books"]["oldest_age_s"].as_i64() >= Some(age(&books[0])));
+    });
+}
+
+/// The command does not see how long the daemon keeps candles, and dropped ones never come back.
+#[test]
+fn a_pass_of_the_cleaner_drops_candles_only_where_their_retention_is_given() {
+    let (sim, source) = scripted();
+    source.push_trade(trade(LEDGER + 1, 0, chrono::Utc::now())).unwrap();
+    block_on(async {
+        let (database, url) = (fresh_database().await, sim.url());
+        let common = ["--database-url", &database, "--horizon-url", &url, "--network", PASSPHRASE];
+        let task = |words: &[&str]| {
+            let (code, _, log) = run(&[words, &common, &["--horizon-requests-per-hour", "0"]].concat());
+            assert_eq!(code, 0, "{words:?}: {log}");
+        };
+        task(&["ingest", "trades", "--num-hours", "1"]);
+        let client = recomputation::connect(&database).await;
+        let old = "SELECT ticker_make_candles((now() - interval '400 days')::date);
+            INSERT INTO candles_1h (market_id, begins_at, trade_count, base_volume, counter_volume, first_trade_at,
+                last_trade_at, bought_base_volume, bought_counter_volume, pool_base_volume, pool_counter_volume, clean_count)
+            SELECT 1, at, 1, 1, 1, at, at, 0, 0, 0, 0, 0 FROM (SELECT date_trunc('hour', now() - interval '400 days') AS at) a";
+        client.batch_execute(old).await.unwrap();
+        let count = "SELECT count(*) FROM candles_1h WHERE begins_at < now() - interval '399 days'";
+        task(&["clean", "trades", "-k", "8"]);
+        assert_eq!(number(&client, count).await, 1, "they stay");
+        task(&["clean", "trades", "-k", "8", "--candle-retention-days", "500"]);
+        assert_eq!(number(&client, count).await, 1, "they are kept for 500 days");
+        task(&["clean", "trades", "-k", "8", "--candle-retention-days", "365"]);
+        assert_eq!(number(&client, count).await, 0);
     });
 }
 
@@ -120,6 +155,35 @@ fn one_look_at_assets_waits_for_hosts_that_take_their_time() {
 }
 
 #[test]
+fn a_task_that_gets_no_lease_names_the_fault_and_a_daemon_only_if_one_runs() {
+    let (sim, _source) = scripted();
+    block_on(async {
+        let (database, url) = (fresh_database().await, sim.url());
+        let task = |words: &[&str]| {
+            let common = ["--database-url", &database, "--horizon-url", &url, "--network", PASSPHRASE];
+            run(&[words, &common].concat())
+        };
+        let (code, _, log) = task(&["clean", "trades", "-k", "8"]);
+        assert_eq!(code, 0, "{log}");
+        for (state, reason) in [
+            ("53100", "the database cannot write: its disk is full"),
+            ("42501", "the database refuses to renew the lease (SQLSTATE 42501)"),
+        ] {
+            let refuse = format!(
+                "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                     $$BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END$$;
+                 CREATE OR REPLACE TRIGGER refused BEFORE UPDATE ON ingest_lease
+                     FOR EACH ROW EXECUTE FUNCTION refuse();"
+            );
+            execute(&database, &refuse).await;
+            let (code, _, log) = task(&["clean", "trades", "-k", "8"]);
+            assert_eq!(code, 69, "{log}");
+            assert!(log.contains(reason) && !log.contains(DAEMON_RUNS), "{log}");
+        }
+    });
+}
+
+#[test]
 fn what_the_tasks_refuse() {
     let code = |words: &[&str]| run(words).0;
     assert_eq!(code(&["clean", "trades", "--keep-days", "7"]), 78, "the 7-day window needs 8");
@@ -128,6 +192,42 @@ fn what_the_tasks_refuse() {
     assert_eq!(code(&["ingest", "everything"]), 64);
     assert_eq!(code(&["ingest"]), 64);
     assert_eq!(code(&["ingest", "trades", "--help"]), 0);
+}
+
+/// It would fail to store new trades for ever.
+#[test]
+fn a_stream_whose_tables_are_gone_ends() {
+    let sim = horizon(SimConfig {
+        seed: 63,
+        network_passphrase: PASSPHRASE.into(),
+        trades_per_second: 5.0,
+        history_hours: 0,
+        stream_poll: Duration::from_millis(50),
+        ..SimConfig::default()
+    });
+    block_on(async {
+        let (database, url) = (fresh_database().await, sim.url());
+        let words = ["ingest", "trades", "--stream", "--num-hours", "0", "--horizon-requests-per-hour", "0"];
+        let common = ["--database-url", &database, "--horizon-url", &url, "--network", PASSPHRASE];
+        let mut child = spawn(&[&words[..], &common].concat());
+        let client = recomputation::connect(&database).await;
+        reached("new trades are stored", async || {
+            let live = "SELECT count(*) FROM ingest_batches WHERE kind = 'live'";
+            number(&client, "SELECT count(*) FROM pg_class WHERE relname = 'schema_needs'").await > 0
+                && number(&client, live).await > 0
+        })
+        .await;
+        reached("the tables are gone", async || {
+            // It may wait for the stream's transaction, and that for this one.
+            client.batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.is_ok()
+        })
+        .await;
+        reached("the command ends", async || child.try_wait().unwrap().is_some()).await;
+        let output = child.output();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(70), "{log}");
+        assert!(log.contains("the database has no ticker tables any more"), "{log}");
+    });
 }
 
 #[test]

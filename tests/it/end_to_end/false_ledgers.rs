@@ -115,6 +115,40 @@ fn a_root_that_names_a_ledger_far_above_the_newest_one_blinds_the_stream_only_fo
 }
 
 #[test]
+fn a_real_trade_far_below_the_others_of_a_page_completes_no_ledger_between() {
+    const TRADES: u32 = 1_000;
+    let plan = FaultPlan::none();
+    let (sim, source) = scripted_since(LEDGER - 4_500, plan.clone());
+    let now = Utc::now();
+    let records =
+        (0..TRADES).map(|step| trade(LEDGER - 4 * step, 0, now - TimeDelta::seconds(23 * i64::from(step))));
+    source.push_trades(records).unwrap();
+    plan.always(Endpoint::Trades, Fault::Stray { ledgers: 3_000 });
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
+        let client = recomputation::connect(&database).await;
+        let lacking = format!(
+            "SELECT count(*) FROM generate_series({} - 4 * ({TRADES} - 1), {LEDGER}, 4) ledger
+             WHERE EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)
+               AND NOT EXISTS (SELECT FROM trades WHERE toid >> 32 = ledger)",
+            i64::from(LEDGER)
+        );
+        let held = "SELECT count(*) FROM coverage";
+        reached("such pages were read", async || {
+            assert_eq!(number(&client, &lacking).await, 0, "ledgers count as complete without their trades");
+            number(&client, held).await > 0 && number(&client, "SELECT count(*) FROM trades").await >= 400
+        })
+        .await;
+        plan.clear(Endpoint::Trades);
+        wait_for_trades(&client, i64::from(TRADES)).await;
+        wait_until_history_is_complete(&daemon);
+        assert_eq!(number(&client, &lacking).await, 0);
+        assert_eq!(complete_range(&client).await.0, i64::from(LEDGER - 4_500));
+    });
+}
+
+#[test]
 fn a_false_position_of_a_record_that_is_no_trade_completes_no_ledger_above_it() {
     const TRADES: u32 = 600;
     let plan = FaultPlan::none();

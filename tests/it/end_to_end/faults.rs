@@ -128,7 +128,7 @@ fn another_network_behind_the_same_address_is_reported_and_none_of_its_trades_is
             stream_poll: Duration::from_millis(50),
             ..SimConfig::default()
         };
-        let other = stellar_ticker::sim::start(config, address).unwrap();
+        let other = horizon_at(address, config);
         wait_until("it reports another network", || {
             stream(&daemon)["detail"].as_str().unwrap().contains("another network")
         });

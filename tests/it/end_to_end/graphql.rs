@@ -284,5 +284,8 @@ fn a_browser_that_opens_the_path_gets_the_explorer() {
         (303, Some("graphiql"), Some("Accept"))
     );
     assert_eq!(daemon.get_with("GET", "/graphql?query=%7B__typename%7D", browser).status, 200);
-    assert_eq!(daemon.get_with("GET", "/graphql", "Accept: application/json\r\n").status, 200);
+    for accepted in ["application/json", "application/json, text/html;q=0.5", "text/html;q=0, */*"] {
+        let answer = daemon.get_with("GET", "/graphql", &format!("Accept: {accepted}\r\n"));
+        assert_eq!(answer.status, 200, "{accepted}");
+    }
 }

@@ -99,18 +99,15 @@ fn an_outage_and_its_end_are_logged_once() {
         assert_eq!(check(&daemon, "audit")["ok"], true);
         let ready = daemon.get("/readyz");
         assert_eq!((ready.status, &ready.json()["status"]), (200, &Value::from("degraded")));
-        let sim = stellar_ticker::sim::start(
-            SimConfig {
-                seed: 41,
-                network_passphrase: PASSPHRASE.into(),
-                trades_per_second: 100.0,
-                history_hours: 0,
-                ledger_seconds: 0.2,
-                ..SimConfig::default()
-            },
-            address,
-        )
-        .unwrap();
+        let restarted = SimConfig {
+            seed: 41,
+            network_passphrase: PASSPHRASE.into(),
+            trades_per_second: 100.0,
+            history_hours: 0,
+            ledger_seconds: 0.2,
+            ..SimConfig::default()
+        };
+        let sim = horizon_at(address, restarted);
         wait_until("it answers again", || check(&daemon, "horizon")["detail"] == "answers");
         wait_until("that is reported", || daemon.log()[before..].contains("Horizon answers again"));
         wait_until("history is read", || check(&daemon, "history")["ok"] == true);

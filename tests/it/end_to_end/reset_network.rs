@@ -33,13 +33,13 @@ fn a_network_reset_is_reported_and_start_over_sets_the_old_trades_aside() {
             stream_poll: Duration::from_millis(50),
             ..SimConfig::default()
         };
-        let new = stellar_ticker::sim::start(new, address).unwrap();
+        let new = horizon_at(address, new);
         wait_until("it is reported", || {
             stream(&daemon)["detail"].as_str().unwrap().contains("the network was reset")
         });
         let detail = stream(&daemon)["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains("stellar-ticker start-over --yes"), "{detail}");
-        assert!(daemon.log().contains("the network was reset: horizon's newest ledger is"));
+        assert!(daemon.log().contains("the network was reset: Horizon's newest ledger is"));
         let latest = new.oracle().head().latest;
         wait_until("more ledgers have closed", || new.oracle().head().latest > latest + 10);
         // The old network's ledgers have far higher numbers. Its last trades may still be stored meanwhile.

@@ -1,6 +1,7 @@
 //! `start-over` on databases of other kinds than a shared one with a ticker in it.
 
 use super::*;
+use crate::support::daemon::run_in;
 
 #[test]
 fn a_database_that_holds_no_ticker_is_left_alone() {
@@ -11,6 +12,36 @@ fn a_database_that_holds_no_ticker_is_left_alone() {
         let (code, _, log) = run(&["start-over", "--yes", "--database-url", &database]);
         assert!(code == 78 && log.contains("no ticker tables"), "{code}: {log}");
         assert_eq!(number(&client, "SELECT count(*) FROM trades").await, 1);
+    });
+}
+
+#[test]
+fn start_over_names_the_database_and_the_network_that_it_sets_aside() {
+    block_on(async {
+        let database = fresh_database().await;
+        let name = database.rsplit_once("dbname=").unwrap().1;
+        assert_eq!(run(&["migrate", "--database-url", &database]).0, 0);
+        let client = recomputation::connect(&database).await;
+        client.batch_execute("INSERT INTO network (passphrase) VALUES ('The Old Network')").await.unwrap();
+        // A flag that seems to choose a private PostgreSQL.
+        let data = crate::support::postgres::open_tempdir();
+        let data_dir = data.path().to_str().unwrap();
+        let by_data_dir = |command: &[&str]| {
+            let (code, _, log) =
+                run_in(&[command, &["--data-dir", data_dir]].concat(), &[("DATABASE_URL", &database)]);
+            assert_eq!(code, 0, "{log}");
+            log
+        };
+        let log = by_data_dir(&["start-over", "--yes"]);
+        let last = log.lines().last().unwrap();
+        assert!(last.contains("The Old Network") && last.contains(&format!("/{name}\"")), "{log}");
+        let warns = |log: &str| log.contains("\"WARN\"") && log.contains("\"DATABASE_URL\"");
+        assert!(warns(&log), "{log}");
+        assert!(warns(&by_data_dir(&["migrate"])));
+        let (code, _, log) = run(&["migrate", "--data-dir", data_dir, "--database-url", &database]);
+        assert!(code == 0 && !warns(&log), "the database is given by a flag: {log}");
+        let (code, _, log) = run_in(&["migrate"], &[("DATABASE_URL", &database)]);
+        assert!(code == 0 && !warns(&log), "no data directory is given: {log}");
     });
 }
 

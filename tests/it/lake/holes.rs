@@ -30,6 +30,19 @@ fn without_horizon_a_recent_hole_of_the_lake_costs_no_older_history() {
 }
 
 #[test]
+fn without_horizon_a_hole_of_more_than_a_stretch_costs_no_older_history() {
+    let sim = horizon(SimConfig { ledger_seconds: 60.0, ..lake_config(237, 0.2, 60, FaultPlan::none()) });
+    let latest = sim.oracle().head().latest;
+    let (first, last) = (latest - 2_200, latest - 100);
+    (first..=last).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Hole));
+    block_on(async {
+        let daemon = reading_lake(&sim, NOWHERE, "59").await;
+        let client = recomputation::connect(&daemon.database).await;
+        reached("older history is held", async || number(&client, &held_below(first)).await > 1_000).await;
+    });
+}
+
+#[test]
 fn a_recent_ledger_that_horizon_no_longer_has_costs_no_older_history() {
     let sim = days(222);
     let latest = sim.oracle().head().latest;

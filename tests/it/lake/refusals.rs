@@ -64,6 +64,26 @@ fn doctor_reads_the_manifest_the_newest_ledger_and_its_hash_at_horizon() {
 }
 
 #[test]
+fn doctor_warns_of_a_lake_whose_objects_may_be_too_large() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = block_on(fresh_database());
+    let lake = format!("file://{}", directory.path().display());
+    let network = ["--horizon-url", NOWHERE, "--network", PASSPHRASE, "--database-url", &database];
+    for (ledgers, expected) in [(128, "ok"), (256, "warning")] {
+        let manifest = serde_json::json!({
+            "networkPassphrase": PASSPHRASE, "version": "1.0", "compression": "zstd",
+            "ledgersPerBatch": ledgers, "batchesPerPartition": 10,
+        });
+        std::fs::write(directory.path().join(".config.json"), manifest.to_string()).unwrap();
+        let (_, report, log) = run(&[&["doctor", "--json", "--lake-url", &lake], &network[..]].concat());
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{log}"));
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == "lake").unwrap();
+        assert_eq!(check["status"], expected, "{check}");
+    }
+}
+
+#[test]
 fn a_page_of_a_proxy_in_place_of_the_manifest_refuses_no_lake() {
     let plan = FaultPlan::none();
     let sim = with_lake(209, 2.0, 0, plan.clone());

@@ -3,7 +3,7 @@
 use stellar_ticker::sim::{Endpoint, Fault, lake::LakeFault};
 
 use super::*;
-use crate::support::wait_until;
+use crate::support::{reached, wait_until};
 
 #[test]
 fn history_and_new_trades_come_from_rpc_and_a_ledger_that_it_lacks_comes_from_horizon() {
@@ -46,7 +46,8 @@ fn an_rpc_of_another_network_is_refused() {
 
 #[test]
 fn a_newest_ledger_that_rpc_names_for_a_moment_and_does_not_have_costs_no_trade() {
-    let sim = with_lake(207, 3.0, 0, FaultPlan::none());
+    // Long enough for several looks at the next ledger before it closes.
+    let sim = horizon(SimConfig { ledger_seconds: 8.0, ..lake_config(207, 3.0, 0, FaultPlan::none()) });
     block_on(async {
         let database = fresh_database().await;
         let rpc = format!("{}/rpc", sim.url());
@@ -66,5 +67,75 @@ fn a_newest_ledger_that_rpc_names_for_a_moment_and_does_not_have_costs_no_trade(
         let before = number(&client, "SELECT count(*) FROM trades").await;
         wait_for_trades(&client, before + 20).await;
         compare_at_least(30, &client, sim.oracle()).await;
+    });
+}
+
+/// Public servers limit requests.
+#[test]
+fn a_new_ledger_costs_rpc_few_requests() {
+    const REQUESTS: usize = 10_000;
+    const LEDGERS: usize = 20;
+    let plan = FaultPlan::none();
+    let sim = horizon(SimConfig { ledger_seconds: 5.0, ..lake_config(241, 2.0, 0, plan.clone()) });
+    block_on(async {
+        let database = fresh_database().await;
+        let rpc = format!("{}/rpc", sim.url());
+        let source = ["--ledger-source", "rpc", "--live-from", "rpc", "--rpc-url", &rpc];
+        let more = ["--backfill-hours", "0", "--horizon-requests-per-hour", "3600"];
+        let _daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+        let client = recomputation::connect(&database).await;
+        let newest = "SELECT coalesce(max(to_ledger), 0) FROM coverage";
+        reached("new ledgers are read", async || number(&client, newest).await > 0).await;
+        let held = number(&client, newest).await + 1;
+        reached("the start is over", async || number(&client, newest).await >= held).await;
+        // A fault that changes nothing counts the requests.
+        (0..REQUESTS).for_each(|_| plan.push(Endpoint::Rpc, Fault::Drip { bytes: 1_000_000 }));
+        let due = held + i64::try_from(LEDGERS).unwrap();
+        reached("more ledgers are read", async || number(&client, newest).await >= due).await;
+        let asked = REQUESTS - plan.pending(Endpoint::Rpc);
+        assert!((2 * LEDGERS..=8 * LEDGERS).contains(&asked), "{asked} requests for {LEDGERS} ledgers");
+    });
+}
+
+/// No hash covers the price of an offer.
+#[test]
+fn held_ledgers_of_a_lake_are_compared_with_rpc() {
+    let sim = with_lake(242, 5.0, 1, FaultPlan::none());
+    let head = sim.oracle().head();
+    (head.elder + 1..=head.latest).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::OtherPrices));
+    block_on(async {
+        let database = fresh_database().await;
+        let (lake, rpc) = (lake_url(&sim), format!("{}/rpc", sim.url()));
+        let source =
+            ["--ledger-source", "lake", "--lake-url", &lake, "--live-from", "rpc", "--rpc-url", &rpc];
+        let more = ["--backfill-hours", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[&source[..], &more].concat());
+        let client = recomputation::connect(&database).await;
+        let conflicts = "SELECT count(*) FROM quarantine
+                         WHERE source = 'audit' AND reason LIKE 'conflict: %the lake reports'";
+        reached("other prices are reported", async || number(&client, conflicts).await > 0).await;
+        wait_until("the status counts them", || {
+            daemon.status()["audit"]["reread"]["contradicting"].as_i64() > Some(0)
+        });
+    });
+}
+
+/// Without Horizon only the lake can give the lost rows back.
+#[test]
+fn held_ledgers_that_rpc_does_not_give_are_compared_with_the_lake() {
+    let sim = with_lake(243, 5.0, 1, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let (lake, rpc) = (lake_url(&sim), format!("{NOWHERE}/rpc"));
+        let source =
+            ["--ledger-source", "lake", "--lake-url", &lake, "--live-from", "lake", "--rpc-url", &rpc];
+        let more = ["--backfill-hours", "1", "--lake-verify", "chain"];
+        let daemon = Daemon::serve(NOWHERE, &database, PASSPHRASE, &[&source[..], &more].concat());
+        let client = recomputation::connect(&database).await;
+        wait_until_history_is_complete(&daemon);
+        client.batch_execute("DELETE FROM trades WHERE (toid >> 32) % 2 = 0").await.unwrap();
+        wait_until("lost rows are stored again", || {
+            daemon.status()["audit"]["reread"]["missing"].as_i64() > Some(0)
+        });
     });
 }

@@ -11,7 +11,6 @@ use super::*;
 use crate::support::{SHORT_GRACE, reached, wait_until};
 
 const NEWEST: &str = "SELECT coalesce(max(to_ledger), 0) FROM coverage";
-const UNCONFIRMED: &str = "SELECT count(*) FROM unproven_ledgers";
 
 async fn new_trades_come(seed: u64, missing: MissingAnswer) {
     let sim = with_lake(seed, 3.0, 0, FaultPlan::none());
@@ -207,44 +206,6 @@ fn old_objects_that_cannot_be_read_cost_no_older_ones() {
 }
 
 #[test]
-fn trades_of_a_wrong_lake_that_is_switched_off_are_read_again_from_horizon() {
-    let plan = FaultPlan::none();
-    let sim = with_lake(218, 2.0, 1, plan.clone());
-    let other = with_lake(219, 2.0, 1, FaultPlan::none());
-    (0..20_000).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(500)));
-    block_on(async {
-        let database = fresh_database().await;
-        let serve = |lake: &str| {
-            let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", lake];
-            let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
-            Daemon::serve_in(
-                &IMPATIENT_FOR_HISTORY,
-                &sim.url(),
-                &database,
-                PASSPHRASE,
-                &[&source[..], &more].concat(),
-            )
-        };
-        let mut daemon = serve(&lake_url(&other));
-        let client = recomputation::connect(&database).await;
-        wait_for_trades(&client, 3_000).await;
-        daemon.kill();
-        let (first, last) = complete_range(&client).await;
-        let first = first + 300; // ten minutes: these ledgers stay within the wanted hour
-        plan.clear(Endpoint::Ledgers);
-        let _daemon = serve("http://127.0.0.1:9/lake");
-        let whole = "SELECT count(*) FROM generate_series($1::bigint, $2) AS ledger
-                     WHERE NOT EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)";
-        reached("it is taken out of the coverage", async || number(&client, UNCONFIRMED).await == 0).await;
-        reached("the true trades are held", async || {
-            let missing: i64 = client.query_one(whole, &[&first, &last]).await.unwrap().get(0);
-            missing == 0 && faults::lacks_no_trade(&client, &sim, first, last).await
-        })
-        .await;
-    });
-}
-
-#[test]
 fn held_ledgers_that_the_lake_no_longer_has_are_compared_with_horizon() {
     let sim = with_lake(225, 5.0, 0, FaultPlan::none());
     let lake = lake_url(&sim);
@@ -334,6 +295,35 @@ fn a_wrong_ledger_directly_below_one_that_is_refused_is_read_again() {
         let wrong = i64::from(wrong);
         reached("its trades are all held", async || {
             faults::lacks_no_trade(&client, &sim, wrong, wrong).await
+        })
+        .await;
+    });
+}
+
+/// Only the leader reads the lake, so nothing here would end the contradiction.
+#[test]
+fn a_replica_that_no_longer_leads_forgets_that_horizon_contradicted_its_lake() {
+    let (sim, other) = (with_lake(241, 2.0, 0, FaultPlan::none()), with_lake(242, 2.0, 0, FaultPlan::none()));
+    block_on(async {
+        let (database, lake) = (fresh_database().await, lake_url(&other));
+        let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+        let more = [&source[..], &["--backfill-hours", "0"]].concat();
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        let is_up = || {
+            let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+            metrics.lines().any(|line| line == "ticker_lake_up 1")
+        };
+        wait_until("Horizon has another hash", || {
+            let check = daemon.get("/readyz").json()["checks"]["lake"].clone();
+            check["detail"].to_string().contains("another hash than at Horizon")
+        });
+        wait_until("the metric says so", || !is_up());
+        let taken_over = "UPDATE ingest_lease SET holder = 'another', epoch = epoch + 1, \
+                          expires_at = now() + interval '50 seconds'";
+        reached("it follows, and shows no fault of the lake", async || {
+            client.batch_execute(taken_over).await.unwrap();
+            is_up() && !daemon.leads()
         })
         .await;
     });

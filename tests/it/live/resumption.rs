@@ -235,7 +235,7 @@ fn an_id_that_cannot_be_resumed_says_reset_with_the_reason() {
             (format!("{}.{}", i64::MAX, as_of - 1), future.clone()),
             (format!("{seq}.{}", now + 7_200), future.clone()),
             (format!("{seq}.{}", i64::MAX), future),
-            (format!("{seq}.{}", now - 3_700), "you were away for more than an hour".to_owned()),
+            (format!("{seq}.{}", now - 3_700), "Last-Event-ID is more than an hour old".to_owned()),
             // A batch of that number, committed after the reader saw it: the database lost the one that the reader saw.
             (format!("{seq}.{}", now - 3_000), gone.clone()),
             (format!("0.{now}"), gone.clone()),

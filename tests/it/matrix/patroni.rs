@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{patroni::Patroni, postgres::execute, recomputation::connect};
 
-/// Waits until the standby has all that is written by now: Patroni calls it one before it follows.
+/// Waits until the standby has replayed everything written so far. Patroni reports a standby before it has caught up.
 async fn wait_until_followed(superuser: &str) {
     let client = connect(superuser).await;
     let now: String = client.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap().get(0);

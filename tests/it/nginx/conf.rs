@@ -75,8 +75,12 @@ fn the_balancer_refuses_and_asks_as_the_nginx_of_a_replica_does() {
     for line in [
         "large_client_header_buffers 2 32k;",
         "client_max_body_size 64k;",
+        "client_body_buffer_size 16k;",
         "client_header_timeout 4s;",
         "client_body_timeout 10s;",
+        " send_timeout 10s;", // not `proxy_send_timeout`
+        "reset_timedout_connection on;",
+        "keepalive_timeout 75s;",
         "error_page 494 =431 /-/problem;",
     ] {
         assert!(inner.contains(line) && balancer.contains(line), "{line}");

@@ -1,7 +1,8 @@
-//! A leader that cannot reach Horizon, while the other replica can.
+//! A leader that cannot reach the source of new trades, while the other replica can.
 
 use std::net::SocketAddr;
 
+use stellar_ticker::sim::lake::MissingAnswer;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -67,7 +68,7 @@ fn the_other_replica_takes_over_from_a_leader_that_cannot_reach_horizon() {
         // Long enough that a busy machine does not let it run out.
         let environment = [("TICKER_CHAOS_LEASE_MS", "10000"), ("TICKER_CHAOS_BLIND_MS", "1000")];
         let horizons = [ways[0].url(), ways[1].url()];
-        let replicas = Replicas::start_at(horizons, sim, &environment).await;
+        let replicas = Replicas::start_at(horizons, Default::default(), sim, &environment).await;
         wait_for_trades(&replicas.client, 200).await;
         let goes_on = async || {
             let trades = number(&replicas.client, "SELECT count(*) FROM trades").await;
@@ -100,9 +101,46 @@ fn the_other_replica_takes_over_from_a_leader_that_cannot_reach_horizon() {
         ways[1 - old].mend();
         let trades = replicas.finish().await;
         figure!(
-            "if only the leader cannot reach Horizon for T, the other replica ingests within T and 30 s",
+            "if only the leader cannot reach Horizon for T, the other replica ingests within T + 30 s",
             "T = 1 s: {:.2} s; {trades} trades, none lost, none doubled",
             took.as_secs_f64()
         );
+    });
+}
+
+/// Only a listing says which ledger of a lake is the newest one, and few buckets have one for everybody.
+#[test]
+fn the_other_replica_takes_over_from_a_leader_that_cannot_reach_a_lake_without_a_listing() {
+    block_on(async {
+        let sim = network_of_ledgers(70, 1.0);
+        sim.lake().answer_missing_with(MissingAnswer::Forbidden);
+        let ways = [Way::to(&sim).await, Way::to(&sim).await];
+        let environment = [
+            ("TICKER_CHAOS_LEASE_MS", "10000"),
+            ("TICKER_CHAOS_BLIND_MS", "1000"),
+            ("TICKER_CHAOS_LAKE_LATE_MS", "3000"),
+        ];
+        let arguments = |way: &Way| {
+            let lake = format!("{}/lake", way.url());
+            let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+            [&source[..], &["--backfill-hours", "0"]]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let more = [arguments(&ways[0]), arguments(&ways[1])];
+        let replicas = Replicas::start_at([sim.url(), sim.url()], more, sim, &environment).await;
+        wait_for_trades(&replicas.client, 200).await;
+        let old = replicas.leader();
+        let begun = Instant::now();
+        ways[old].cut();
+        let took = replicas.taken_over(old, begun).await;
+        wait_until("the old leader follows", || !replicas.both[old].leads());
+        let trades = number(&replicas.client, "SELECT count(*) FROM trades").await;
+        wait_for_trades(&replicas.client, trades + 200).await;
+        ways[old].mend();
+        replicas.finish().await;
+        println!("taken over after {:.2} s", took.as_secs_f64());
     });
 }

@@ -20,7 +20,7 @@ use stellar_ticker::actors::{
 
 /// Orders to the actor.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Deed {
+pub(super) enum Behaviour {
     /// Count, and answer how often so far.
     Count,
     Panic,
@@ -34,37 +34,37 @@ pub(super) enum Deed {
     /// Hold the thread for ever.
     Block,
     /// Hold the thread for a number of steps of some milliseconds each, and report each step.
-    Toil {
+    BlockInSteps {
         steps: u32,
         step_ms: u64,
     },
     /// Hold the thread for some milliseconds and report nothing.
-    Brood {
+    BlockSilently {
         ms: u64,
     },
 }
 
 /// An instruction from the test.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Do(pub(super) Deed);
+pub(super) struct Perform(pub(super) Behaviour);
 
-impl Message for Do {
+impl Message for Perform {
     type Result = u64;
 }
 
-impl Traced for Do {
+impl Traced for Perform {
     fn subject(&self) -> TraceSubject {
-        TraceSubject::none().with("deed", 1)
+        TraceSubject::none().with("behaviour", 1)
     }
 }
 
-/// Orders to the next incarnations, and a record of their deeds. Shared with the test.
+/// Orders to the next incarnations, and a record of what they did. Shared with the test.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     /// Number of starts that panic.
-    pub(super) falls_at_start: Arc<AtomicU64>,
+    pub(super) panics_at_start: Arc<AtomicU64>,
     /// Number of stops that panic.
-    pub(super) falls_in_stopped: Arc<AtomicU64>,
+    pub(super) panics_in_stopped: Arc<AtomicU64>,
     /// Not 0: no progress.
     pub(super) stalls: Arc<AtomicU64>,
     /// Clones of this are held by futures.
@@ -93,11 +93,11 @@ impl Actor for Subject {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        assert!(!takes_one(&self.script.falls_at_start), "fell at the start");
+        assert!(!takes_one(&self.script.panics_at_start), "panicked at the start");
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        assert!(!takes_one(&self.script.falls_in_stopped), "fell in stopped");
+        assert!(!takes_one(&self.script.panics_in_stopped), "panicked in stopped");
     }
 }
 
@@ -126,18 +126,20 @@ impl Handler<Drain> for Subject {
     }
 }
 
-impl Handler<Envelope<Do>> for Subject {
+impl Handler<Envelope<Perform>> for Subject {
     type Result = u64;
 
-    fn handle(&mut self, envelope: Envelope<Do>, ctx: &mut Context<Self>) -> u64 {
+    fn handle(&mut self, envelope: Envelope<Perform>, ctx: &mut Context<Self>) -> u64 {
         let _handling = self.status.begin(&envelope);
         match envelope.body.0 {
-            Deed::Count => self.counted += 1,
-            Deed::Panic => panic!("as scripted"),
-            Deed::PanicInSpawned => drop(ctx.spawn(async { panic!("in a spawned future") }.into_actor(self))),
-            Deed::PanicInWait => ctx.wait(async { panic!("while it waits") }.into_actor(self)),
-            Deed::Stop => ctx.stop(),
-            Deed::Hold => {
+            Behaviour::Count => self.counted += 1,
+            Behaviour::Panic => panic!("as scripted"),
+            Behaviour::PanicInSpawned => {
+                ctx.spawn(async { panic!("in a spawned future") }.into_actor(self));
+            }
+            Behaviour::PanicInWait => ctx.wait(async { panic!("while it waits") }.into_actor(self)),
+            Behaviour::Stop => ctx.stop(),
+            Behaviour::Hold => {
                 let held = Arc::clone(&self.script.held);
                 let hold = async move {
                     std::future::pending::<()>().await;
@@ -145,15 +147,15 @@ impl Handler<Envelope<Do>> for Subject {
                 };
                 ctx.spawn(hold.into_actor(self));
             }
-            Deed::Hang => ctx.wait(std::future::pending().into_actor(self)),
-            Deed::Block => block(),
-            Deed::Toil { steps, step_ms } => {
+            Behaviour::Hang => ctx.wait(std::future::pending().into_actor(self)),
+            Behaviour::Block => block(),
+            Behaviour::BlockInSteps { steps, step_ms } => {
                 for _ in 0..steps {
                     hold_thread(Duration::from_millis(step_ms));
                     self.status.advance();
                 }
             }
-            Deed::Brood { ms } => hold_thread(Duration::from_millis(ms)),
+            Behaviour::BlockSilently { ms } => hold_thread(Duration::from_millis(ms)),
         }
         self.counted
     }

@@ -1,7 +1,7 @@
 //! The simulated network that most tests run on.
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     net::{Ipv4Addr, SocketAddr},
     sync::mpsc::{self, RecvTimeoutError},
     time::Duration,
@@ -9,7 +9,7 @@ use std::{
 
 use stellar_ticker::sim::{FaultPlan, SimConfig, SimServer};
 
-use super::by_hand;
+use super::{by_hand, wait_until};
 
 pub(crate) const PASSPHRASE: &str = "A network of tests ; November 2026";
 
@@ -29,7 +29,22 @@ pub(crate) fn network(seed: u64, faults: FaultPlan) -> SimServer {
 }
 
 pub(crate) fn horizon(config: SimConfig) -> SimServer {
-    stellar_ticker::sim::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
+    horizon_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config)
+}
+
+/// A simulated Horizon at the address of one that was stopped. A process that another test has just started may still
+/// hold the port.
+pub(crate) fn horizon_at(address: SocketAddr, config: SimConfig) -> SimServer {
+    let mut started = None;
+    wait_until("the address is free", || {
+        match stellar_ticker::sim::start(config.clone(), address) {
+            Ok(sim) => started = Some(sim),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => panic!("{error}"),
+        }
+        started.is_some()
+    });
+    started.unwrap()
 }
 
 /// Runs an async test. A test that never ends would hold up the whole suite, so after `TICKER_TEST_SECONDS_MAX` it ends

@@ -42,6 +42,8 @@ pub(crate) struct Replicas {
     sim: Option<SimServer>,
     /// URL of Horizon for each.
     horizons: [String; 2],
+    /// More arguments for each.
+    more: [Vec<String>; 2],
     pub(crate) database: String,
     pub(crate) client: Client,
     pub(crate) both: [Daemon; 2],
@@ -52,12 +54,13 @@ impl Replicas {
     /// Starts both on a database of their own, and waits until one of them leads and both publish.
     pub(crate) async fn start(sim: SimServer, environment: &[(&'static str, &'static str)]) -> Self {
         let horizons = [sim.url(), sim.url()];
-        Self::start_at(horizons, sim, environment).await
+        Self::start_at(horizons, Default::default(), sim, environment).await
     }
 
-    /// The same with an address of Horizon for each.
+    /// The same with an address of Horizon and more arguments for each.
     pub(crate) async fn start_at(
         horizons: [String; 2],
+        more: [Vec<String>; 2],
         sim: SimServer,
         environment: &[(&'static str, &'static str)],
     ) -> Self {
@@ -67,19 +70,25 @@ impl Replicas {
         let client = connect(&database).await;
         // One after the other: a follower that begins on an empty database waits for a minute before it publishes.
         let both = [0, 1].map(|place| {
-            let daemon = serve(&horizons[place], &database, NAMES[place], environment);
+            let daemon = serve(&horizons[place], &database, NAMES[place], environment, &more[place]);
             wait_for_pairs(&daemon);
             daemon
         });
         let environment = environment.to_vec();
-        let replicas = Self { sim: Some(sim), horizons, database, client, both, environment };
+        let replicas = Self { sim: Some(sim), horizons, more, database, client, both, environment };
         replicas.leader();
         replicas
     }
 
+    /// The network that both read.
+    pub(crate) fn sim(&self) -> &SimServer {
+        self.sim.as_ref().unwrap()
+    }
+
     /// A new process in place of one.
     pub(crate) fn restart(&mut self, place: usize) {
-        self.both[place] = serve(&self.horizons[place], &self.database, NAMES[place], &self.environment);
+        let (horizon, more) = (&self.horizons[place], &self.more[place]);
+        self.both[place] = serve(horizon, &self.database, NAMES[place], &self.environment, more);
     }
 
     /// Waits until exactly one replica leads, and returns its place.
@@ -154,7 +163,8 @@ pub(crate) async fn settle(sim: SimServer, client: &Client, daemons: &[&Daemon])
 }
 
 /// A replica whose connections carry its name.
-fn serve(horizon: &str, database: &str, name: &str, environment: &[(&str, &str)]) -> Daemon {
+fn serve(horizon: &str, database: &str, name: &str, environment: &[(&str, &str)], more: &[String]) -> Daemon {
     let url = format!("{database} options='-c test.replica={name}'");
-    Daemon::serve_in(environment, horizon, &url, PASSPHRASE, &[])
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    Daemon::serve_in(environment, horizon, &url, PASSPHRASE, &more)
 }

@@ -2,16 +2,6 @@
 
 use super::*;
 
-/// The market of the scripted trades, once it is published.
-fn market(daemon: &Daemon) -> String {
-    let mut market = Value::Null;
-    wait_until("its market is published", || {
-        market = daemon.get("/api/v1/markets").json()["markets"][0]["id"].clone();
-        market.is_string()
-    });
-    market.as_str().unwrap().to_owned()
-}
-
 /// Explanation of a figure. On a busy machine the database may be read too late for an answer, which is 503 then.
 fn explained(daemon: &Daemon, market: &str, field: &str) -> Value {
     let mut explained = Value::Null;
@@ -206,5 +196,62 @@ fn a_trade_that_a_wrong_rule_left_out_is_found_by_its_stored_price() {
             ["base_stroops", "counter_stroops", "price_n", "price_d"].map(|name| stored[name].as_i64());
         assert_eq!(figures, [Some(30_000_000), Some(60_000_000), Some(2), Some(1)], "{stored}");
         assert_eq!(suspects.len(), 1);
+    });
+}
+
+/// Records from the one that panicked up to the root of its trace.
+fn causes_of_panic(daemon: &Daemon, trace: &str) -> Vec<Value> {
+    let all = records(daemon, &format!("trace={trace}"));
+    let by_span = |span: &Value| all.iter().find(|record| record["span"] == *span);
+    let fatal = all.iter().find(|record| record["outcome"] == "panicked");
+    std::iter::successors(fatal, |record| by_span(&record["parent"])).cloned().collect()
+}
+
+/// Lets the aggregator panic at what a new trade causes by way of two other actors. Returns the fatal message and its
+/// causes: name, sender and receiver of each.
+async fn causes_of_a_panic_after_a_trade() -> Vec<String> {
+    let (sim, source) = scripted();
+    let daemon = streaming(&sim).await;
+    wait_until("what the start itself causes is over", || {
+        records(&daemon, "type=AssetsCommitted").len() >= 2
+    });
+    daemon.provoke("aggregator", "AssetsCommitted");
+    push(&source, trade(LEDGER + 1, 0, Utc::now()));
+    let mut exit = Value::Null;
+    wait_until("it panicked", || {
+        exit = actor(&daemon, "aggregator")["exits"][0].clone();
+        exit.is_object()
+    });
+    assert_eq!(exit["reason"], "panicked: provoked while handling AssetsCommitted");
+    let causes = causes_of_panic(&daemon, exit["trace"].as_str().unwrap());
+    let shown = |it: &Value| [name(it), it["from"].as_str().unwrap(), it["to"].as_str().unwrap()].join(" ");
+    causes.iter().map(shown).collect()
+}
+
+#[test]
+fn a_panic_that_was_caused_two_actors_upstream_is_followed_to_the_batch_of_trades() {
+    block_on(async {
+        let mut shown = Vec::new();
+        // A timer may cause the fatal message too. Then another daemon gets another trade.
+        for _ in 0..6 {
+            shown = causes_of_a_panic_after_a_trade().await;
+            if shown.len() > 5 {
+                break;
+            }
+        }
+        // The trade came by the stream or by a page, whichever was first.
+        let is_live = shown.last().is_some_and(|root| root.starts_with("collect "));
+        let (by, step) =
+            if is_live { ("stream_ingester", "collect") } else { ("backfiller", "read_history") };
+        let expected = [
+            "AssetsCommitted toml_checker aggregator".to_owned(),
+            "check_stellar_toml toml_checker toml_checker".to_owned(),
+            "AssetsLookedUp asset_poller toml_checker".to_owned(),
+            "look_up_assets asset_poller asset_poller".to_owned(),
+            format!("AssetsSeen {by} asset_poller"),
+            format!("transaction {by} {by}"),
+            format!("{step} {by} {by}"),
+        ];
+        assert_eq!(shown, expected);
     });
 }

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -123,7 +124,8 @@ impl ChildRunner {
         let (status, reason) = (Arc::clone(&self.status), exit.to_string());
         let (written, is_written) = oneshot::channel();
         let write = move || {
-            match crashes.write(Some(status.name()), &reason) {
+            let handling = BTreeMap::from([(status.name(), status.handling())]);
+            match crashes.write(Some(status.name()), &reason, &handling) {
                 Ok(path) => {
                     warn!(actor = status.name(), file = %path.display(), "crash file written");
                     status.note_crash_file(generation, path.display().to_string());

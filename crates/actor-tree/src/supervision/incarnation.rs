@@ -4,11 +4,11 @@ use std::{borrow::Cow, collections::VecDeque, time::Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    messages::Exit,
-    report::{ExitView, HandlingView},
+use super::{messages::Exit, report::ExitView};
+use crate::trace::{
+    context::TraceContext,
+    view::{HandlingView, trace_hex},
 };
-use crate::trace::{context::TraceContext, view::trace_hex};
 
 /// State of a child that has started and not set a state of its own yet.
 const STARTING: &str = "starting";
@@ -38,6 +38,7 @@ pub(super) struct Incarnation {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Underway {
     pub(super) message: &'static str,
+    pub(super) from: &'static str,
     pub(super) trace: TraceContext,
     pub(super) began: Instant,
 }
@@ -106,6 +107,7 @@ impl Underway {
         HandlingView {
             number,
             message: self.message,
+            from: self.from,
             trace: trace_hex(self.trace.trace_id()),
             for_s: now.saturating_duration_since(self.began).as_secs_f64(),
         }
@@ -119,7 +121,7 @@ mod tests {
     #[test]
     fn an_exit_names_the_message_that_caused_it_and_the_last_twenty_are_kept() {
         let now = Instant::now();
-        let underway = |message| Underway { message, trace: TraceContext::root(), began: now };
+        let underway = |message| Underway { message, from: "one", trace: TraceContext::root(), began: now };
         let mut child = Incarnation::default();
         for generation in 0..25 {
             child.begin(generation, now);

@@ -254,5 +254,4 @@ impl RestartRecord {
 }
 
 #[cfg(test)]
-#[path = "policy_tests.rs"]
 mod tests;

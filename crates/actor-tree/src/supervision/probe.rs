@@ -144,5 +144,4 @@ impl Probe {
 }
 
 #[cfg(test)]
-#[path = "probe_tests.rs"]
 mod tests;

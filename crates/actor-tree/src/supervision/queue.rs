@@ -44,6 +44,20 @@ pub struct QueueView {
     pub oldest_s: Option<f64>,
 }
 
+impl QueueView {
+    /// Returns the slots that are taken. Abandoned messages take theirs until the actor takes them out.
+    #[must_use]
+    pub const fn taken(&self) -> usize {
+        self.depth.saturating_add(self.abandoned)
+    }
+
+    /// Returns true if senders must wait for a slot.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.taken() >= self.capacity
+    }
+}
+
 impl Queue {
     /// Creates a queue of `capacity` slots, at least one.
     #[must_use]
@@ -195,6 +209,21 @@ mod tests {
         assert_eq!(figures(&queue), (0, 2, 2, 1));
         assert!(!second.leave(), "nobody waited any more");
         assert_eq!(figures(&queue), (0, 2, 2, 0));
+    }
+
+    #[test]
+    fn a_queue_of_abandoned_messages_is_full() {
+        let queue = Arc::new(Queue::new(2));
+        let now = Instant::now();
+        let (_first, first_caller) = enter(&queue, 1, now);
+        assert!(!queue.view(now).is_full());
+        let (second, second_caller) = enter(&queue, 2, now);
+        assert!(first_caller.give_up() && second_caller.give_up());
+        let view = queue.view(now);
+        assert_eq!((view.depth, view.taken(), view.is_full()), (0, 2, true));
+        assert!(queue.enter(3, now).now_or_never().is_none(), "its sender waits");
+        second.leave();
+        assert!(!queue.view(now).is_full());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{queue::QueueView, stats::MessageView};
+use crate::trace::view::HandlingView;
 
 /// Body of `/actors.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -67,18 +68,4 @@ pub struct BusyView {
     /// Share of the last 15 minutes.
     #[serde(rename = "15m")]
     pub over_15m: f64,
-}
-
-/// A message that is being handled in `/actors.json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HandlingView {
-    /// Number of the message.
-    pub number: u64,
-    /// Type of the message.
-    #[serde(rename = "type")]
-    pub message: &'static str,
-    /// Trace of the message, 32 hex digits.
-    pub trace: String,
-    /// Time since handling began, in seconds.
-    pub for_s: f64,
 }

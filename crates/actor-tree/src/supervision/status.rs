@@ -12,7 +12,6 @@ use std::{
 };
 
 use actix::Message;
-use chrono::{DateTime, Utc};
 use metrics::histogram;
 use tracing::Span;
 
@@ -29,6 +28,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     envelope::Envelope,
+    health::Health,
     test_hooks::TestHooks,
     trace::{
         context::TraceContext,
@@ -36,6 +36,7 @@ use crate::{
         record::{Label, Outcome},
         recorder::Recorder,
         step::{Step, StepName},
+        view::HandlingView,
     },
 };
 
@@ -63,17 +64,6 @@ pub struct ChildStatus {
     /// True once it has stopped for good.
     is_gone: AtomicBool,
     test_hooks: TestHooks,
-}
-
-/// Success or failure of a child's work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// True if the work succeeds.
-    pub ok: bool,
-    /// Current work, or the reason of the failure.
-    pub detail: String,
-    /// Time of the last success (`ok`), or of the first failure since then.
-    pub at: DateTime<Utc>,
 }
 
 impl ChildStatus {
@@ -123,8 +113,7 @@ impl ChildStatus {
 
     /// Records that the work succeeds. Called by the actor.
     pub fn succeeds(&self, detail: &str) {
-        let at = self.clock.now();
-        *self.health_cell() = Some(Health { ok: true, detail: detail.to_owned(), at });
+        *self.health_cell() = Some(Health::succeeded(detail, self.clock.now()));
     }
 
     /// Records that the work succeeds unless it is known to fail: for a pass without anything to do, which is no
@@ -138,13 +127,15 @@ impl ChildStatus {
     /// Records that the work fails and is retried. Called by the actor. The time of the first failure in a row is kept.
     pub fn fails(&self, error: &dyn fmt::Display) {
         let mut health = self.health_cell();
-        // Keep the time of the first failure in a row: readers see how long it lasts.
-        let since = health.as_ref().filter(|last| !last.ok).map(|last| last.at);
-        let at = since.unwrap_or_else(|| self.clock.now());
-        *health = Some(Health { ok: false, detail: error.to_string(), at });
+        *health = Some(Health::failed(health.as_ref(), error.to_string(), self.clock.now()));
     }
 
-    /// Returns the health of the child's work; none before its first report.
+    /// Forgets the health of the child's work, because another process does that work now.
+    pub fn forget_health(&self) {
+        *self.health_cell() = None;
+    }
+
+    /// Returns the health of the child's work; none before its first report, and once it is forgotten.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
         self.health_cell().clone()
@@ -244,7 +235,8 @@ impl ChildStatus {
             trace = %label.trace,
             parent = label.trace.parent_id().map(|id| format!("{id:016x}")),
         );
-        self.handled_now().insert(label.number, Underway { message, trace: label.trace, began });
+        self.handled_now()
+            .insert(label.number, Underway { message, from: label.from, trace: label.trace, began });
         let handling = Handling { status: Arc::clone(self), label, began, waited, span };
         self.test_hooks.fail_if_armed(message);
         handling
@@ -280,8 +272,7 @@ impl ChildStatus {
         let now = self.monotonic();
         let since_start = self.recorder.uptime();
         let messages = self.stats().view(since_start);
-        let handling =
-            self.handled_now().iter().map(|(number, underway)| underway.view(*number, now)).collect();
+        let handling = self.handling();
         let busy = self.busy_view(since_start);
         let incarnation = self.incarnation();
         ActorView {
@@ -297,6 +288,12 @@ impl ChildStatus {
             exits: incarnation.exits.iter().cloned().collect(),
             messages,
         }
+    }
+
+    /// Returns the messages that are being handled.
+    pub(crate) fn handling(&self) -> Vec<HandlingView> {
+        let now = self.monotonic();
+        self.handled_now().iter().map(|(number, underway)| underway.view(*number, now)).collect()
     }
 
     pub(crate) fn monotonic(&self) -> Instant {

@@ -1,12 +1,16 @@
 //! State of the whole tree, for the admin listener and the health checks.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{report::TreeView, status::ChildStatus};
-use crate::{clock::SharedClock, trace::recorder::Recorder};
+use crate::{
+    clock::SharedClock,
+    trace::{recorder::Recorder, view::HandlingView},
+};
 
 /// State of the whole tree, readable from any thread.
 #[derive(Debug)]
@@ -51,6 +55,13 @@ impl TreeStatus {
     #[must_use]
     pub fn view(&self) -> TreeView {
         TreeView { actors: self.children.iter().map(|child| child.view()).collect() }
+    }
+
+    /// Returns the messages that are being handled, by the name of their actor. Actors without one are left out.
+    #[must_use]
+    pub fn handling(&self) -> BTreeMap<&'static str, Vec<HandlingView>> {
+        let all = self.children.iter().map(|child| (child.name(), child.handling()));
+        all.filter(|(_, handling)| !handling.is_empty()).collect()
     }
 
     pub(crate) fn note_tick(&self, now: Instant) {

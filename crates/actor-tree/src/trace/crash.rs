@@ -1,6 +1,7 @@
 //! Crash files: the last records of an actor and its callers, written when it panics or is killed.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +12,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
-use super::{record::Record, recorder::Recorder, view::RecordView};
+use super::{
+    record::Record,
+    recorder::Recorder,
+    view::{HandlingView, RecordView},
+};
 
 /// Records in a crash file.
 pub const RECORDS_MAX: usize = 200;
@@ -33,9 +38,11 @@ pub struct CrashFiles {
 #[derive(Serialize)]
 struct Crash<'a> {
     at: DateTime<Utc>,
-    /// Name of the actor; null if the process gave up.
+    /// Name of the actor; null if the process gave up after too many restarts.
     actor: Option<&'a str>,
     reason: &'a str,
+    /// Messages under way, by actor. They have no record yet.
+    handling: &'a BTreeMap<&'static str, Vec<HandlingView>>,
     records: Vec<RecordView>,
 }
 
@@ -46,18 +53,25 @@ impl CrashFiles {
         Self { directory, recorder }
     }
 
-    /// Writes the last records of an actor and of its callers, or of all if `actor` is none. Returns the path. Blocks.
+    /// Writes the last records of an actor and of its callers, or of all if `actor` is none. `handling` has the
+    /// messages under way, by actor. Returns the path. Blocks.
     ///
     /// # Errors
     ///
     /// The directory cannot be made or written.
-    pub fn write(&self, actor: Option<&str>, reason: &str) -> io::Result<PathBuf> {
+    pub fn write(
+        &self,
+        actor: Option<&str>,
+        reason: &str,
+        handling: &BTreeMap<&'static str, Vec<HandlingView>>,
+    ) -> io::Result<PathBuf> {
         fs::create_dir_all(&self.directory)?;
         let (records, _) = self.recorder.records();
         let moment = self.recorder.moment();
         let at = moment.now();
-        let records = about(&records, actor).iter().map(|record| record.view(&moment)).collect();
-        let text = serde_json::to_vec_pretty(&Crash { at, actor, reason, records })?;
+        let under_way = actor.and_then(|actor| handling.get(actor)).map_or(&[][..], Vec::as_slice);
+        let records = about(&records, actor, under_way).iter().map(|record| record.view(&moment)).collect();
+        let text = serde_json::to_vec_pretty(&Crash { at, actor, reason, handling, records })?;
         let name = format!("{}-{}{ENDING}", at.format("%Y%m%dT%H%M%S%.6fZ"), actor.unwrap_or("process"));
         let path = self.directory.join(name);
         // First, so that the new file stays whatever the clock says, and has room on a full disk.
@@ -98,9 +112,18 @@ fn is_crash_file(path: &Path) -> bool {
 }
 
 /// Returns the newest records that an actor, or a sender of messages to it, took part in; the oldest first.
-fn about<'a>(records: &'a [Arc<Record>], actor: Option<&str>) -> Vec<&'a Arc<Record>> {
-    let callers: Vec<&str> =
-        records.iter().filter(|record| Some(record.to) == actor).map(|record| record.from).collect();
+/// `under_way` are the messages that the actor is handling.
+fn about<'a>(
+    records: &'a [Arc<Record>],
+    actor: Option<&str>,
+    under_way: &[HandlingView],
+) -> Vec<&'a Arc<Record>> {
+    let callers: Vec<&str> = records
+        .iter()
+        .filter(|record| Some(record.to) == actor)
+        .map(|record| record.from)
+        .chain(under_way.iter().map(|message| message.from))
+        .collect();
     let is_about = |record: &&Arc<Record>| {
         actor.is_none_or(|actor| record.to == actor || record.from == actor || callers.contains(&record.to))
     };
@@ -131,7 +154,11 @@ mod tests {
             fs::write(directory.join(format!("29990101T000000.{number:06}Z-one.json")), "{}").unwrap();
         }
         let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
-        let written = CrashFiles::new(directory.clone(), Recorder::on(clock)).write(Some("one"), "a test");
+        let written = CrashFiles::new(directory.clone(), Recorder::on(clock)).write(
+            Some("one"),
+            "a test",
+            &BTreeMap::new(),
+        );
         let (is_there, count) = (written.unwrap().exists(), fs::read_dir(&directory).unwrap().count());
         fs::remove_dir_all(directory).unwrap();
         assert_eq!((is_there, count), (true, FILES_MAX));
@@ -145,7 +172,11 @@ mod tests {
             fs::create_dir_all(directory.join(format!("{number:02}-one.json"))).unwrap();
         }
         let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
-        let written = CrashFiles::new(directory.clone(), Recorder::on(clock)).write(Some("one"), "a test");
+        let written = CrashFiles::new(directory.clone(), Recorder::on(clock)).write(
+            Some("one"),
+            "a test",
+            &BTreeMap::new(),
+        );
         let is_there = written.is_ok_and(|path| path.is_file());
         fs::remove_dir_all(directory).unwrap();
         assert!(is_there);
@@ -157,10 +188,10 @@ mod tests {
         let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
         let files = CrashFiles::new(directory.clone(), Recorder::on(clock));
         // A directory in its place: the new file cannot take its name.
-        let path = files.write(Some("one"), "a test").unwrap();
+        let path = files.write(Some("one"), "a test", &BTreeMap::new()).unwrap();
         fs::remove_file(&path).unwrap();
         fs::create_dir_all(path.join("inner")).unwrap();
-        let again = files.write(Some("one"), "a test");
+        let again = files.write(Some("one"), "a test", &BTreeMap::new());
         let count = fs::read_dir(&directory).unwrap().count();
         fs::remove_dir_all(directory).unwrap();
         assert!(again.is_err() && count == 1, "{again:?} {count}");
@@ -178,7 +209,7 @@ mod tests {
         let files = CrashFiles::new(directory.clone(), recorder);
         let write = || {
             clock.advance(Duration::from_secs(1));
-            files.write(Some("one"), "a test").unwrap()
+            files.write(Some("one"), "a test", &BTreeMap::new()).unwrap()
         };
         (0..21).for_each(|_| drop(write()));
         let newest = write();
@@ -187,5 +218,25 @@ mod tests {
         fs::remove_dir_all(directory).unwrap();
         assert_eq!(crash["records"].as_array().unwrap().len(), 1);
         assert_eq!(crash["records"][0]["to"], "one");
+    }
+
+    #[test]
+    fn the_message_under_way_and_the_records_of_its_sender_are_in_the_file() {
+        let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let recorder = Recorder::on(clock);
+        for actor in ["sender", "other"] {
+            Step::begin(&recorder, actor, StepName("work"), None).done();
+        }
+        let directory = directory("handling");
+        let message =
+            HandlingView { number: 7, message: "Do", from: "sender", trace: "00".into(), for_s: 12.0 };
+        let handling = BTreeMap::from([("one", vec![message])]);
+        let path = CrashFiles::new(directory.clone(), recorder).write(Some("one"), "a test", &handling);
+        let crash: serde_json::Value = serde_json::from_slice(&fs::read(path.unwrap()).unwrap()).unwrap();
+        fs::remove_dir_all(directory).unwrap();
+        let under_way = &crash["handling"]["one"][0];
+        assert_eq!((&under_way["type"], &under_way["from"]), (&"Do".into(), &"sender".into()), "{crash}");
+        let of: Vec<_> = crash["records"].as_array().unwrap().iter().map(|it| it["to"].as_str()).collect();
+        assert_eq!(of, [Some("sender")]);
     }
 }

@@ -103,6 +103,14 @@ impl Links {
         }
     }
 
+    /// Counts causes that are left out elsewhere.
+    fn count_left_out(&mut self, count: u64) {
+        if count > 0 {
+            let linked = self.0.get_or_insert_default();
+            linked.left_out = linked.left_out.saturating_add(count);
+        }
+    }
+
     /// Linked spans.
     #[must_use]
     pub fn spans(&self) -> &[TraceContext] {
@@ -146,6 +154,7 @@ impl Causes {
     /// Adds again what [`Self::take`] returned, for work that did not succeed.
     pub fn put_back(&mut self, first: Option<TraceContext>, others: &Links) {
         first.into_iter().chain(others.spans().iter().copied()).for_each(|cause| self.add(cause));
+        self.others.count_left_out(others.left_out());
     }
 
     /// Returns the first cause and the others, and forgets them. Without a cause, a timer or an operator caused it.
@@ -218,5 +227,8 @@ mod tests {
         assert_eq!(links.spans(), &all[1..33]);
         assert_eq!(links.left_out(), 7);
         assert_eq!(causes.take(), (None, Links::default()));
+        // After a failure all of them are causes of the next attempt.
+        causes.put_back(parent, &links);
+        assert_eq!(causes.take(), (parent, links));
     }
 }

@@ -65,6 +65,22 @@ pub struct LinkView {
     pub span: String,
 }
 
+/// A message that an actor is handling: in `/actors.json`, and in a crash file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HandlingView {
+    /// Number of the message.
+    pub number: u64,
+    /// Type of the message.
+    #[serde(rename = "type")]
+    pub message: &'static str,
+    /// Sender.
+    pub from: &'static str,
+    /// Trace of the message, 32 hex digits.
+    pub trace: String,
+    /// Time since handling began, in seconds.
+    pub for_s: f64,
+}
+
 /// Returns the hex digits of a trace id.
 #[must_use]
 pub fn trace_hex(id: u128) -> String {

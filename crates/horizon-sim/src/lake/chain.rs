@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{EncodedLedger, LakeError, LakeLedger, Shape};
-use crate::simulation::Simulation;
+use crate::{model::SimTrade, simulation::Simulation};
 
 /// Hash that the first ledger of a chain names as its predecessor.
 const BEFORE_FIRST: [u8; 32] = [0; 32];
@@ -93,11 +93,19 @@ impl Chain {
 
     /// Ledger whose predecessor has this hash.
     pub(super) fn encode(&self, sequence: u32, previous: [u8; 32]) -> Result<EncodedLedger, LakeError> {
-        let sim = &self.0.sim;
-        let trades = sim.trades(sequence..=sequence);
+        self.encode_with(sequence, previous, &self.0.sim.trades(sequence..=sequence))
+    }
+
+    /// The same with these trades instead of its own.
+    pub(super) fn encode_with(
+        &self,
+        sequence: u32,
+        previous: [u8; 32],
+        trades: &[SimTrade],
+    ) -> Result<EncodedLedger, LakeError> {
         let shape = Shape::of_ledger(sequence);
-        let closed_at = sim.closed_at(sequence);
+        let closed_at = self.0.sim.closed_at(sequence);
         let (passphrase, payments) = (&self.0.passphrase, self.0.payments);
-        LakeLedger { passphrase, sequence, closed_at, previous, trades: &trades, payments, shape }.encode()
+        LakeLedger { passphrase, sequence, closed_at, previous, trades, payments, shape }.encode()
     }
 }

@@ -41,6 +41,8 @@ pub enum LakeFault {
     OtherLedger,
     /// The ledger lacks its last trade. In itself it is consistent, and it names the right predecessor.
     Rewritten,
+    /// The prices of offers are other fractions of the same value, which no hash covers. RPC has the right ones.
+    OtherPrices,
 }
 
 /// Answer of a server for an object that it does not have.
@@ -164,6 +166,7 @@ impl SimLake {
         if fault == Some(LakeFault::Hole) || !(self.chain.first()..=self.newest()).contains(&sequence) {
             return Ok(None);
         }
+        let fault = fault.filter(|fault| *fault != LakeFault::OtherPrices);
         self.spoilt_ledger(sequence, fault).map(Some)
     }
 
@@ -286,6 +289,12 @@ impl SimLake {
                 let kept = trades.split_last().map_or(&[][..], |(_, kept)| kept);
                 self.other_ledger(sequence, self.chain.passphrase(), previous, kept)
             }
+            Some(LakeFault::OtherPrices) => {
+                let previous = self.chain.hash(sequence.saturating_sub(1))?;
+                let mut trades = self.chain.simulation().trades(sequence..=sequence);
+                trades.iter_mut().for_each(double_price);
+                self.chain.encode_with(sequence, previous, &trades)
+            }
             Some(LakeFault::Damaged) => {
                 let mut ledger = self.chain.ledger(sequence)?;
                 // A byte of the header, after its hash: the hash does not agree any more.
@@ -335,6 +344,15 @@ impl SimLake {
             next = after;
         }
         Ok(())
+    }
+}
+
+/// Doubles both numbers of an offer's price, if a ledger can hold them.
+fn double_price(trade: &mut SimTrade) {
+    let fits = |number: i64| number.checked_mul(2).is_some_and(|double| i32::try_from(double).is_ok());
+    if fits(trade.price_n) && fits(trade.price_d) {
+        trade.price_n *= 2;
+        trade.price_d *= 2;
     }
 }
 

@@ -43,6 +43,9 @@ pub(super) async fn listing(request: HttpRequest, shared: web::Data<Shared>) -> 
         Ok(admission) => admission,
         Err(reply) => return *reply,
     };
+    if shared.lake.missing_answer() == MissingAnswer::Forbidden {
+        return admission.finish(of_status(403)); // the bucket may not be listed
+    }
     let params = Params::of(&request);
     let prefix = params.get("prefix").unwrap_or_default();
     admission.body(StatusCode::OK, "application/xml", shared.lake.listing(prefix))

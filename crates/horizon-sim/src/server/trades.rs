@@ -8,6 +8,7 @@ use super::reply::{Admission, of_status};
 use super::stream::EventStream;
 use crate::faults::{Endpoint, Fault, arrange, lacked_ledgers};
 use crate::model::TradeId;
+use crate::simulation::TradeQuery;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
@@ -56,11 +57,24 @@ pub(super) async fn trades(request: HttpRequest, shared: web::Data<Shared>) -> H
         _ => None,
     };
     let shown = if false_position.is_some() { shown.min(1) } else { shown };
+    let stray = match admission.fault {
+        Some(Fault::Stray { ledgers }) if query.descending && shown > 0 => batch.id(0).map(|first| {
+            let after = TradeId::before_ledger(first.ledger().saturating_sub(ledgers));
+            shared.sim.batch(TradeQuery { after, limit: 1, descending: true }, head, &params.origin)
+        }),
+        _ => None,
+    };
     for (place, item) in arrange(admission.fault.as_ref(), shown).into_iter().enumerate() {
         if place > 0 {
             body.push(b',');
         }
         push_record(&mut body, &batch, item);
+        if let Some((_, record)) =
+            stray.as_ref().filter(|_| place == shown / 2).and_then(|stray| stray.get(0))
+        {
+            body.push(b',');
+            body.extend_from_slice(record);
+        }
     }
     if let Some(ledger) = false_position.filter(|_| shown > 0) {
         body.push(b',');

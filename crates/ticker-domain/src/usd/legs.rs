@@ -61,7 +61,7 @@ pub struct Leg {
 /// Prices of all assets that have one.
 pub(super) fn prices(
     snapshot: &MarketSnapshot,
-    native: AssetId,
+    native: Option<AssetId>,
     anchors: &[AssetId],
     xlm: Option<&XlmPrice>,
 ) -> BTreeMap<AssetId, UsdPrice> {
@@ -70,12 +70,10 @@ pub(super) fn prices(
     let has_dollar = |anchor: &&AssetId| xlm.is_none_or(|xlm| !xlm.depegged.contains(anchor));
     let anchors: Vec<AssetId> = anchors.iter().filter(has_dollar).copied().collect();
     for anchor in &anchors {
-        let rate = Rate { n: 1, d: 1 };
-        let of_anchor =
-            UsdPrice { rate, method: Method::Anchor, legs: Vec::new(), confidence: Confidence::High };
-        prices.insert(*anchor, of_anchor);
+        prices.insert(*anchor, UsdPrice::of_anchor());
     }
-    if let Some(xlm) = xlm {
+    let xlm = native.zip(xlm);
+    if let Some((native, xlm)) = xlm {
         let of_xlm = UsdPrice {
             rate: xlm.rate,
             method: Method::XlmMedian,
@@ -85,9 +83,8 @@ pub(super) fn prices(
         prices.insert(native, of_xlm);
     }
     let others = snapshot.directory().names().iter().map(|(id, _)| id);
-    for asset in others.filter(|id| *id != native && !anchors.contains(id)).collect::<Vec<_>>() {
-        if let Some(price) =
-            direct(snapshot, asset, &anchors).or_else(|| through_xlm(snapshot, asset, native, xlm?))
+    for asset in others.filter(|id| Some(*id) != native && !anchors.contains(id)) {
+        if let Some(price) = direct(snapshot, asset, &anchors).or_else(|| through_xlm(snapshot, asset, xlm?))
         {
             prices.insert(asset, price);
         }
@@ -112,8 +109,7 @@ fn direct(snapshot: &MarketSnapshot, asset: AssetId, anchors: &[AssetId]) -> Opt
 fn through_xlm(
     snapshot: &MarketSnapshot,
     asset: AssetId,
-    native: AssetId,
-    xlm: &XlmPrice,
+    (native, xlm): (AssetId, &XlmPrice),
 ) -> Option<UsdPrice> {
     let leg = leg(snapshot, asset, native, Some(xlm.rate))?;
     Some(UsdPrice {

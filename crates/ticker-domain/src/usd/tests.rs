@@ -115,6 +115,22 @@ fn older_minutes_are_taken_until_there_are_ten_but_none_beyond_a_day() {
 }
 
 #[test]
+fn the_minute_at_the_edge_of_the_hour_counts_in_any_order_of_the_anchors() {
+    let mut tape = Tape::ordinary(10);
+    // In one minute, one anchor trades before the last hour begins, and the other one after.
+    tape.trade(XLM_USDC, HOUR + 5, 1_000, 1, 10);
+    tape.trade(XLM_YUSDC, HOUR - 5, 1_000, 1, 10);
+    let snapshot = tape.snapshot();
+    let [one, other] = anchors();
+    let minutes = [[one, other], [other, one]].map(|anchors| {
+        let prices = UsdPrices::of(&snapshot, &anchors);
+        let xlm = prices.xlm().unwrap();
+        (xlm.minutes, xlm.volume / i128::from(UNIT), xlm.anchors.len())
+    });
+    assert_eq!(minutes, [(11, 1_200, 2); 2]);
+}
+
+#[test]
 fn an_anchor_away_from_the_others_is_left_out_and_named() {
     let mut tape = Tape::ordinary(30);
     (0..10).for_each(|minute| tape.trade(XLM_YUSDC, minute * MINUTE, 100, 1, 5));

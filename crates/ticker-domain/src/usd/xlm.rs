@@ -117,7 +117,9 @@ fn minutes(snapshot: &MarketSnapshot, native: AssetId, anchors: &[AssetId]) -> V
 
 /// The minutes of the last hour. If fewer than ten have trades, the newest minutes until there are ten.
 fn recent(mut candidates: Vec<Candidate>, as_of: UnixSeconds) -> Vec<Candidate> {
-    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.minute));
+    // In the minute of the edge, a candidate of the last hour comes before an older one. Then both count, whatever
+    // the order of the anchors.
+    candidates.sort_by_key(|candidate| std::cmp::Reverse((candidate.minute, candidate.last_at)));
     let edge = as_of.minus(HOUR).0;
     let mut chosen: Vec<Candidate> = Vec::new();
     for candidate in candidates {

@@ -191,8 +191,28 @@ pub fn sparks(view: &ListingView, board: &Board) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+    use ticker_domain::{
+        asset::Asset,
+        test_support::{address, trade},
+    };
+
     use super::*;
-    use crate::test_view::view;
+    use crate::test_view::{view, view_of_market, view_of_pairs};
+
+    #[test]
+    fn the_totals_say_what_has_no_volume_in_dollars() {
+        let totals = |view: &ListingView| {
+            let figures: Value = serde_json::from_slice(&figures(view, &Board::of(view))).unwrap();
+            figures["totals"].clone()
+        };
+        let [tea, nut] = ["TEA", "NUT"].map(|code| Asset::issued(code, &address(2)).unwrap());
+        let partly = json!({"volume_usd": 15_000, "unpriced": 1, "trades": 7, "warned": 2});
+        assert_eq!(totals(&view_of_pairs(&[(tea, nut, 4)])), partly);
+        let trades = [trade(7, 0, 1_000, (10_000_000, 10_000_000), (1, 1))];
+        let nothing = json!({"volume_usd": Value::Null, "unpriced": 1, "trades": 1, "warned": 1});
+        assert_eq!(totals(&view_of_market((tea, nut), 2_000, trades)), nothing);
+    }
 
     #[test]
     fn equal_parts_of_the_names_begin_with_the_same_number() {

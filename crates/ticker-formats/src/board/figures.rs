@@ -73,7 +73,10 @@ pub(super) fn figures(row: &BoardRow) -> Figures {
 /// Sums over all markets, rounded once: markets have rounded volumes, whose sum would differ.
 #[derive(Serialize)]
 pub(super) struct FeedTotals {
+    /// Null if no market that traded has a volume in dollars.
     volume_usd: Number,
+    /// Markets that traded and are not in `volume_usd`.
+    unpriced: u64,
     trades: u64,
     warned: u64,
 }
@@ -81,7 +84,12 @@ pub(super) struct FeedTotals {
 impl FeedTotals {
     pub(super) fn of(board: &Board) -> Self {
         let totals = board.totals();
-        Self { volume_usd: amount(totals.volume_usd), trades: totals.trades, warned: totals.warned }
+        Self {
+            volume_usd: totals.volume_usd.known().and_then(amount),
+            unpriced: totals.volume_usd.unpriced,
+            trades: totals.trades,
+            warned: totals.warned,
+        }
     }
 }
 

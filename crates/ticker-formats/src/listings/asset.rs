@@ -84,6 +84,12 @@ impl<'a> AssetView<'a> {
         (!host.is_empty()).then(|| stripped(&host).into_owned())
     }
 
+    /// Home domain that confirms the asset. Others prove nothing: an issuer may name any domain.
+    #[must_use]
+    pub(crate) fn confirmed_domain(&self) -> Option<String> {
+        self.home_domain().filter(|_| self.is_verified())
+    }
+
     /// Display name out of the issuer's file, without hidden characters and emoji, which listing sites refuse, or the
     /// code. Never empty.
     #[must_use]

@@ -98,7 +98,7 @@ pub(crate) fn findings<'a>(market: &MarketView<'a>) -> Vec<Finding<'a>> {
     } else if day.clean_count < THIN_TRADES {
         let reason = format!("{} trades above dust in 24 hours, fewer than {THIN_TRADES}", day.clean_count);
         findings.push(Finding::of_market(Warning::Thin, reason));
-    } else if market.usd_volume(day.quote_volume).is_some_and(|volume| volume < THIN_VOLUME) {
+    } else if market.day_volume_usd().is_some_and(|volume| volume < THIN_VOLUME) {
         findings.push(Finding::of_market(Warning::Thin, "less than 100 dollars of volume in 24 hours"));
     }
     let accounts = market.view().accounts(market.id());
@@ -162,7 +162,17 @@ mod tests {
     };
 
     use super::*;
-    use crate::test_view::view_of_market;
+    use crate::test_view::{view_of_market, view_of_pairs};
+
+    #[test]
+    fn a_market_with_less_than_a_hundred_dollars_of_its_base_is_thin() {
+        let eth: Asset = QUOTE_ASSETS[4].parse().unwrap();
+        let view = view_of_pairs(&[(Asset::Native, eth, 12)]);
+        let market = view.market(2).unwrap();
+        assert!(market.quote().usd().is_none(), "only XLM has a price");
+        let thin = of(&market).into_iter().find(|flag| flag.flag == Warning::Thin);
+        assert_eq!(thin.unwrap().reason, "less than 100 dollars of volume in 24 hours");
+    }
 
     fn is_lookalike(base: Asset, quote: Asset) -> bool {
         let trades = [trade(7, 0, 1_000, (10_000_000, 10_000_000), (1, 1))];

@@ -1,11 +1,11 @@
 //! Statistics of a market by buckets of time: from memory for the last 7 days, from stored candles before.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use ticker_domain::{
     asset::Asset,
     candles::{Buckets, Stored},
-    coverage::{TimeSpan, merge_times},
+    coverage::{LAG_MAX, TimeSpan, merge_times},
     instant::{DAY, HOUR, UnixSeconds},
     market::Market,
     quoted::QuotedStats,
@@ -60,6 +60,17 @@ pub(super) fn complete_times(
     // The database may have newer ledgers by now, whose trades are not in the view.
     let past = past.iter().map(|span| TimeSpan { to: span.to.min(held_from), ..*span });
     merge_times(held.chain(past.filter(|span| span.from <= span.to)).collect())
+}
+
+/// Returns true if every ledger that closed in the window is known. `complete` is from [`complete_times`]. A window
+/// that is not over counts up to the newest known ledger, which is a few seconds old even if nothing is wrong. If that
+/// is older than [`LAG_MAX`], the last ledgers of the window are not known: the source is behind, or nobody trades.
+pub(super) fn is_known(view: &ListingView, window: Range<UnixSeconds>, complete: &[TimeSpan]) -> bool {
+    let as_of = view.as_of();
+    let newest = view.latest_ledger().map_or(as_of, |(_, closed_at)| closed_at);
+    let last =
+        if window.end <= as_of { window.end.minus(1) } else { newest.clamp(as_of.minus(LAG_MAX), as_of) };
+    complete.iter().any(|span| span.from <= window.start && window.start <= span.to && last <= span.to)
 }
 
 impl<'a> MarketHistory<'a> {

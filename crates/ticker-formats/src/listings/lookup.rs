@@ -9,7 +9,8 @@ use ticker_domain::{
 use super::{asset::AssetView, market::MarketView, view::ListingView};
 
 impl ListingView {
-    /// Asset that a reader spells, or `None` if it never traded.
+    /// Asset that a reader spells, or `None` if it is in no market that the database holds. It may have a market
+    /// without a trade in the last 7 days: markets are held as long as their trades.
     #[must_use]
     pub fn find(&self, spelled: &SpelledAsset) -> Option<AssetView<'_>> {
         let id = self.snapshot().directory().names().find(spelled, self.passphrase())?;
@@ -81,6 +82,12 @@ impl ListingView {
         let mut markets: Vec<MarketView<'_>> = traded.filter_map(|id| self.market(id)).collect();
         markets.sort_by_cached_key(MarketView::name);
         markets
+    }
+
+    /// Returns true if the asset has a market with a trade in the last 7 days.
+    pub(super) fn is_traded(&self, asset: &AssetView<'_>) -> bool {
+        let mut ids = self.snapshot().directory().markets_of_asset(asset.id());
+        ids.any(|id| self.snapshot().windows().figures_of(id).is_some())
     }
 
     /// Dollars per XLM.

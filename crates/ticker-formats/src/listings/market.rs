@@ -115,7 +115,19 @@ impl<'a> MarketView<'a> {
     /// Volume of 24 hours in dollars, in stroops.
     #[must_use]
     pub fn day_volume_usd(&self) -> Option<i128> {
-        self.usd_volume(self.stats(Span::Day).quote_volume)
+        self.volume_usd(Span::Day)
+    }
+
+    /// Volume of a span in dollars, in stroops.
+    pub(crate) fn volume_usd(&self, span: Span) -> Option<i128> {
+        let (side, stats) = (self.priced_side()?, self.stats(span));
+        let volume = if side.id() == self.quote.id() { stats.quote_volume } else { stats.base_volume };
+        side.usd().map(|price| price.rate.worth(volume))
+    }
+
+    /// Side whose price in dollars values the volume: the quote, or the base if only that has a price.
+    pub(crate) fn priced_side(&self) -> Option<&AssetView<'a>> {
+        [&self.quote, &self.base].into_iter().find(|side| side.usd().is_some())
     }
 
     /// Change of the price in 24 hours, in millionths of the first price.
@@ -125,9 +137,10 @@ impl<'a> MarketView<'a> {
         shown::scaled(n, d, 4)
     }
 
-    /// Volume of the quote in dollars, in stroops.
-    pub(crate) fn usd_volume(&self, quote_volume: i128) -> Option<i128> {
-        self.quote.usd().map(|price| price.rate.worth(quote_volume))
+    /// Worth in dollars of an amount of the quote, both in stroops. Offers are valued by the quote alone: one of a
+    /// worthless quote may ask for any amount of the base.
+    pub(crate) fn usd_of_quote(&self, amount: i128) -> Option<i128> {
+        self.quote.usd().map(|price| price.rate.worth(amount))
     }
 
     /// Last clean price of the 7 days.
@@ -204,5 +217,32 @@ impl<'a> MarketView<'a> {
     /// Trades of complete ledgers that closed after `edge`, up to `end`, with their numbers.
     pub(super) fn numbered(&self, order: Order, edge: UnixSeconds, end: UnixSeconds) -> NumberedTrades<'a> {
         NumberedTrades::new(self.view, self.id, order, edge, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use ticker_domain::{asset::Asset, market::QUOTE_ASSETS, test_support::address};
+
+    use crate::{listings::own, test_view::view_of_pairs};
+
+    #[test]
+    fn a_volume_counts_by_the_base_if_only_that_has_a_price_in_dollars() {
+        let eth: Asset = QUOTE_ASSETS[4].parse().unwrap();
+        let [tea, nut] = ["TEA", "NUT"].map(|code| Asset::issued(code, &address(2)).unwrap());
+        let view = view_of_pairs(&[(Asset::Native, eth, 12), (tea, nut, 12), (Asset::Native, tea, 3)]);
+        let document = |id: i32| {
+            let market = view.market(id).unwrap();
+            let document = serde_json::to_value(own::market(&market)).unwrap();
+            (market.quote().asset().code().to_owned(), document["usd"].clone(), market.day_volume_usd())
+        };
+        let of_quote = json!({"last": "0.5", "volume_24h": "15.0000000"});
+        assert_eq!(document(4), ("XLM".to_owned(), of_quote, Some(150_000_000)));
+        // A volume in dollars, and no price: ETH is not worth what anybody pays for it in dust.
+        let of_base = json!({"last": Value::Null, "volume_24h": "60.0000000"});
+        assert_eq!(document(2), ("ETH".to_owned(), of_base, Some(600_000_000)));
+        let of_neither = json!({"last": Value::Null, "volume_24h": Value::Null});
+        assert_eq!((document(3).1, document(3).2), (of_neither, None));
     }
 }

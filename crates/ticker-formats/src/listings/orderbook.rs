@@ -116,7 +116,7 @@ impl QuotedLevels {
         self.asks.iter().map(|level| (level.price.as_str(), level.amount.as_str()))
     }
 
-    /// Time of the request to Horizon.
+    /// Time of Horizon's answer.
     pub(crate) const fn fetched_at(&self) -> UnixSeconds {
         self.fetched_at
     }

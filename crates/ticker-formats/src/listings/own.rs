@@ -9,6 +9,7 @@ use std::{
 
 use serde::Serialize;
 use ticker_domain::{
+    asset::Asset,
     decimal,
     identity::SpelledAsset,
     instant::UnixSeconds,
@@ -32,7 +33,7 @@ pub(super) use window::figure;
 
 /// Reason of a null price: no rule of the prices in dollars reaches the asset.
 const NO_WAY: &str = "no market with enough volume in 24 hours leads to a dollar";
-/// Reason of a null price: the asset is not among those of the markets.
+/// Reason of a null price: the asset has no market with a trade in that time. Markets are held for longer.
 const NOT_TRADED: &str = "no trade in the last 7 days";
 
 /// Market: identity, prices and windows.
@@ -193,7 +194,6 @@ struct SymbolDocument {
 #[must_use]
 pub fn market(market: &MarketView<'_>) -> MarketDocument {
     let week = market.stats(Span::Week);
-    let day = market.stats(Span::Day);
     let last = week.prices.map(|prices| prices.close);
     let book = market.book();
     let usd_of_quote = market.quote().usd().map(|price| price.rate);
@@ -214,7 +214,7 @@ pub fn market(market: &MarketView<'_>) -> MarketDocument {
         flags: flags::of(market),
         usd: MarketUsd {
             last: value::rate(rate_of_last.zip(usd_of_quote).and_then(|(last, usd)| last.times(usd))),
-            volume_24h: market.usd_volume(day.quote_volume).map(decimal::amount),
+            volume_24h: market.day_volume_usd().map(decimal::amount),
         },
         pool_id: market.pool_id(),
     }
@@ -279,16 +279,47 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView) -> AssetDocument {
 #[must_use]
 pub fn price(asset: &AssetView<'_>, view: &ListingView) -> PriceDocument {
     let price = asset.usd();
+    let reason = if price.is_some() || view.is_traded(asset) { NO_WAY } else { NOT_TRADED };
+    PriceDocument {
+        change_24h_percent: price.and_then(|price| change(asset, price, view)),
+        ..priced(asset.name(), price, reason, view)
+    }
+}
+
+/// Price of an asset of no held market: a dollar for an anchor, as for one that has a market, and else none.
+fn price_of_untraded(spelled: &SpelledAsset, view: &ListingView) -> PriceDocument {
+    let anchors = view.anchors();
+    let (name, is_anchor) = match spelled {
+        SpelledAsset::Classic(asset) => (asset.name(), anchors.contains(asset)),
+        SpelledAsset::Contract(contract) => {
+            let anchor = anchors.iter().find(|anchor| view.contract(anchor) == *contract);
+            (anchor.map_or_else(|| contract.to_string(), Asset::name), anchor.is_some())
+        }
+    };
+    let price = is_anchor.then(UsdPrice::of_anchor);
+    PriceDocument {
+        change_24h_percent: is_anchor.then(|| "0".to_owned()),
+        ..priced(name, price.as_ref(), NOT_TRADED, view)
+    }
+}
+
+/// Price of an asset with the way to it, but without its change.
+fn priced(
+    asset: String,
+    price: Option<&UsdPrice>,
+    reason: &'static str,
+    view: &ListingView,
+) -> PriceDocument {
     let xlm = view.usd().xlm();
-    let is_xlm = asset.name() == "XLM";
+    let is_xlm = asset == "XLM";
     let in_xlm = price.zip(xlm).and_then(|(price, xlm)| price.rate.times(xlm.rate.inverse()));
     let name_of = |id| view.asset(id).map(|asset| asset.name()).unwrap_or_default();
     PriceDocument {
-        asset: asset.name(),
+        asset,
         usd: value::rate(price.map(|price| price.rate)),
-        reason: price.is_none().then_some(NO_WAY),
+        reason: price.is_none().then_some(reason),
         xlm: if is_xlm { Some("1".to_owned()) } else { value::rate(in_xlm) },
-        change_24h_percent: price.and_then(|price| change(asset, price, view)),
+        change_24h_percent: None,
         age_s: price.and_then(|price| age(price, xlm.map(|xlm| xlm.age_s))),
         confidence: price.map(|price| confidence(price.confidence)),
         method: price.map(|price| price.method.name()),
@@ -332,7 +363,7 @@ fn change(asset: &AssetView<'_>, price: &UsdPrice, view: &ListingView) -> Option
         Method::XlmMedian => {
             let anchors = view.usd().xlm()?.anchors.iter().filter_map(|id| view.asset(*id));
             let markets = anchors.filter_map(|anchor| view.market_between(asset, &anchor));
-            markets.max_by_key(|market| market.stats(Span::Day).clean_quote_volume)?
+            markets.max_by_key(|market| volume_against(asset, market))?
         }
         Method::Direct | Method::ThroughXlm => view.market(price.legs.first()?.market)?,
     };
@@ -344,6 +375,17 @@ fn change(asset: &AssetView<'_>, price: &UsdPrice, view: &ListingView) -> Option
     };
     let turned = ticker_domain::quoted::QuotedPrices { open: before, close: after, ..prices };
     value::ratio(turned.change_percent())
+}
+
+/// Clean volume of 24 hours in the other asset of a market. Of markets against anchors these volumes are dollars,
+/// while a quote may be an anchor in one of them and XLM in another.
+fn volume_against(asset: &AssetView<'_>, market: &MarketView<'_>) -> i128 {
+    let day = market.stats(Span::Day);
+    if market.base().id() == asset.id() {
+        day.clean_quote_volume
+    } else {
+        day.vwap.map_or(0, |(_, base)| base)
+    }
 }
 
 pub(crate) const fn confidence(confidence: Confidence) -> &'static str {
@@ -381,26 +423,13 @@ pub(crate) fn assets(view: &ListingView, out: &mut dyn Write) -> io::Result<()> 
     write_json(out, &AssetList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), assets })
 }
 
-/// `/api/v1/prices` of these assets, in their order. An asset that is not traded has null prices, and the reason.
+/// `/api/v1/prices` of these assets, in their order. An asset that is not traded has null prices, and the reason. An
+/// anchor is always a dollar.
 #[must_use]
 pub fn prices(view: &ListingView, assets: &[SpelledAsset]) -> Vec<u8> {
     let of = |spelled: &SpelledAsset| match view.find(spelled) {
         Some(asset) => price(&asset, view),
-        None => PriceDocument {
-            asset: match spelled {
-                SpelledAsset::Classic(asset) => asset.name(),
-                SpelledAsset::Contract(contract) => contract.to_string(),
-            },
-            usd: None,
-            reason: Some(NOT_TRADED),
-            xlm: None,
-            change_24h_percent: None,
-            age_s: None,
-            confidence: None,
-            method: None,
-            legs: Vec::new(),
-            constituents: None,
-        },
+        None => price_of_untraded(spelled, view),
     };
     let prices = assets.iter().map(of).collect();
     to_bytes(&PriceList { as_of: view.as_of().to_rfc3339(), seq: view.seq(), prices })
@@ -447,3 +476,6 @@ pub fn to_bytes(document: &impl Serialize) -> Vec<u8> {
     // Serialising plain structs into memory does not fail.
     serde_json::to_vec(document).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

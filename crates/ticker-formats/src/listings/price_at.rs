@@ -3,7 +3,7 @@
 use serde::Serialize;
 use ticker_domain::{
     asset::Asset,
-    candles::{Buckets, Stored},
+    candles::Stored,
     decimal,
     instant::{DAY, UnixSeconds},
     market::Market,
@@ -11,7 +11,7 @@ use ticker_domain::{
 };
 
 use super::{
-    history::{MarketHistory, StoredPart, held_from, oldest_held},
+    history::{MarketHistory, StoredPart, complete_times, held_from, is_known, oldest_held},
     own::{confidence, to_bytes},
     value,
     view::ListingView,
@@ -44,7 +44,7 @@ struct PriceAt {
     confidence: Option<&'static str>,
     age_s: Option<i64>,
     legs: Vec<Leg>,
-    /// True if every ledger of the 24 hours before is known.
+    /// True if every ledger of the 24 hours before is known; at the time of the view, up to the newest known ledger.
     complete: bool,
 }
 
@@ -113,8 +113,9 @@ pub fn price_at(
     let (price, xlm) = past.price(asset);
     let in_xlm = price.as_ref().zip(xlm).and_then(|(price, xlm)| price.usd.times(xlm.inverse()));
     let is_xlm = *asset == Asset::Native;
-    let window = Buckets { seconds: end.0.saturating_sub(from.0).max(1), offset: from.0 };
-    let complete = histories.first().map(|history| history.complete_times(moment.stored, from));
+    // They are the same of all markets.
+    let stored_complete = stored.first().map(|(_, part)| part.complete.as_slice()).unwrap_or_default();
+    let complete = complete_times(view, moment.stored, from, stored_complete);
     let leg = |leg: &PastLeg| Leg {
         market: leg.market.name(),
         vwap: value::rate(Some(leg.rate)),
@@ -133,6 +134,55 @@ pub fn price_at(
         confidence: price.as_ref().map(|price| confidence(price.confidence)),
         age_s: price.as_ref().map(|price| price.age_s),
         legs: price.as_ref().map(|price| price.legs.iter().map(leg).collect()).unwrap_or_default(),
-        complete: complete.is_some_and(|complete| window.is_complete(from, &complete)),
+        complete: is_known(view, from..end, &complete),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::{
+        coverage::LedgerRange, directory::Directory, instant::HOUR, market::QUOTE_ASSETS,
+        market_snapshot::MarketSnapshot, windows::Windows,
+    };
+
+    use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
+
+    /// Returns what the answer for a moment says if the ledgers of these times are known.
+    fn is_complete(known: &[(UnixSeconds, UnixSeconds)], anchors: &[Asset], at: UnixSeconds) -> bool {
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, Asset::Native)]);
+        windows.advance(NOW);
+        let range = |(place, (from_time, to_time)): (u32, &(UnixSeconds, UnixSeconds))| LedgerRange {
+            from: 100 * place,
+            to: 100 * place + 50,
+            from_time: *from_time,
+            to_time: *to_time,
+        };
+        let coverage = (1..).zip(known).map(range).collect();
+        let snapshot = MarketSnapshot::new(windows.view(), directory).with_coverage(Arc::new(coverage));
+        let view = ListingView::new(7, Arc::new(snapshot), "Test".into(), anchors, &Arc::default());
+        let markets = markets(&Asset::Native, anchors).into_iter();
+        let stored: Vec<_> = markets.map(|market| (market, StoredPart::default())).collect();
+        let moment = Moment { at, stored: Stored::Minute };
+        let answer = price_at(&view, &Asset::Native, moment, &stored);
+        serde_json::from_slice::<serde_json::Value>(&answer).unwrap()["complete"] == true
+    }
+
+    #[test]
+    fn a_price_of_now_is_complete_up_to_the_newest_known_ledger() {
+        let (begin, newest) = (NOW.minus(2 * DAY), NOW.minus(3));
+        let gap = [(begin, NOW.minus(5 * HOUR)), (NOW.minus(5 * HOUR - 60), newest)];
+        let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        for anchors in [&[usdc][..], &[]] {
+            let whole = |at| is_complete(&[(begin, newest)], anchors, at);
+            assert!(whole(NOW) && whole(newest), "nothing is missing");
+            assert!(!whole(NOW.minus(1)), "a ledger of that second may still come");
+            assert!(!whole(begin.plus(HOUR)), "history begins within the 24 hours");
+            assert!(!is_complete(&gap, anchors, NOW) && !is_complete(&[], anchors, NOW));
+        }
+    }
 }

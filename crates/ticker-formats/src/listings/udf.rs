@@ -218,7 +218,7 @@ fn short_name(market: &MarketView<'_>) -> String {
 }
 
 fn description(market: &MarketView<'_>) -> String {
-    let by = |asset: &super::AssetView<'_>| match asset.home_domain() {
+    let by = |asset: &super::AssetView<'_>| match asset.confirmed_domain() {
         Some(domain) => format!("{} ({domain})", asset.asset().code()),
         None => asset.name(),
     };

@@ -3,8 +3,15 @@
 use std::sync::Arc;
 
 use ticker_domain::{
-    asset::Asset, coverage::LedgerRange, identity::ContractId, instant::UnixSeconds,
-    market_snapshot::MarketSnapshot, symbols::Symbols, trading_accounts::MarketAccounts, usd::UsdPrices,
+    asset::Asset,
+    coverage::{self, ClosedLedger, LedgerRange},
+    identity::ContractId,
+    instant::UnixSeconds,
+    market_snapshot::MarketSnapshot,
+    span::Span,
+    symbols::Symbols,
+    trading_accounts::MarketAccounts,
+    usd::UsdPrices,
     windows::MarketId,
 };
 
@@ -90,7 +97,7 @@ impl ListingView {
     }
 
     /// Last ledger that is complete, and its close time.
-    pub(crate) fn latest_ledger(&self) -> Option<(u32, UnixSeconds)> {
+    pub(crate) fn latest_ledger(&self) -> Option<ClosedLedger> {
         self.coverage().last().map(|range| (range.to, range.to_time))
     }
 
@@ -106,6 +113,11 @@ impl ListingView {
 
     pub(crate) fn coverage(&self) -> &[LedgerRange] {
         self.snapshot.coverage()
+    }
+
+    /// Returns true if the trades of a span are known: its ledgers are held, up to the newest one of the last minutes.
+    pub(crate) fn is_whole(&self, span: Span) -> bool {
+        coverage::is_whole(self.coverage(), span.edge(self.as_of()), self.as_of())
     }
 
     /// Assets that count as one dollar.

@@ -17,7 +17,7 @@ use ticker_domain::{
 };
 
 use super::{
-    history::{MarketHistory, StoredPart, complete_times, held_from},
+    history::{MarketHistory, StoredPart, complete_times, held_from, is_known},
     own::to_bytes,
     view::ListingView,
 };
@@ -40,14 +40,6 @@ impl Window {
     fn holds(&self, start: UnixSeconds) -> bool {
         let end = self.interval.buckets().next_start(start.plus(1));
         self.from <= start && end <= self.to
-    }
-
-    /// Returns true if every ledger is known that closed in the window. A window that is not over counts up to the
-    /// newest known ledger, which is a few seconds old even if nothing is wrong.
-    fn is_known(&self, view: &ListingView, complete: &[TimeSpan]) -> bool {
-        let newest = view.latest_ledger().map_or(view.as_of(), |(_, closed_at)| closed_at);
-        let last = if self.to <= view.as_of() { self.to.minus(1) } else { newest.min(view.as_of()) };
-        complete.iter().any(|span| span.from <= self.from && self.from <= span.to && last <= span.to)
     }
 }
 
@@ -168,7 +160,7 @@ fn document(
         market: market.clone(),
         asset,
         interval,
-        complete: window.is_known(view, &complete),
+        complete: is_known(view, window.from..window.to, &complete),
         buckets,
     })
 }
@@ -195,7 +187,7 @@ mod tests {
     use std::sync::Arc;
 
     use ticker_domain::{
-        coverage::LedgerRange,
+        coverage::{LAG_MAX, LedgerRange},
         directory::Directory,
         instant::{DAY, HOUR},
         market::QUOTE_ASSETS,
@@ -253,6 +245,8 @@ mod tests {
         assert!(!is_complete(days(1), NOW), "the window is over, and its last ledgers are not known");
         assert!(is_complete(days(1), NOW.plus(1)), "up to the newest known ledger");
         assert!(!is_complete(NOW.minus(50), NOW.plus(1)) && !is_complete(NOW.plus(60), NOW.plus(HOUR)));
+        let stopped = |ago| volume(&self::view(NOW.minus(ago)), days(1), NOW.plus(1))["complete"] == true;
+        assert!(stopped(LAG_MAX) && !stopped(LAG_MAX + 1), "no ledger has arrived for too long");
         let without_trades = volume(&view, days(2), days(2).plus(HOUR));
         assert_eq!((flags(&without_trades).len(), &without_trades["complete"]), (0, &true.into()));
     }

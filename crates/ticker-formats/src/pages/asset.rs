@@ -10,13 +10,13 @@ use ticker_domain::{
 use super::{
     Frame, TickerState,
     frame::date_time,
-    linked_data,
+    gaps, linked_data,
     market::{Figure, Named, dollars, named},
     rendered,
     row::Row,
 };
 use crate::{
-    board::BoardRow,
+    board::{BoardRow, DollarVolume},
     listings::{AssetView, ListingView, MarketView, own::confidence},
     shown,
 };
@@ -55,6 +55,8 @@ struct AssetPage {
     frame: Frame,
     origin: String,
     asset: Named,
+    /// Home domain that the issuer names and that does not confirm the asset.
+    claimed_domain: Option<String>,
     issuer: Option<String>,
     contract_id: String,
     price: String,
@@ -64,6 +66,8 @@ struct AssetPage {
     namesake_count: usize,
     stands_for_code: bool,
     figures: Vec<Figure>,
+    /// Note about ledgers that are not known. Empty if all are.
+    gaps: String,
     markets: Vec<Row>,
     market_count: usize,
     all_markets: String,
@@ -83,9 +87,10 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &Ti
     others.retain(|other| other.id() != asset.id());
     let price = asset.usd();
     rendered(&AssetPage {
-        frame: Frame::of(state, ""),
+        frame: Frame::of_view(view, state, ""),
         origin: origin.to_owned(),
         asset: named(asset),
+        claimed_domain: asset.home_domain().filter(|_| !asset.is_verified()),
         issuer: Some(asset.asset().issuer().to_owned()).filter(|issuer| issuer != "native"),
         contract_id: asset.contract_id(),
         price: price
@@ -97,6 +102,7 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &Ti
         namesakes: others.iter().take(NAMESAKES_MAX).map(named).collect(),
         stands_for_code: view.symbols().stands_for(code, asset.id()),
         figures: figures(asset, view, &markets),
+        gaps: gaps::of_view(view, &Span::KEPT),
         // XLM has a market with nearly every other asset, so only those that the page shows get a row.
         markets: markets
             .iter()
@@ -142,39 +148,41 @@ fn figures(asset: &AssetView<'_>, view: &ListingView, markets: &[Traded<'_>]) ->
         note,
         read_at: None,
     };
-    let volume: i128 = markets.iter().filter_map(|traded| traded.volume_usd).fold(0, i128::saturating_add);
+    let volume = markets
+        .iter()
+        .fold(DollarVolume::default(), |sum, traded| sum.with(traded.volume_usd, traded.trades));
     let trades: u64 = markets.iter().map(|traded| traded.trades).fold(0, u64::saturating_add);
     let traded = markets.iter().filter(|traded| traded.trades > 0).count();
     let size = |count: usize| shown::count(u64::saturating_from(count));
     let price = asset.usd();
     let supply = asset.listed().map(|listed| listed.amount.stroops()).filter(|stroops| *stroops > 0);
     let worth = supply.zip(price).map(|(supply, price)| price.rate.worth(supply));
-    let xlm = price.zip(view.xlm_rate()).and_then(|(price, xlm)| price.rate.times(xlm.inverse()));
-    let xlm =
-        xlm.and_then(|rate| dollars((rate.n, rate.d))).map(|text| text.trim_start_matches('$').to_owned());
+    let in_xlm = price.zip(view.xlm_rate()).and_then(|(price, xlm)| price.rate.times(xlm.inverse()));
+    // An XLM is one XLM, also without a price in dollars.
+    let in_xlm = if is_native(asset) { Some((1, 1)) } else { in_xlm.map(|rate| (rate.n, rate.d)) };
+    let in_xlm = in_xlm.and_then(dollars).map(|text| text.trim_start_matches('$').to_owned());
+    let way = if is_native(asset) { "" } else { "by the price in dollars" };
     vec![
         figure("Markets", size(markets.len()), format!("{} traded in 24 h", size(traded))),
-        figure(
-            "24 h volume",
-            format!("${}", shown::amount(volume)),
-            format!("{} trades", shown::count(trades)),
-        ),
-        figure(
-            "Supply",
-            shown::or_none(supply, shown::amount),
-            shown::or_none(worth, |usd| format!("${}", shown::amount(usd))),
-        ),
+        figure("24 h volume", shown::or_none(volume.known(), shown::usd_amount), volume_note(trades, volume)),
+        figure("Supply", shown::or_none(supply, shown::amount), shown::or_none(worth, shown::usd_amount)),
         figure(
             "Holders",
             shown::or_none(asset.holders(), |count| shown::count(count.unsigned_abs())),
             "authorised accounts".to_owned(),
         ),
-        figure(
-            "Price in XLM",
-            xlm.unwrap_or_else(|| shown::NONE.to_owned()),
-            "by the price in dollars".to_owned(),
-        ),
+        figure("Price in XLM", in_xlm.unwrap_or_else(|| shown::NONE.to_owned()), way.to_owned()),
     ]
+}
+
+/// Note below the volume: the trades of all markets, and the markets whose volume is not in the sum.
+fn volume_note(trades: u64, volume: DollarVolume) -> String {
+    let trades = format!("{} trades", shown::count(trades));
+    match volume.unpriced {
+        0 => trades,
+        1 => format!("{trades}, 1 market without a dollar price"),
+        count => format!("{trades}, {} markets without a dollar price", shown::count(count)),
+    }
 }
 
 fn checks(asset: &AssetView<'_>) -> Vec<Check> {
@@ -269,6 +277,7 @@ fn described(asset: &AssetView<'_>, origin: &str) -> String {
         "@context": "https://schema.org",
         "@type": "ExchangeRateSpecification",
         "url": format!("{origin}/a/{}", asset.name()),
+        "name": named(asset).label(),
         "currency": asset.asset().code(),
         "currentExchangeRate": {"@type": "UnitPriceSpecification", "price": usd, "priceCurrency": "USD"},
     }))
@@ -279,12 +288,16 @@ mod tests {
     use std::sync::Arc;
 
     use ticker_domain::{
-        directory::Directory, issuer_file::Currency, listed_asset::ListedAsset,
-        market_snapshot::MarketSnapshot, test_support::listed, windows::Windows,
+        directory::Directory,
+        issuer_file::Currency,
+        listed_asset::ListedAsset,
+        market_snapshot::MarketSnapshot,
+        test_support::{address, listed},
+        windows::Windows,
     };
 
     use super::*;
-    use crate::test_view::view;
+    use crate::test_view::{view, view_of_pairs};
 
     fn page(view: &ListingView) -> String {
         let xlm = view.find(&"XLM".parse().unwrap()).unwrap();
@@ -303,10 +316,29 @@ mod tests {
             let snapshot = Arc::new(MarketSnapshot::new(Windows::default().view(), directory));
             let html = page(&ListingView::new(1, snapshot, "Test".into(), &[], &Arc::default()));
             assert!(html.contains("The network’s own asset: it has no issuer and no file."), "{html}");
+            assert!(html.contains("<dt>Price in XLM</dt><dd>1.0000<small></small>"), "as in the API: {html}");
             for wrong in ["Not verified", "id=\"says\"", "could be checked", "Horizon does not list"] {
                 assert!(!html.contains(wrong), "{wrong}: {html}");
             }
         }
+    }
+
+    #[test]
+    fn a_volume_that_no_dollar_price_reaches_is_unknown_and_not_zero() {
+        let [tea, nut, oat] = ["TEA", "NUT", "OAT"].map(|code| Asset::issued(code, &address(2)).unwrap());
+        let volume_of_tea = |pairs: &[(Asset, Asset, i32)]| {
+            let view = view_of_pairs(pairs);
+            let its = view.find(&tea.name().parse().unwrap()).unwrap();
+            let html = String::from_utf8(asset(&its, &view, "", &TickerState::default())).unwrap();
+            let (_, figure) = html.split_once("<dt>24 h volume</dt><dd>").unwrap();
+            figure.split_once("</small>").unwrap().0.to_owned()
+        };
+        let (with_nut, with_oat, with_xlm) = ((tea, nut, 3), (tea, oat, 1), (Asset::Native, tea, 2));
+        assert_eq!(volume_of_tea(&[with_nut]), "–<small>3 trades, 1 market without a dollar price");
+        let partly = volume_of_tea(&[with_nut, with_oat, with_xlm]);
+        assert_eq!(partly, "$10.00<small>6 trades, 2 markets without a dollar price");
+        assert_eq!(volume_of_tea(&[with_xlm]), "$10.00<small>2 trades");
+        assert_eq!(volume_of_tea(&[(tea, nut, 0)]), "$0<small>0 trades");
     }
 
     #[test]

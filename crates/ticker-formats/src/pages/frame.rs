@@ -1,129 +1,16 @@
 //! Frame of all pages: the bar, the trust strip, the banner of stale data.
 
-use std::sync::Arc;
-
 use ticker_domain::{
     conversions::SaturatingFrom,
-    coverage::{LedgerRange, gaps},
+    coverage::{self, LedgerRange},
     instant::{DAY, HOUR, UnixSeconds},
     ledger_source::LedgerSource,
     plain_text::stripped,
     span::Span,
 };
 
-use crate::shown;
-
-/// State of the ticker at the moment of an answer. The HTTP server fills it in from the vitals.
-#[derive(Clone, Debug, Default)]
-pub struct TickerState {
-    /// Time of the answer.
-    pub now: UnixSeconds,
-    /// Version of the program.
-    pub version: &'static str,
-    /// Passphrase of the network.
-    pub passphrase: Arc<str>,
-    /// Identity of the database.
-    pub database: Arc<str>,
-    /// True from the first publication on.
-    pub is_published: bool,
-    /// Last ledger with a trade, and its close time.
-    pub latest: Option<(u32, UnixSeconds)>,
-    /// Source of new trades.
-    pub source: LedgerSource,
-    /// Time of the last data from it.
-    pub received_at: Option<UnixSeconds>,
-    /// True if that is too long ago, or the newest publication is.
-    pub is_stale: bool,
-    /// Time of the newest publication, if that is too long ago.
-    pub still_since: Option<UnixSeconds>,
-    /// Fault of Horizon or of the lake, if there is one.
-    pub fault: Option<String>,
-    /// Complete ledgers, merged and in order.
-    pub coverage: Arc<Vec<LedgerRange>>,
-    /// Progress of the backfill.
-    pub backfill: Option<BackfillState>,
-    /// Result of the self-audit.
-    pub audit: Option<AuditState>,
-    /// Request budget at Horizon.
-    pub budget: Option<BudgetState>,
-    /// State of the lake. `None` without one.
-    pub lake: Option<LakeReport>,
-    /// Time when the oldest order book was polled.
-    pub oldest_book: Option<UnixSeconds>,
-    /// Id of this replica.
-    pub replica: Option<String>,
-    /// True if this replica leads, false if another does.
-    pub is_leader: Option<bool>,
-}
-
-/// Progress of the backfill.
-#[derive(Clone, Copy, Debug)]
-pub struct BackfillState {
-    /// Stored share of the wanted time, 0 to 1.
-    pub done_ratio: f64,
-    /// Estimated seconds until it is complete.
-    pub eta_s: Option<i64>,
-    /// Trades stored by it.
-    pub trades: u64,
-    /// Trades stored per second.
-    pub trades_per_second: u64,
-}
-
-/// Result of the self-audit.
-#[derive(Clone, Copy, Debug)]
-pub struct AuditState {
-    /// End of the last whole pass.
-    pub at: Option<UnixSeconds>,
-    /// Markets that it compared.
-    pub markets: u64,
-    /// Markets that it could not compare.
-    pub unread: u64,
-    /// Figures that differed.
-    pub differences: u64,
-    /// Markets that were rebuilt and match now.
-    pub repaired: u64,
-}
-
-/// Request budget at Horizon.
-#[derive(Clone, Debug)]
-pub struct BudgetState {
-    /// Requests per hour that the operator allows. 0 means no limit.
-    pub requests_per_hour: u32,
-    /// Requests left according to Horizon.
-    pub remaining: Option<u32>,
-    /// Seconds until requests may be sent again after a refusal.
-    pub blocked_s: i64,
-    /// Requests so far by class.
-    pub requests: Vec<(&'static str, u64)>,
-}
-
-/// Ledgers that were read from a lake since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LakeFigures {
-    /// Newest ledger that was read, and its close time.
-    pub newest: Option<(u32, UnixSeconds)>,
-    /// Number of ledgers that were read and believed.
-    pub ledgers: u64,
-    /// Number of ledgers that were refused.
-    pub refused: u64,
-    /// Breaks of the chain: ledgers that do not fit their neighbours, and runs of them that Horizon contradicts.
-    pub chain_breaks: u64,
-    /// Last refused ledger, and the reason.
-    pub last_refused: Option<(u32, String)>,
-}
-
-/// State of a lake of ledger metadata, or of the RPC in its place.
-#[derive(Clone, Debug, Default)]
-pub struct LakeReport {
-    /// URL without secrets.
-    pub url: String,
-    /// Ledgers that were read from it.
-    pub figures: LakeFigures,
-    /// Ledger whose hash was compared with Horizon's last, and true if the hashes agree.
-    pub hash_check: Option<(u32, bool)>,
-    /// Start of the outage that lasts, and its last error.
-    pub outage: Option<(UnixSeconds, String)>,
-}
+use super::{TickerState, gaps};
+use crate::{listings::ListingView, shown};
 
 /// Parts of all pages around their content.
 #[derive(Clone, Debug)]
@@ -140,6 +27,8 @@ pub(super) struct Frame {
     pub(super) now: i64,
     pub(super) age: String,
     pub(super) coverage: Coverage,
+    /// Note about ledgers that are not known in the spans of figures. Empty if all are.
+    pub(super) gaps: String,
     pub(super) audit: String,
     pub(super) audit_warns: bool,
     pub(super) books: String,
@@ -186,6 +75,19 @@ pub(super) struct Coverage {
 }
 
 impl Frame {
+    /// Frame of a page with the figures of a view, which may be older than the newest publication.
+    pub(super) fn of_view(view: &ListingView, state: &TickerState, current: &'static str) -> Self {
+        let snapshot = view.snapshot();
+        let state = TickerState {
+            as_of: Some(view.as_of()),
+            latest: view.latest_ledger().or(state.latest),
+            coverage: snapshot.shared_coverage(),
+            oldest_book: snapshot.oldest_book(),
+            ..state.clone()
+        };
+        Self::of(&state, current)
+    }
+
     pub(super) fn of(state: &TickerState, current: &'static str) -> Self {
         let age_s = state.latest.map_or(0, |(_, closed_at)| state.now.0.saturating_sub(closed_at.0));
         let (audit, audit_warns) = audit(state);
@@ -206,6 +108,8 @@ impl Frame {
             now: state.now.0,
             age: shown::age(age_s),
             coverage: coverage(state),
+            // By the clock of the figures, as in the list's own note: the script exchanges one for the other.
+            gaps: gaps::note(&state.coverage, state.as_of.unwrap_or(state.now), &Span::ALL),
             audit,
             audit_warns,
             books: shown::or_none(state.oldest_book, |at| {
@@ -284,16 +188,25 @@ fn coverage(state: &TickerState) -> Coverage {
         (start, end.saturating_sub(start).max(1))
     };
     let recent = |range: &&LedgerRange| range.to_time > edge;
-    let holes: Vec<LedgerRange> =
-        gaps(&state.coverage).into_iter().filter(|gap| gap.to_time > edge).collect();
+    let gaps = coverage::gaps(&state.coverage).into_iter();
+    let unread = state.unread.filter(|unread| unread.to_time > edge);
+    let known = unread.and_then(|unread| Some(unread.range(unread.from?)));
+    let counted: Vec<LedgerRange> = known.into_iter().chain(gaps.filter(|gap| gap.to_time > edge)).collect();
     let missing: u64 =
-        holes.iter().map(|hole| u64::from(hole.to.saturating_sub(hole.from)).saturating_add(1)).sum();
+        counted.iter().map(|hole| u64::from(hole.to.saturating_sub(hole.from)).saturating_add(1)).sum();
+    // Without a first ledger, nobody knows how many are missing.
+    let uncounted = unread.filter(|unread| unread.from.is_none());
+    let lacks = [
+        (missing > 0).then(|| shown::count(missing)),
+        uncounted.map(|unread| format!("all before {}", short_time(unread.to_time, state.now))),
+    ];
+    let lacks: Vec<String> = lacks.into_iter().flatten().collect();
     let eta = state.backfill.and_then(|backfill| backfill.eta_s).filter(|eta_s| *eta_s > 0);
     let eta = eta.map(|eta_s| format!(", full in {}", long_age(eta_s))).unwrap_or_default();
     let first = state.coverage.iter().find(|range| range.to_time > edge).map(|range| range.from_time);
     let (text, warns) = match first {
         None => ("nothing held yet".to_owned(), true),
-        Some(_) if missing > 0 => (format!("ledgers missing: {}{eta}", shown::count(missing)), true),
+        Some(_) if !lacks.is_empty() => (format!("ledgers missing: {}{eta}", lacks.join(", ")), true),
         Some(first) if first > edge.plus(HOUR) => {
             let held = long_age(state.now.0.saturating_sub(first.0));
             (format!("last {} held{eta}", held.trim_start_matches("an ")), !eta.is_empty())
@@ -303,7 +216,12 @@ fn coverage(state: &TickerState) -> Coverage {
     let wide = |(start, length): (i64, i64)| (start.min(166), length.max(2));
     Coverage {
         held: state.coverage.iter().filter(recent).map(stretch).collect(),
-        holes: holes.iter().map(stretch).map(wide).collect(),
+        holes: counted
+            .iter()
+            .chain(&uncounted.map(|unread| unread.range(unread.to)))
+            .map(stretch)
+            .map(wide)
+            .collect(),
         text,
         warns,
     }
@@ -336,7 +254,10 @@ pub(super) fn short_time(at: UnixSeconds, now: UnixSeconds) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::pages::{BackfillState, UnreadLedgers};
 
     fn state(coverage: Vec<LedgerRange>) -> TickerState {
         TickerState { now: UnixSeconds(10 * DAY), coverage: Arc::new(coverage), ..TickerState::default() }
@@ -358,6 +279,51 @@ mod tests {
         let short = coverage(&state(vec![range(1, 900, 10 * DAY - 5 * HOUR, 10 * DAY)]));
         assert_eq!((short.text.as_str(), short.warns), ("last 5 h held", false));
         assert_eq!(coverage(&state(Vec::new())).text, "nothing held yet");
+    }
+
+    #[test]
+    fn history_that_cannot_be_read_is_missing_too() {
+        let held = vec![range(1_000, 1_900, 8 * DAY, 9 * DAY), range(1_911, 2_900, 9 * DAY + 60, 10 * DAY)];
+        let shown = |from: Option<u32>, to_time: i64| {
+            let unread =
+                UnreadLedgers { from, to: 999, from_time: UnixSeconds(DAY), to_time: UnixSeconds(to_time) };
+            let coverage = coverage(&TickerState { unread: Some(unread), ..state(held.clone()) });
+            (coverage.text, coverage.warns, coverage.holes)
+        };
+        let gone =
+            ("ledgers missing: 10, all before 9 Jan 00:00 UTC".to_owned(), true, vec![(144, 2), (0, 120)]);
+        assert_eq!(shown(None, 8 * DAY), gone);
+        let refused = ("ledgers missing: 510".to_owned(), true, vec![(0, 120), (144, 2)]);
+        assert_eq!(shown(Some(500), 8 * DAY), refused);
+        let (text, _, holes) = shown(None, 3 * DAY);
+        assert_eq!((text.as_str(), holes), ("ledgers missing: 10", vec![(144, 2)]), "before the 7 days");
+    }
+
+    #[test]
+    fn the_frame_of_a_view_is_of_its_last_ledger_and_not_of_a_newer_one() {
+        let view = crate::test_view::view(&[]);
+        let held = vec![range(1, 77, 0, view.as_of().0 - 4)];
+        let view = crate::test_view::with_coverage(&view, held);
+        let now = view.as_of().plus(9);
+        let newer = Some((99, now.minus(1)));
+        let state = TickerState { is_published: true, latest: newer, now, ..TickerState::default() };
+        let frame = Frame::of_view(&view, &state, "/");
+        assert_eq!((frame.ledger.as_deref(), frame.age.as_str()), (Some("77"), "13 s"));
+        assert_eq!(Frame::of(&state, "/").ledger.as_deref(), Some("99"));
+    }
+
+    #[test]
+    fn the_note_about_gaps_is_of_the_time_of_the_figures() {
+        let view = crate::test_view::view(&[]);
+        let (now, edge) = (view.as_of().plus(60), Span::Week.edge(view.as_of()).0);
+        let held = vec![range(1, 70, 0, edge - 30), range(77, 99, edge + 30, view.as_of().0)];
+        let view = crate::test_view::with_coverage(&view, held.clone());
+        let note = gaps::of_view(&view, &Span::ALL);
+        assert!(note.ends_with("figures of 7 days."), "{note}");
+        assert_eq!(Frame::of_view(&view, &TickerState { now, ..TickerState::default() }, "/").gaps, note);
+        let state = TickerState { now, as_of: Some(view.as_of()), ..state(held) };
+        assert_eq!(Frame::of(&state, "/").gaps, note, "the page from which the script takes the note");
+        assert_eq!(Frame::of(&TickerState { as_of: None, ..state }, "/").gaps, "", "a minute later");
     }
 
     #[test]

@@ -7,14 +7,14 @@ mod chart;
 use askama::Template;
 use serde_json::json;
 use ticker_domain::{
-    candles::Interval, coverage::is_whole_since, decimal, instant::UnixSeconds, span::Span,
+    candles::Interval, decimal, instant::UnixSeconds, quoted::QuotedStats, span::Span,
     trade_stats::WindowTrade, windows::MarketId,
 };
 
 use super::{
     Frame, TickerState,
     frame::clock_time,
-    linked_data, rendered,
+    gaps, linked_data, rendered,
     row::{Change, ends},
 };
 use crate::{
@@ -30,6 +30,8 @@ use chart::Chart;
 const TRADES: usize = 14;
 /// Markets of the same two codes that are shown.
 const SAME_CODES: usize = 8;
+/// Note below prices that only dust set.
+const ONLY_RAW: &str = "raw: no clean trade";
 /// Assets of one code that are looked at for such markets.
 const ASSETS_OF_CODE_MAX: usize = 100;
 
@@ -50,10 +52,22 @@ pub struct MarketRequest {
 pub(super) struct Named {
     pub(super) id: String,
     pub(super) code: String,
+    /// Home domain that confirms the asset.
     pub(super) domain: Option<String>,
     /// Ends of the issuer's key, or `None` for XLM.
     pub(super) key: Option<String>,
     pub(super) is_verified: bool,
+}
+
+impl Named {
+    /// Code and issuer, for titles: `USDC of circle.com`, `USDC by GA5Z…KZVN`, `XLM`.
+    pub(super) fn label(&self) -> String {
+        match (&self.domain, &self.key) {
+            (Some(domain), _) => format!("{} of {domain}", self.code),
+            (None, Some(key)) => format!("{} by {key}", self.code),
+            (None, None) => self.code.clone(),
+        }
+    }
 }
 
 /// One figure of the row below the price.
@@ -113,8 +127,8 @@ struct MarketPage {
     last_trade_at: Option<i64>,
     usd: Option<String>,
     cautions: Vec<Caution>,
-    /// True if every ledger of the last 24 hours is held.
-    is_day_held: bool,
+    /// Note about ledgers that are not known. Empty if all are.
+    gaps: String,
     figures: Vec<Figure>,
     intervals: Vec<Choice>,
     is_raw: bool,
@@ -133,7 +147,7 @@ pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerSt
     let age = market.last_trade_at().map(|at| state.now.0.saturating_sub(at.0));
     let usd = market.last_usd().and_then(|rate| dollars((rate.n, rate.d)));
     rendered(&MarketPage {
-        frame: Frame::of(state, ""),
+        frame: Frame::of_view(market.view(), state, ""),
         id: market.name(),
         origin: request.origin.clone(),
         base: named(market.base()),
@@ -146,7 +160,7 @@ pub fn market(market: &MarketView<'_>, request: &MarketRequest, state: &TickerSt
         last_trade_at: market.last_trade_at().map(|at| at.0),
         usd,
         cautions: Caution::all(market),
-        is_day_held: is_whole_since(market.view().coverage(), Span::Day.edge(market.view().as_of())),
+        gaps: gaps::of_view(market.view(), &[Span::Day]),
         figures: figures(market, &row, book.as_ref(), state.now),
         intervals: intervals(request.interval),
         is_raw: request.is_raw,
@@ -169,7 +183,7 @@ pub(super) fn named(asset: &AssetView<'_>) -> Named {
     Named {
         id: asset.name(),
         code: asset.asset().code().to_owned(),
-        domain: asset.home_domain(),
+        domain: asset.confirmed_domain(),
         key: (issuer != "native").then(|| ends(issuer)),
         is_verified: asset.is_verified(),
     }
@@ -191,13 +205,11 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>, now: Un
         note,
         read_at: None,
     };
-    let raw_note = |clean: &String, raw: String| {
-        if *clean == raw { "clean and raw".to_owned() } else { format!("clean; raw {raw}") }
-    };
     let (high, low) =
         (print(clean.map(|prices| ratio(prices.high))), print(clean.map(|prices| ratio(prices.low))));
-    let high_note = raw_note(&high, print(raw.map(|prices| ratio(prices.high))));
-    let low_note = raw_note(&low, print(raw.map(|prices| ratio(prices.low))));
+    let high_note = raw_note(&day, &high, &print(raw.map(|prices| ratio(prices.high))));
+    let low_note = raw_note(&day, &low, &print(raw.map(|prices| ratio(prices.low))));
+    let open = print(clean.map(|prices| ratio(prices.open)));
     let quote = market.quote().asset().code();
     let read_at = market.book_age_s().map(|age| market.view().as_of().minus(age));
     let book_age =
@@ -210,7 +222,11 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>, now: Un
             field: Some("change_percent"),
             value: if change.is_some() { format!("{} %", its.text) } else { its.text },
             class: its.class,
-            note: format!("from {}", print(clean.map(|prices| ratio(prices.open)))),
+            note: if is_only_dust(&day) {
+                format!("from {open}, {ONLY_RAW}")
+            } else {
+                format!("from {open}")
+            },
             read_at: None,
         },
         figure("24 h high", Some("high"), high, high_note),
@@ -219,7 +235,7 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>, now: Un
         figure(
             "24 h volume",
             Some("quote_volume"),
-            shown::or_none(market.day_volume_usd(), |usd| format!("${}", shown::amount(usd))),
+            shown::or_none(market.day_volume_usd(), shown::usd_amount),
             format!("{} {quote}", shown::amount(day.quote_volume)),
         ),
         figure(
@@ -240,6 +256,24 @@ fn figures(market: &MarketView<'_>, row: &BoardRow, book: Option<&Book>, now: Un
         },
         figure("Depth ±2 %", None, buy, format!("{sell} to sell")),
     ]
+}
+
+/// True if prices exist, but no clean trade set one.
+const fn is_only_dust(stats: &QuotedStats) -> bool {
+    stats.prices.is_some() && stats.clean_count == 0
+}
+
+/// Note below a price of the clean trades. Without one, the price is that of all trades.
+fn raw_note(stats: &QuotedStats, clean: &str, raw: &str) -> String {
+    if is_only_dust(stats) {
+        ONLY_RAW.to_owned()
+    } else if stats.prices.is_none() {
+        "no price".to_owned()
+    } else if clean == raw {
+        "clean and raw".to_owned()
+    } else {
+        format!("clean; raw {raw}")
+    }
 }
 
 /// Shares of the volume: `61 % book, 39 % pool`.
@@ -318,23 +352,24 @@ fn namesakes(market: &MarketView<'_>) -> Vec<Namesake> {
     let view = market.view();
     let (bases, quotes) = (namesakes_of(market.base(), view), namesakes_of(market.quote(), view));
     let pairs = bases.iter().flat_map(|base| quotes.iter().map(move |quote| (base, quote)));
-    let mut found: Vec<(MarketView<'_>, i128)> = pairs
+    let mut found: Vec<(MarketView<'_>, Option<i128>)> = pairs
         .filter_map(|(base, quote)| view.market_between(base, quote))
-        .map(|market| (market, market.day_volume_usd().unwrap_or(0)))
+        .map(|market| (market, market.day_volume_usd()))
         .collect();
     // If both sides have the same code, each market was found from both.
     found.sort_by_key(|(market, _)| market.id());
     found.dedup_by_key(|(market, _)| market.id());
     found.sort_by_key(|(_, volume)| std::cmp::Reverse(*volume));
-    let total: i128 = found.iter().map(|(_, volume)| volume).sum();
-    let namesake = |(other, volume): &(MarketView<'_>, i128)| Namesake {
+    // An unknown volume is no part of the total. Otherwise anybody could hide the shares of all others with a pair of
+    // two assets without a price.
+    let total = found.iter().filter_map(|(_, volume)| *volume).fold(0, i128::saturating_add);
+    let share = |volume: i128| shown::hundredths((volume.saturating_mul(100), total.max(1)));
+    let namesake = |(other, volume): &(MarketView<'_>, Option<i128>)| Namesake {
         id: other.name(),
         issuers: [other.base(), other.quote()].into_iter().filter_map(issuer).collect::<Vec<_>>().join(" / "),
         is_this: other.id() == market.id(),
-        volume: shown::amount(*volume),
-        share: shown::or_none(shown::hundredths((volume.saturating_mul(100), total.max(1))), |share| {
-            format!("{} %", shown::percent(share))
-        }),
+        volume: shown::or_none(*volume, shown::amount),
+        share: shown::or_none(volume.and_then(share), |share| format!("{} %", shown::percent(share))),
     };
     found.iter().take(SAME_CODES).map(namesake).collect()
 }
@@ -363,6 +398,7 @@ fn described(market: &MarketView<'_>, origin: &str) -> String {
         "@context": "https://schema.org",
         "@type": "ExchangeRateSpecification",
         "url": format!("{origin}/m/{}", market.name()),
+        "name": format!("{} in {}", named(market.base()).label(), named(market.quote()).label()),
         "currency": market.base().asset().code(),
         "currentExchangeRate": {
             "@type": "UnitPriceSpecification",
@@ -370,4 +406,54 @@ fn described(market: &MarketView<'_>, origin: &str) -> String {
             "priceCurrency": market.quote().asset().code(),
         },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use ticker_domain::{
+        asset::Asset,
+        test_support::{address, trade},
+    };
+
+    use super::*;
+    use crate::test_view::view_of_market;
+
+    /// Page of a market with trades of these ages in hours, amounts in stroops and prices.
+    fn page(trades: &[(i64, i64, i64)]) -> String {
+        const NOW: i64 = 1_000_000_000;
+        let trades = (1..).zip(trades).map(|(ledger, (hours, stroops, price))| {
+            trade(ledger, 0, NOW - 3_600 * hours, (*stroops, stroops * price), (*price, 1))
+        });
+        let assets = (Asset::issued("A", &address(1)).unwrap(), Asset::Native);
+        let view = view_of_market(assets, NOW, trades);
+        let request =
+            MarketRequest { interval: Interval::Hour, is_raw: false, origin: String::new(), levels: None };
+        let its = view.markets().remove(0);
+        String::from_utf8(market(&its, &request, &TickerState::default())).unwrap()
+    }
+
+    #[test]
+    fn a_namesake_without_a_volume_in_dollars_has_no_share() {
+        assert!(page(&[(2, 50_000, 2)]).contains("(this)</td><td>–</td><td>–</td>"), "XLM has no price here");
+    }
+
+    #[test]
+    fn no_price_of_dust_is_called_clean() {
+        let dust = page(&[(30, 50_000, 2), (1, 10, 900)]);
+        for (label, note) in [
+            ("24 h high", "raw: no clean trade"),
+            ("24 h low", "raw: no clean trade"),
+            ("24 h change", "from 900.0000, raw: no clean trade"),
+        ] {
+            let (_, figure) = dust.split_once(&format!("{label}</a></dt>")).unwrap();
+            let (_, small) = figure.split_once("<small>").unwrap();
+            assert!(small.starts_with(&format!("{note}</small>")), "{label}: {small}");
+        }
+        assert!(!dust.contains("clean and raw") && !dust.contains("so it shows them too"), "{dust}");
+        let clean = page(&[(2, 50_000, 2), (1, 10, 900)]);
+        assert!(clean.contains("<small>clean; raw 900.0000</small>"), "{clean}");
+        assert!(clean.contains("<small>clean and raw</small>"), "the lows are equal");
+        assert!(page(&[(2, 10, 2)]).contains("The last 7 days have no other trade, so it shows them too."));
+        assert!(page(&[(30, 50_000, 2)]).contains("<small>no price</small>"));
+    }
 }

@@ -36,7 +36,7 @@ pub(super) struct Row {
 
 /// Issuer as a row names it.
 pub(super) struct Party {
-    /// Home domain, or the ends of the key.
+    /// Home domain that confirms the asset, or the ends of the key.
     pub(super) label: String,
     pub(super) is_key: bool,
     pub(super) is_verified: bool,
@@ -96,7 +96,7 @@ impl Party {
         if issuer == "native" {
             return None;
         }
-        let (key, domain) = (ends(issuer), asset.home_domain());
+        let (key, domain) = (ends(issuer), asset.confirmed_domain());
         Some(Self {
             is_key: domain.is_none(),
             label: domain.unwrap_or_else(|| key.clone()),
@@ -122,4 +122,118 @@ pub(super) fn ends(key: &str) -> String {
     let start: String = key.chars().take(4).collect();
     let end: Vec<char> = key.chars().rev().take(4).collect();
     format!("{start}…{}", end.into_iter().rev().collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ticker_domain::{
+        asset::Asset, candles::Interval, directory::Directory, instant::UnixSeconds,
+        listed_asset::ListedAsset, market::QUOTE_ASSETS, span::Span, test_support, windows::Windows,
+    };
+
+    use super::*;
+    use crate::{
+        board::{Board, BoardQuery},
+        listings::explain::Field,
+        pages::{self, MarketRequest, TickerState},
+        test_view::view_of,
+    };
+
+    /// XLM against the real USDC (asset 2) and against one whose issuer names the same domain (asset 3), which
+    /// does not confirm it.
+    fn view() -> ListingView {
+        let real: Asset = QUOTE_ASSETS[0].parse().unwrap();
+        let fake = Asset::issued("USDC", &test_support::address(9)).unwrap();
+        let (mut directory, mut windows) = (Directory::default(), Windows::default());
+        directory.add_names([(1, Asset::Native), (2, real), (3, fake)]);
+        directory.add_markets([(1, 1, 2), (2, 1, 3)]);
+        let listed = |asset: &Asset, is_controlled_by_domain| ListedAsset {
+            toml_url: "https://circle.com/.well-known/stellar.toml".to_owned(),
+            is_controlled_by_domain,
+            ..test_support::listed(asset.code(), asset.issuer(), "")
+        };
+        directory.update_assets([(2, Some(listed(&real, true))), (3, Some(listed(&fake, false)))]);
+        windows.advance(UnixSeconds(1_000_000));
+        for market in [1, 2] {
+            let trade = test_support::trade(7, market, 999_000, (10_000_000, 10_000_000), (1, 1));
+            windows.add(market, trade);
+        }
+        view_of(directory, &windows, &[])
+    }
+
+    fn text(page: Vec<u8>) -> String {
+        String::from_utf8(page).unwrap()
+    }
+
+    fn title(html: &str) -> &str {
+        html.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0
+    }
+
+    /// All pages with a market or an asset: their address, and their text.
+    fn all_pages(view: &ListingView) -> Vec<(String, String)> {
+        let (board, state) = (Board::of(view), TickerState::default());
+        let mut found =
+            vec![("/".to_owned(), text(pages::list(view, &board, &BoardQuery::default(), &state)))];
+        for market in view.markets() {
+            let request = MarketRequest {
+                interval: Interval::Hour,
+                is_raw: false,
+                origin: "https://t.example".to_owned(),
+                levels: None,
+            };
+            let explanation =
+                Field::named("high").unwrap().explain(&market, Span::Day, |_, _, _| String::new());
+            found.push((format!("/m/{}", market.name()), text(pages::market(&market, &request, &state))));
+            found.push((
+                format!("/m/{}?explain=high", market.name()),
+                text(pages::explain(&market, explanation, &state)),
+            ));
+        }
+        for id in 1..=3 {
+            let asset = view.asset(id).unwrap();
+            found.push((format!("/a/{}", asset.name()), text(pages::asset(&asset, view, "", &state))));
+        }
+        found
+    }
+
+    #[test]
+    fn only_a_domain_that_confirms_the_asset_stands_for_its_issuer() {
+        let view = view();
+        let parties: Vec<_> = [2, 3].map(|id| Party::of(&view.asset(id).unwrap()).unwrap()).into();
+        let fake_key = ends(&test_support::address(9));
+        let [real, fake] = &parties[..] else { panic!("two issuers") };
+        assert_eq!((real.label.as_str(), real.is_key, real.is_verified), ("circle.com", false, true));
+        assert_eq!((&fake.label, fake.is_key, fake.is_verified), (&fake_key, true, false));
+        let fake_name = view.asset(3).unwrap().name();
+        for (address, html) in all_pages(&view) {
+            let title = title(&html);
+            if address.contains(&fake_name) {
+                assert!(title.contains(&fake_key) && !title.contains("circle.com"), "{address}: {title}");
+                let head = html.split_once("</head>").unwrap().0;
+                assert!(!head.contains("circle.com"), "{address}: {head}");
+                let is_claim = address.starts_with("/a/");
+                assert_eq!(
+                    html.contains("The issuer claims circle.com as its home domain."),
+                    is_claim,
+                    "{address}"
+                );
+            } else if address != "/" && address != "/a/XLM" {
+                assert!(title.contains("of circle.com"), "{address}: {title}");
+            }
+            let links = html.split("<a href=\"/").filter(|link| link.contains(&fake_name[5..]));
+            for link in links {
+                let name = link.split_once("</a>").map_or(link, |(name, _)| name);
+                assert!(!name.contains("circle.com") || name.contains("KZVN"), "{address}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_pages_share_a_title() {
+        let pages = all_pages(&view());
+        let titles: BTreeSet<&str> = pages.iter().map(|(_, html)| title(html)).collect();
+        assert_eq!(titles.len(), pages.len(), "{titles:?}");
+    }
 }

@@ -6,13 +6,13 @@ use ticker_domain::{
 };
 
 use super::{
-    Frame, LakeReport, TickerState,
+    Frame, LakeReport, TickerState, UnreadLedgers,
     frame::{Coverage, date_time, long_age},
     rendered,
 };
 use crate::shown;
 
-/// Gaps that the page lists, the newest first.
+/// Gaps that the page lists: history that cannot be read, then the others, the newest first.
 const GAPS_MAX: usize = 50;
 
 struct Gap {
@@ -35,6 +35,8 @@ struct StatusPage {
     held: Vec<Gap>,
     gaps: Vec<Gap>,
     gap_count: usize,
+    /// True if the first gap is history that cannot be read.
+    lacks_history: bool,
     backfill: Vec<Fact>,
     budget: Vec<Fact>,
     audit: Vec<Fact>,
@@ -65,8 +67,9 @@ pub fn status(state: &TickerState) -> Vec<u8> {
         coverage: frame.coverage.clone(),
         days: (0..=7).rev().map(|days| day(days).chars().skip(5).take(5).collect()).collect(),
         held: state.coverage.iter().rev().take(GAPS_MAX).map(range).collect(),
-        gap_count: missing.len(),
-        gaps: missing.iter().rev().take(GAPS_MAX).map(range).collect(),
+        lacks_history: state.unread.is_some(),
+        gap_count: missing.len().saturating_add(state.unread.iter().len()),
+        gaps: state.unread.iter().map(unread).chain(missing.iter().rev().map(range)).take(GAPS_MAX).collect(),
         backfill: backfill(state),
         budget: budget(state),
         audit: audit(state),
@@ -74,6 +77,20 @@ pub fn status(state: &TickerState) -> Vec<u8> {
         lake: state.lake.as_ref().map_or_else(Vec::new, |lake| lake_facts(lake, state.now)),
         frame,
     })
+}
+
+/// Gap of the history that cannot be read.
+fn unread(unread: &UnreadLedgers) -> Gap {
+    let (to, from_time) = (shown::count(unread.to.into()), date_time(unread.from_time));
+    let count = unread.from.map(|from| u64::from(unread.to.saturating_sub(from)).saturating_add(1));
+    Gap {
+        ledgers: unread.from.map_or_else(
+            || format!("all up to {to}"),
+            |from| format!("{} – {to}", shown::count(from.into())),
+        ),
+        count: shown::or_none(count, shown::count),
+        time: format!("{from_time} – {}", date_time(unread.to_time)),
+    }
 }
 
 /// Page of the licences of parts by others.
@@ -187,6 +204,10 @@ fn replica(state: &TickerState, frame: &Frame) -> Vec<Fact> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use ticker_domain::coverage::LedgerRange;
+
     use super::*;
     use crate::pages::{BackfillState, LakeFigures};
 
@@ -221,6 +242,29 @@ mod tests {
         let failing = tile(Some(LakeReport { outage, ..lake })).unwrap();
         assert!(failing.contains("<dt>Cannot be read since</dt><dd>1970-01-01 00:01 UTC</dd>"), "{failing}");
         assert!(failing.contains("<dd>no such directory</dd>"), "{failing}");
+    }
+
+    #[test]
+    fn history_that_cannot_be_read_is_the_first_gap() {
+        let day = |days: i64| UnixSeconds(86_400 * days);
+        let range = |from, to, from_time, to_time| LedgerRange { from, to, from_time, to_time };
+        let held = vec![range(100, 199, day(8), day(9)), range(210, 300, day(9), day(10))];
+        let unread = UnreadLedgers { from: None, to: 99, from_time: day(3), to_time: day(8) };
+        let state = TickerState { now: day(10), coverage: Arc::new(held), ..TickerState::default() };
+        let gaps = |unread| {
+            let html = page(&TickerState { unread, ..state.clone() });
+            let (_, table) = html.split_once("aria-label=\"Missing ledgers\"").unwrap();
+            table.split_once("</table>").unwrap().0.to_owned()
+        };
+        assert!(!gaps(None).contains("up to"));
+        let both = gaps(Some(unread));
+        let row = "<tr><td class=\"left\">all up to 99</td><td>–</td>\
+                   <td class=\"left\">1970-01-04 00:00 – 1970-01-09 00:00";
+        assert!(both.split_once("<tbody>").unwrap().1.starts_with(row), "{both}");
+        assert!(both.contains("200 – 209"), "{both}");
+        let counted = gaps(Some(UnreadLedgers { from: Some(50), ..unread }));
+        assert!(counted.contains("50 – 99</td><td>50</td>"), "{counted}");
+        assert!(page(&TickerState { unread: Some(unread), ..state }).contains("Showing 2 of 2, "));
     }
 
     #[test]

@@ -61,9 +61,9 @@ pub(super) const HISTORICAL: &[Parameter] = &[
     in_query(
         "start_time",
         SECONDS,
-        "First close time, in seconds or milliseconds since 1970. Default: 24 hours ago; 7 days ago if end_time is before that or stands with a limit",
+        "First close time, in seconds or milliseconds since 1970. Default: 7 days ago if end_time is over 24 hours ago or is given with a limit, else 24 hours before end_time",
     ),
-    in_query("end_time", SECONDS, "Last close time, in seconds or milliseconds since 1970"),
+    in_query("end_time", SECONDS, "Last close time, in seconds or milliseconds since 1970. Default: now"),
 ];
 
 pub(super) const OF_MARKETS: &[Parameter] = &[

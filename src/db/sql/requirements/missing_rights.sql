@@ -6,7 +6,7 @@ WITH needed (name, rights) AS (VALUES
     ('markets', 'SELECT, INSERT, DELETE'),
     ('orderbook_stats', 'SELECT, INSERT, UPDATE, DELETE'),
     ('orderbook_levels', 'SELECT, INSERT, UPDATE'),
-    ('toml_files', 'SELECT, INSERT, UPDATE'),
+    ('toml_files', 'SELECT, INSERT, UPDATE, DELETE'),
     ('asset_sweep', 'SELECT, INSERT, UPDATE'),
     ('coverage', 'SELECT, INSERT, UPDATE, DELETE'),
     ('quarantine', 'SELECT, INSERT, DELETE'),
@@ -16,13 +16,14 @@ WITH needed (name, rights) AS (VALUES
     ('network', 'SELECT, INSERT'),
     ('symbol_choices', 'SELECT, INSERT, UPDATE'),
     ('market_accounts', 'SELECT, INSERT, DELETE'),
-    ('candle_markets', 'SELECT, INSERT'),
+    ('candle_markets', 'SELECT, INSERT, DELETE'),
     ('candles_1m', 'SELECT, INSERT, DELETE'),
     ('candles_1h', 'SELECT, INSERT, DELETE'),
     ('candles_1d', 'SELECT, INSERT, DELETE'),
     ('candle_progress', 'SELECT, UPDATE'),
     ('candle_coverage', 'SELECT, INSERT, DELETE'),
-    ('unproven_ledgers', 'SELECT, INSERT, UPDATE, DELETE')
+    ('unproven_ledgers', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('unconfirmed_ranges', 'SELECT, INSERT, UPDATE, DELETE')
 ), lacking AS (
     SELECT name, right_wanted AS what
     FROM needed, unnest(string_to_array(rights, ', ')) AS right_wanted

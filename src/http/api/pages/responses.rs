@@ -4,30 +4,27 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{self, HeaderMap, HeaderValue},
+        header::{self, HeaderValue},
     },
 };
 use ticker_formats::{
     Document,
-    listings::ListingView,
     pages::{self, TickerState},
 };
 
 use crate::{
-    domain::instant::UnixSeconds,
     http::{
-        api::{error::ApiError, views::PinnedView},
+        api::{
+            error::ApiError,
+            look::{HTML, Look, PAGE_VARY, send_made},
+            moment_view::MomentView,
+        },
         files::{FileHeaders, send_on},
-        labels::Labels,
+        page_guard::{PAGE_POLICY, guard},
     },
+    published::ListedMoment,
 };
 
-/// Everything from this host, and no inline script or style.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const HTML: &str = "text/html; charset=utf-8";
-/// Errors and, at `/`, the page itself depend on `Accept`.
-const VARY: &str = "Accept, Accept-Encoding";
 /// Seconds after which a reader may ask again for what is not ready.
 const RETRY_AFTER: &str = "5";
 
@@ -56,56 +53,25 @@ pub(super) fn fresh(request: &HttpRequest, status: StatusCode, page: &[u8]) -> H
         return ApiError::Compression.response();
     };
     let headers =
-        FileHeaders { content_type: HTML, cache_control: "no-store", vary: VARY, labels: None, status };
+        FileHeaders { content_type: HTML, cache_control: "no-store", vary: PAGE_VARY, labels: None, status };
     let mut response = send_on(request, &file, &headers);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
-    guard(response.headers_mut());
+    guard(response.headers_mut(), PAGE_POLICY);
     response
 }
 
-/// Sends the page with this key, made by `render` if the view does not have it yet. `now` is the time that it shows.
+/// Sends the page with this key and look, made by `render` if the view does not have it yet.
 pub(super) async fn send(
     request: &HttpRequest,
-    view: &PinnedView,
-    now: UnixSeconds,
+    view: &MomentView,
+    look: Look,
     key: String,
-    render: impl FnOnce(&ListingView) -> Vec<u8> + Send + 'static,
+    render: impl FnOnce(&ListedMoment) -> Vec<u8> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     // The page is made once for all readers of a view, and small: brotli takes a millisecond.
-    let encode = |view: &ListingView| Document::with_brotli(&render(view));
-    let file = view.encoded_in(&view.pages(now), key, encode).await?;
-    Ok(send_made(request, view, &file))
-}
-
-/// Sends the page with this key, if the view has it already. Then nothing needs to be read for it.
-pub(super) fn kept(
-    request: &HttpRequest,
-    view: &PinnedView,
-    now: UnixSeconds,
-    key: &str,
-) -> Option<HttpResponse> {
-    view.pages(now).made(key).map(|file| send_made(request, view, &file))
-}
-
-fn send_made(request: &HttpRequest, view: &PinnedView, file: &Document) -> HttpResponse {
-    let labels = Labels::of(view.listing.seq(), view.listing.as_of());
-    let headers = FileHeaders {
-        content_type: HTML,
-        cache_control: "public, max-age=1",
-        vary: VARY,
-        labels: Some(&labels),
-        status: StatusCode::OK,
-    };
-    let mut response = send_on(request, file, &headers);
-    guard(response.headers_mut());
-    labels.add_to(response.headers_mut());
-    response
-}
-
-/// Adds the headers that keep a page to this host.
-fn guard(headers: &mut HeaderMap) {
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let encode = |moment: &ListedMoment| Document::with_brotli(&render(moment));
+    let file = view.made(look.cache(), key, encode).await?;
+    Ok(send_made(request, view, &file, look))
 }

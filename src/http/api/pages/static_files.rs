@@ -1,39 +1,36 @@
 //! Files that pages load: the style sheet, scripts, the icon. Embedded from `web/` without a build step.
 
-use std::{io, sync::LazyLock};
-
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
-use ticker_formats::Document;
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::http::{
-    files::{FileHeaders, send_on},
-    methods,
-    problem::problem,
+    embedded::{CSS, EmbeddedFiles, SCRIPT, SVG, Source, TEXT, Texts},
+    requests,
 };
 
 const STYLE: &str = "/page.css";
+const ROBOTS: &str = "/robots.txt";
 const FILE: &str = "/web/{name}";
 const VENDORED: &str = "/web/vendor/{name}";
-/// Files keep their names from release to release, so a cache must revalidate them for each use.
-const CACHE_CONTROL: &str = "no-cache";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
-const SVG: &str = "image/svg+xml";
-
-/// Embedded file: its path, its type, its bytes.
-type Source = (&'static str, &'static str, &'static [u8]);
 
 /// Script of `web/`.
 macro_rules! script {
     ($name:literal) => {
-        (concat!("/web/", $name), SCRIPT, include_bytes!(concat!("../../../../web/", $name)))
+        Source {
+            name: concat!("/web/", $name),
+            content_type: SCRIPT,
+            bytes: include_bytes!(concat!("../../../../web/", $name)),
+        }
     };
 }
 
-const SOURCES: [Source; 15] = [
-    (STYLE, CSS, include_bytes!("../../../../web/page.css")),
-    ("/web/favicon.svg", SVG, include_bytes!("../../../../web/favicon.svg")),
+static SOURCES: [Source; 16] = [
+    Source { name: STYLE, content_type: CSS, bytes: include_bytes!("../../../../web/page.css") },
+    Source {
+        name: "/web/favicon.svg",
+        content_type: SVG,
+        bytes: include_bytes!("../../../../web/favicon.svg"),
+    },
+    Source { name: ROBOTS, content_type: TEXT, bytes: include_bytes!("../../../../web/robots.txt") },
     script!("board.js"),
     script!("frame.js"),
     script!("chart.js"),
@@ -46,37 +43,36 @@ const SOURCES: [Source; 15] = [
     script!("table.js"),
     script!("updates.js"),
     script!("vendor/lightweight-charts.js"),
-    (
-        "/web/vendor/lightweight-charts.LICENSE.txt",
-        TEXT,
-        include_bytes!("../../../../web/vendor/lightweight-charts.LICENSE.txt"),
-    ),
+    Source {
+        name: "/web/vendor/lightweight-charts.LICENSE.txt",
+        content_type: TEXT,
+        bytes: include_bytes!("../../../../web/vendor/lightweight-charts.LICENSE.txt"),
+    },
 ];
 
-/// The files in all codings, encoded at the first request.
-static FILES: LazyLock<io::Result<Vec<(Source, Document)>>> = LazyLock::new(|| {
-    SOURCES.into_iter().map(|source| Ok((source, Document::with_brotli(source.2)?))).collect()
-});
+static FILES: EmbeddedFiles = EmbeddedFiles::new(
+    &SOURCES,
+    None,
+    Texts {
+        unknown: "the pages have no such file",
+        failed: "the files of the pages could not be compressed",
+    },
+);
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    [STYLE, FILE, VENDORED].into_iter().for_each(|path| methods::route(config, path, respond));
+    [STYLE, ROBOTS, FILE, VENDORED].into_iter().for_each(|path| requests::route(config, path, respond));
 }
 
-fn respond(request: &HttpRequest) -> HttpResponse {
-    let Ok(files) = &*FILES else {
-        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the files of the pages could not be compressed");
-    };
+async fn respond(request: HttpRequest) -> HttpResponse {
     // Decoded, unlike the path of the request.
-    let asked = request.match_info().as_str();
-    let Some(((_, content_type, _), file)) = files.iter().find(|((path, ..), _)| *path == asked) else {
-        return problem(StatusCode::NOT_FOUND, "the pages have no such file");
-    };
-    let headers = FileHeaders::unlabelled(content_type, CACHE_CONTROL);
-    send_on(request, file, &headers)
+    FILES.answer(&request, request.match_info().as_str()).await
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{App, http::StatusCode, test::TestRequest};
+    use ticker_formats::Document;
+
     use super::*;
 
     /// Most compressed bytes of the scripts that `/` loads.
@@ -87,7 +83,8 @@ mod tests {
         let mut found: Vec<&'static str> = Vec::new();
         let mut open = vec![format!("/web/{name}")];
         while let Some(path) = open.pop() {
-            let (path, _, bytes) = *SOURCES.iter().find(|(other, ..)| *other == path).unwrap();
+            let &Source { name: path, bytes, .. } =
+                SOURCES.iter().find(|source| source.name == path).unwrap();
             if found.contains(&path) {
                 continue;
             }
@@ -103,14 +100,25 @@ mod tests {
         found
     }
 
+    #[actix_web::test]
+    async fn crawlers_are_asked_to_leave_out_addresses_with_a_query() {
+        let app = App::new().configure(routes);
+        let app = actix_web::test::init_service(app).await;
+        let request = TestRequest::with_uri("/robots.txt").to_request();
+        let response = actix_web::test::call_service(&app, request).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers().get("content-type").unwrap(), TEXT);
+        let body = actix_web::test::read_body(response).await;
+        assert!(String::from_utf8_lossy(&body).ends_with("User-agent: *\nDisallow: /*?\n"));
+    }
+
     #[test]
     fn the_list_loads_little_script_and_only_a_market_loads_the_chart_library() {
         let list = loaded("list.js");
         assert_eq!(list.len(), 8, "{list:?}");
-        let files = FILES.as_ref().unwrap();
         let size = |path: &&str| {
-            let (_, file) = files.iter().find(|((other, ..), _)| other == path).unwrap();
-            file.brotli.as_ref().unwrap().len()
+            let source = SOURCES.iter().find(|source| source.name == *path).unwrap();
+            Document::with_brotli(source.bytes).unwrap().brotli.unwrap().len()
         };
         let sum: usize = list.iter().map(size).sum();
         assert!(sum < LIST_MAX, "{sum} bytes");

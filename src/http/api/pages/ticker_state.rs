@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ticker_formats::pages::{AuditState, BackfillState, BudgetState, LakeReport, TickerState};
+use ticker_formats::pages::{AuditState, BackfillState, BudgetState, LakeReport, TickerState, UnreadLedgers};
 
 use crate::{
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
@@ -28,19 +28,28 @@ pub(super) fn ticker_state(state: &PublicState) -> TickerState {
     let still_after = state.stale_after.saturating_add(state.publish_interval);
     let still_since = newest.map(|newest| newest.as_of).filter(|as_of| is_old(as_of.to_utc(), still_after));
     let seconds = |value: f64| whole_seconds(value);
+    let coverage = complete_ledgers(vitals, newest);
+    let complete = coverage.last().map(|range| (range.to, range.to_time)).filter(|_| newest.is_some());
     TickerState {
         now: now.into(),
+        as_of: newest.map(|newest| newest.as_of),
         version: env!("CARGO_PKG_VERSION"),
         passphrase: state.views.passphrase(),
         database: state.views.database(),
         is_published: newest.is_some(),
-        latest: newest.and_then(|newest| newest.latest),
+        latest: complete.or_else(|| newest.and_then(|newest| newest.latest)),
         received_at: received_at.map(UnixSeconds::from),
         is_stale: still_since.is_some() || received_at.is_none_or(|at| is_old(at, state.stale_after)),
         still_since,
         source: **vitals.live_source.load(),
         fault: vitals.source_fault(),
-        coverage: complete_ledgers(vitals, newest),
+        coverage,
+        unread: vitals.unread_history.load().as_deref().map(|unread| UnreadLedgers {
+            from: unread.from,
+            to: unread.to,
+            from_time: unread.from_time,
+            to_time: unread.to_time,
+        }),
         backfill: vitals.backfill.load().as_ref().map(|backfill| BackfillState {
             done_ratio: backfill.done_ratio,
             eta_s: backfill.eta_s.map(seconds),

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use super::{
     event_id::{EventId, ResumeError},
-    events::{DRAIN_POLL, END, HEARTBEAT, QUIET_BOARD, RETRY, hello, reset},
+    events::{DRAIN_POLL, END, QUIET_BOARD, hello, reset},
+    frame::StreamFrame,
 };
 use crate::{
     blocking,
@@ -32,13 +33,8 @@ pub(super) struct BoardReader {
     place: u64,
     /// True until it has looked once whether an event is due.
     is_new: bool,
-    /// Time of its last event.
-    sent_at: Instant,
-    /// First text, until it is sent.
-    greeting: Option<String>,
-    /// True once its last event was sent.
-    is_over: bool,
-    _slot: StreamSlot,
+    /// Its greeting, its silence and its end.
+    frame: StreamFrame,
 }
 
 impl BoardReader {
@@ -68,21 +64,18 @@ impl BoardReader {
             events,
             place,
             is_new: true,
-            sent_at: Instant::now(),
-            greeting: Some(format!("{RETRY}{greeting}")),
-            is_over: false,
-            _slot: slot,
+            frame: StreamFrame::new(&greeting, slot),
         }
     }
 
     /// Waits for the next event. Returns none at the end of the stream.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
-        if let Some(greeting) = self.greeting.take() {
-            return Some(greeting.into());
+        if let Some(greeting) = self.frame.take_greeting() {
+            return Some(greeting);
         }
-        while !self.is_over {
+        while !self.frame.is_over() {
             if let Some(event) = self.event() {
-                self.sent_at = Instant::now();
+                self.frame.note_sent();
                 return Some(event);
             }
             // Too many documents are being made: the next round tries again.
@@ -104,8 +97,7 @@ impl BoardReader {
     /// Event that is due now; none if there is nothing to send.
     fn event(&mut self) -> Option<Bytes> {
         if self.published.vitals.is_draining() {
-            self.is_over = true;
-            return Some(Bytes::from_static(END.as_bytes()));
+            return Some(self.frame.end(END));
         }
         let feed = self.views.board_feed();
         match feed.next(self.place) {
@@ -118,9 +110,7 @@ impl BoardReader {
                 let newest = self.published.newest()?;
                 Some(reset(EventId::of(&newest), ResumeError::NotKept).into())
             }
-            Ok(None) => {
-                (self.sent_at.elapsed() >= HEARTBEAT).then(|| Bytes::from_static(QUIET_BOARD.as_bytes()))
-            }
+            Ok(None) => self.frame.is_quiet().then(|| Bytes::from_static(QUIET_BOARD.as_bytes())),
         }
     }
 
@@ -139,9 +129,9 @@ impl BoardReader {
         let making = Arc::clone(&feed);
         let made = blocking::run(move || {
             if let Some(base) = base {
-                making.begin(&base.listing, base.board());
+                making.begin(base.moment());
             }
-            making.add(&view.listing, view.board(), began);
+            making.add(view.moment(), began);
         });
         made.await.map_err(|_| ApiError::Busy)
     }

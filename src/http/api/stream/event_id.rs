@@ -21,7 +21,7 @@ pub(super) enum ResumeError {
     #[error("Last-Event-ID is in the future")]
     Future,
     /// More time passed than is read from the database.
-    #[error("you were away for more than an hour")]
+    #[error("Last-Event-ID is more than an hour old")]
     TooOld,
     /// More trades were written than are read from the database.
     #[error("too many trades since Last-Event-ID")]

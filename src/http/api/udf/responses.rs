@@ -2,16 +2,14 @@
 
 use actix_web::{
     HttpResponse,
-    http::{
-        StatusCode,
-        header::{self, HeaderValue},
-    },
+    http::{StatusCode, header},
 };
 use serde_json::{Value, json};
 
 use crate::{
     http::{
         api::error::ApiError,
+        cors::any_origin,
         problem::{fresh_json, no_publication},
     },
     published::Vitals,
@@ -44,6 +42,6 @@ pub(super) fn open(content_type: &'static str, body: Vec<u8>) -> HttpResponse {
         .insert_header((header::CONTENT_TYPE, content_type))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")))
+        .insert_header(any_origin())
         .body(body)
 }

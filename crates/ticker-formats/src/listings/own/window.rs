@@ -1,7 +1,7 @@
 //! Windows of a market's document.
 
 use serde::Serialize;
-use ticker_domain::{coverage, decimal, quoted::QuotedStats, span::Span};
+use ticker_domain::{decimal, quoted::QuotedStats, span::Span};
 
 use crate::listings::{market::MarketView, value};
 
@@ -44,9 +44,7 @@ pub(in crate::listings) fn figure(stats: &QuotedStats, name: &str) -> serde_json
 
 /// Window of a market.
 pub(super) fn of(market: &MarketView<'_>, span: Span) -> MarketWindow {
-    let view = market.view();
-    let complete = coverage::is_whole_since(view.coverage(), span.edge(view.as_of()));
-    MarketWindow { complete, figures: document(&market.stats(span)) }
+    MarketWindow { complete: market.view().is_whole(span), figures: document(&market.stats(span)) }
 }
 
 fn document(stats: &QuotedStats) -> WindowDocument {

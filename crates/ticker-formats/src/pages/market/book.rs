@@ -85,7 +85,7 @@ impl Book {
         ask_rows.reverse();
         let near = |side: &[Level]| {
             let usd = middle.and_then(|middle| worth(side, middle, market));
-            shown::or_none(usd, |usd| format!("${}", shown::amount(usd)))
+            shown::or_none(usd, shown::usd_amount)
         };
         Self {
             read_at: levels.fetched_at().0,
@@ -141,7 +141,7 @@ fn worth(side: &[Level], middle: i64, market: &MarketView<'_>) -> Option<i128> {
     let quote: i128 = near
         .filter_map(|level| level.amount.checked_mul(level.exact.0)?.checked_div(level.exact.1))
         .fold(0, i128::saturating_add);
-    market.usd_volume(quote)
+    market.usd_of_quote(quote)
 }
 
 impl LevelRow {

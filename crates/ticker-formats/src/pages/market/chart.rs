@@ -46,6 +46,8 @@ pub(in crate::pages) struct Chart {
     pub(in crate::pages) rows: Vec<CandleRow>,
     pub(in crate::pages) first: String,
     pub(in crate::pages) last: String,
+    /// True if no trade of the last 7 days is clean, so that clean candles are those of dust.
+    pub(in crate::pages) has_only_dust: bool,
 }
 
 /// SVG paths of the candles of one direction.
@@ -107,14 +109,21 @@ impl Chart {
             rows: candles.iter().rev().take(TABLE_ROWS).map(|candle| CandleRow::of(candle, row)).collect(),
             first: candles.first()?.time.clone(),
             last: candles.last()?.time.clone(),
+            has_only_dust: !has_clean(market),
         })
     }
 }
 
-/// The last candles with a price, the oldest first. Reads further back until there are enough or nothing older is held.
+fn has_clean(market: &MarketView<'_>) -> bool {
+    market.stats(Span::Week).clean_count > 0
+}
+
+/// The last candles with a price, the oldest first. Clean ones have no buckets of dust unless there is nothing
+/// else, as in a sparkline. Reads further back until there are enough or nothing older is held.
 fn candles(market: &MarketView<'_>, row: &BoardRow, interval: Interval, is_raw: bool) -> Vec<Candle> {
     let buckets = interval.buckets();
     let as_of = market.view().as_of();
+    let takes_dust = is_raw || !has_clean(market);
     // A bucket whose beginning is not held any more would be wrong.
     let oldest = buckets.next_start(Span::Week.edge(as_of).plus(1));
     let mut span = i64::saturating_from(CANDLES_MAX).saturating_mul(buckets.seconds);
@@ -125,6 +134,7 @@ fn candles(market: &MarketView<'_>, row: &BoardRow, interval: Interval, is_raw: 
         let mut candles: Vec<Candle> = filled
             .iter()
             .rev()
+            .filter(|(_, stats)| takes_dust || stats.clean.trade_count > 0)
             .filter_map(|(start, stats)| {
                 Candle::of(*start, &QuotedStats::of(stats, market.is_flipped()), row, is_raw)
             })
@@ -202,6 +212,29 @@ mod tests {
 
     use super::*;
     use crate::test_view::view_of_market;
+
+    /// Opening prices of the candles of an hour, and whether dust is all there is. Each trade has its age in hours,
+    /// its amount in stroops and its price.
+    fn opens(trades: &[(i64, i64, i64)], is_raw: bool) -> (Vec<String>, bool) {
+        const NOW: i64 = 1_000_000_000;
+        let trades = (1..).zip(trades).map(|(ledger, (hours, stroops, price))| {
+            trade(ledger, 0, NOW - 3_600 * hours, (*stroops, stroops * price), (*price, 1))
+        });
+        let assets = (Asset::issued("A", &address(1)).unwrap(), Asset::Native);
+        let view = view_of_market(assets, NOW, trades);
+        let market = view.markets().remove(0);
+        let chart = Chart::of(&market, &BoardRow::of(&market), Interval::Hour, is_raw).unwrap();
+        (chart.rows.into_iter().rev().map(|row| row.open).collect(), chart.has_only_dust)
+    }
+
+    #[test]
+    fn a_clean_chart_has_dust_only_where_there_is_nothing_else() {
+        let trades = [(9, 50_000, 2), (7, 10, 900), (5, 50_000, 3)];
+        assert_eq!(opens(&trades, false), (vec!["2.0000".to_owned(), "3.0000".to_owned()], false));
+        assert_eq!(opens(&trades, true).0, ["2.0000", "900.0000", "3.0000"]);
+        let (dust, has_only_dust) = opens(&[(9, 10, 2), (7, 10, 3)], false);
+        assert_eq!((dust.len(), has_only_dust), (2, true));
+    }
 
     /// Times of the candles of a minute, of a market with a trade this many minutes ago.
     fn times(minutes: impl Iterator<Item = i64>) -> Vec<String> {

@@ -1,0 +1,1 @@
+LOCK TABLE unconfirmed_ranges IN SHARE ROW EXCLUSIVE MODE
