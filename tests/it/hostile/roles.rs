@@ -1,18 +1,26 @@
 //! The roles of `deploy/roles.sql`: what each may, and that the daemon needs no more.
 
-use std::process::Command;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use stellar_ticker::sim::FaultPlan;
 
 use crate::support::{
     daemon::{Daemon, output_of, run},
     network::{PASSPHRASE, block_on, network},
-    postgres::{execute, fresh_database, open_tempdir, superuser},
+    postgres::{execute, fresh_database, open_tempdir, socket_of, superuser},
     progress::{number, wait_for_pairs, wait_for_trades},
     recomputation, wait_until,
 };
 
 const ROLES: &str = include_str!("../../../deploy/roles.sql");
+const BACKUP: &str = include_str!("../../../docs/backup.md");
+
+/// Held while the file runs. Roles belong to the whole server, and two tests at once would create the same ones.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A new database: its name, and how the superuser connects.
 async fn new_database() -> (String, String) {
@@ -24,8 +32,6 @@ async fn new_database() -> (String, String) {
 
 /// Runs the file, these statements, and the file again, which changes nothing by itself.
 async fn make_roles(superuser: &str, between: &str) {
-    // Roles belong to the whole server, and two tests at once would create the same ones.
-    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _turn = ONE_AT_A_TIME.lock().await;
     for statements in [ROLES, between, ROLES] {
         execute(superuser, statements).await;
@@ -37,6 +43,96 @@ async fn with_roles() -> impl Fn(&str) -> String {
     let (_, superuser) = new_database().await;
     make_roles(&superuser, "SELECT 1").await;
     move |role: &str| superuser.replace("user=postgres", &format!("user={role}"))
+}
+
+/// Name of the database of a connection string.
+fn name_of(url: &str) -> &str {
+    url.rsplit_once("dbname=").unwrap().1
+}
+
+/// `PATH` with the directory of PostgreSQL's programs first, if the environment names one.
+fn path_of_tools() -> OsString {
+    let named = std::env::var_os("TICKER_PG_BIN_DIR").filter(|directory| !directory.is_empty());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = named.map(PathBuf::from).into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(directories).unwrap()
+}
+
+fn dump(url: &str, file: &Path) {
+    let mut dump = Command::new("pg_dump");
+    dump.env("PATH", path_of_tools()).arg("--format=custom").arg("--file").arg(file).arg(url);
+    let output = output_of(&mut dump);
+    assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs the written steps of a restore on the server of the tests, into a new database of this name.
+async fn restore(steps: &str, dump: &Path, into: &str) {
+    let (socket, port, _) = socket_of(superuser());
+    let script = steps
+        .replace("sudo -u postgres ", "")
+        .replace("postgres://", "'user=")
+        .replace("@localhost/ticker_restored", " dbname=ticker_restored'")
+        .replace("ticker_restored", into)
+        .replace("ticker.dump", dump.to_str().unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &script]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    shell.env("PATH", path_of_tools()).env("LC_ALL", "C");
+    shell.env("PGHOST", socket).env("PGPORT", port.to_string()).env("PGUSER", "postgres");
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let output = output_of(&mut shell);
+    let log = String::from_utf8_lossy(&output.stderr);
+    // psql exits with 0 even if a statement of the file fails.
+    assert!(output.status.success() && !log.contains("ERROR"), "{script}\n{log}");
+}
+
+/// Makes tables that are set aside, and new ones with a row.
+async fn fill(owner: &str) {
+    assert_eq!(run(&["migrate", "--database-url", owner]).0, 0);
+    let (code, _, log) = run(&["start-over", "--yes", "--database-url", owner]);
+    assert_eq!(code, 0, "{log}");
+    execute(owner, &format!("INSERT INTO network (passphrase) VALUES ('{PASSPHRASE}')")).await;
+}
+
+#[test]
+fn a_dump_is_restored_by_the_written_steps_for_one_role_and_for_three() {
+    let (_, steps) = BACKUP.split_once("\n## Restore\n").unwrap();
+    let blocks: Vec<&str> = steps.split("```sh\n").skip(1).collect();
+    let commands = |at: usize| blocks[at].split("```").next().unwrap();
+    assert_eq!(blocks.len(), 2, "one role, three roles");
+    let sim = network(514, FaultPlan::none());
+    block_on(async {
+        let directory = open_tempdir();
+        let file = directory.path().join("ticker.dump");
+        let networks = async |url: &str| {
+            number(&recomputation::connect(url).await, "SELECT count(*) FROM network").await
+        };
+
+        let single = fresh_database().await;
+        fill(&single).await;
+        dump(&single, &file);
+        let into = format!("{}_restored", name_of(&single));
+        restore(commands(0), &file, &into).await;
+        assert_eq!(networks(&single.replace(name_of(&single), &into)).await, 1);
+
+        let original = with_roles().await;
+        let migrate = original("ticker_migrate");
+        let grant = format!("GRANT CREATE ON DATABASE {} TO ticker_migrate", name_of(&migrate));
+        execute(&original("postgres"), &grant).await;
+        fill(&migrate).await;
+        dump(&original("ticker_ro"), &file);
+        let into = format!("{}_restored", name_of(&migrate));
+        restore(commands(1), &file, &into).await;
+        let restored = |role: &str| original(role).replace(name_of(&migrate), &into);
+        assert_eq!(networks(&restored("ticker_ro")).await, 1);
+        // The rights are those of the original: also on the tables that were set aside, which a dump reads.
+        dump(&restored("ticker_ro"), &file);
+        let rw = recomputation::connect(&restored("ticker_rw")).await;
+        for statement in ["DELETE FROM refinery_schema_history", "UPDATE schema_needs SET migration = 99"] {
+            assert!(rw.batch_execute(statement).await.is_err(), "ticker_rw may {statement}");
+        }
+        let _daemon = Daemon::serve(&sim.url(), &restored("ticker_rw"), PASSPHRASE, &[]);
+        wait_for_trades(&recomputation::connect(&restored("ticker_migrate")).await, 50).await;
+    });
 }
 
 /// By the steps at the head of the file. `that_role` owns the database and made the tables.
@@ -116,19 +212,33 @@ fn the_roles_of_the_daemon_and_of_readers_may_back_up_the_database() {
         let sequence = |name: &str| format!("CREATE SEQUENCE {name}");
         let owner = async || recomputation::connect(&url("ticker_migrate")).await;
         // One that was there before the roles were granted their rights, and others since.
-        execute(&url("postgres"), &sequence("earlier")).await;
-        execute(&url("postgres"), "ALTER SEQUENCE earlier OWNER TO ticker_migrate").await;
-        execute(&url("postgres"), ROLES).await;
+        let earlier = format!("{}; ALTER SEQUENCE earlier OWNER TO ticker_migrate", sequence("earlier"));
+        make_roles(&url("postgres"), &earlier).await;
         assert_eq!(run(&["migrate", "--database-url", &url("ticker_migrate")]).0, 0);
         owner().await.batch_execute(&sequence("later")).await.unwrap();
         let directory = open_tempdir();
-        for role in ["ticker_rw", "ticker_ro"] {
-            let file = directory.path().join(role);
-            let mut dump = Command::new("pg_dump");
-            let dump = output_of(dump.arg("--format=custom").arg("--file").arg(&file).arg(url(role)));
-            assert!(dump.status.success(), "{role}: {}", String::from_utf8_lossy(&dump.stderr));
-            assert!(std::fs::metadata(file).unwrap().len() > 0, "{role}");
-        }
+        let may_back_up = || {
+            for role in ["ticker_rw", "ticker_ro"] {
+                let file = directory.path().join(role);
+                dump(&url(role), &file);
+                assert!(std::fs::metadata(file).unwrap().len() > 0, "{role}");
+            }
+        };
+        may_back_up();
+        // A dump has the tables that were set aside, too, and their trades stay readable.
+        let migrate = url("ticker_migrate");
+        let grant = format!("GRANT CREATE ON DATABASE {} TO ticker_migrate", name_of(&migrate));
+        execute(&url("postgres"), &grant).await;
+        assert_eq!(run(&["start-over", "--yes", "--database-url", &migrate]).0, 0);
+        may_back_up();
+        let aside = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'ticker_2%'";
+        let aside: String = owner().await.query_one(aside, &[]).await.unwrap().get(0);
+        let reader = recomputation::connect(&url("ticker_ro")).await;
+        assert_eq!(number(&reader, &format!("SELECT count(*) FROM {aside}.trades")).await, 0);
+        let may = format!(
+            "SELECT count(*) FROM pg_roles WHERE has_schema_privilege(oid, '{aside}', 'CREATE') AND NOT rolsuper AND rolname LIKE 'ticker\\_%'"
+        );
+        assert_eq!(number(&reader, &may).await, 1, "only its owner may make tables there");
     });
 }
 
