@@ -184,6 +184,8 @@ fn a_lake_that_stops_growing_or_answers_for_another_network_is_followed_again_on
         sim.lake().announce("Another Network");
         let announced = fresh_again(&sim, &daemon.database).await;
         assert_eq!(number(&client, "SELECT count(*) FROM quarantine").await, 0);
+        // The daemon reads the manifest again after a minute. The rest of the test may take longer than that.
+        sim.lake().announce(PASSPHRASE);
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
             "a lake that stops growing is followed again once it goes on",
