@@ -135,9 +135,7 @@ impl Database {
     /// error of the connection. Nothing of the batch is written then, with one exception: if the connection broke
     /// during the commit, the outcome is unknown, and the position of the cursor shows it.
     pub async fn write_trades(&self, epoch: i64, batch: &TradeBatch) -> Result<CommittedBatch, DbError> {
-        if batch.trades.len() > BATCH_TRADES_MAX {
-            return Err(DbError::TooLarge(format!("{} trades", batch.trades.len())));
-        }
+        check_size(batch.trades.len())?;
         match self.write_trades_with_retries(epoch, batch).await {
             // One row with an impossible value must not block the batch for ever.
             Err(error) if error.refuses_a_row() => {
@@ -245,6 +243,14 @@ impl Database {
     }
 }
 
+/// Refuses a batch of more than [`BATCH_TRADES_MAX`] trades.
+fn check_size(trades: usize) -> Result<(), DbError> {
+    if trades > BATCH_TRADES_MAX {
+        return Err(DbError::TooLarge(format!("{trades} trades")));
+    }
+    Ok(())
+}
+
 /// Returns each identity once, in order. Of two trades with one identity the first counts. The other is a repeat or a
 /// conflict.
 fn deduplicated(trades: &[IncomingTrade]) -> (Vec<&IncomingTrade>, Classified<'_>) {
@@ -303,5 +309,16 @@ fn changes(new: &[&Trade]) -> ChangedRows {
         from_token: tokens().min().map(|token| token.to_string()),
         to_token: tokens().max().map(|token| token.to_string()),
         trades: i32::saturating_from(new.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_the_largest_size_is_accepted_and_a_larger_one_is_refused() {
+        assert!(check_size(100_000).is_ok());
+        assert!(matches!(check_size(100_001), Err(DbError::TooLarge(_))));
     }
 }

@@ -25,6 +25,21 @@ async fn a_batch_is_written_with_its_cursor_coverage_and_number_in_one_go() {
         .unwrap();
     let stored: (String, String, String, i32) = (row.get(0), row.get(1), row.get(2), row.get(3));
     assert_eq!(stored, ("live".into(), token(5, 0).to_string(), token(5, 1).to_string(), 2));
+    let of_their_market = "trades t JOIN markets m
+        ON (m.id, m.base_asset_id, m.counter_asset_id) = (t.market_id, t.base_asset_id, t.counter_asset_id)";
+    assert_eq!(scene.count(of_their_market).await, 2, "both assets are those of the market");
+}
+
+#[tokio::test]
+async fn a_batch_is_stored_under_the_name_of_its_kind() {
+    let scene = Scene::new().await;
+    for (ledger, kind) in [(5, BatchKind::Live), (6, BatchKind::Backfill), (7, BatchKind::Repair)] {
+        let batch = TradeBatch { kind, cursor: None, ..batch(None, vec![trade(ledger, 0, 1, 10)]) };
+        scene.database.write_trades(scene.epoch, &batch).await.unwrap();
+    }
+    let rows = scene.client.query("SELECT kind FROM ingest_batches ORDER BY seq", &[]).await.unwrap();
+    let kinds: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(kinds, ["live", "backfill", "repair"]);
 }
 
 #[tokio::test]
@@ -42,21 +57,26 @@ async fn the_same_identity_with_other_figures_goes_to_quarantine_whatever_differ
     let scene = Scene::new().await;
     scene
         .database
-        .write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10), trade(6, 0, 1, 10)]))
+        .write_trades(
+            scene.epoch,
+            &batch(None, vec![trade(4, 0, 1, 10), trade(5, 0, 1, 10), trade(6, 0, 1, 10)]),
+        )
         .await
         .unwrap();
+    let mut other_party = trade(4, 0, 1, 10);
+    other_party.base_account = Some(AccountId::parse(&address(8)).unwrap());
     let mut other_day = trade(5, 0, 1, 10);
     other_day.closed_at = other_day.closed_at.plus(86_400); // another partition
     let mut other_side = trade(6, 0, 1, 10);
     other_side.base_is_seller = false;
-    let lies = vec![other_day, other_side, trade(7, 0, 1, 10), trade(7, 0, 1, 11)];
+    let lies = vec![other_party, other_day, other_side, trade(7, 0, 1, 10), trade(7, 0, 1, 11)];
     let mut lies = batch(Some(token(6, 0)), lies);
     for (place, lie) in lies.trades.iter_mut().enumerate() {
         lie.raw = format!("{{\"lie\": {place}}}").into();
     }
     let written = scene.database.write_trades(scene.epoch, &lies).await.unwrap();
-    assert_eq!((written.trades.len(), written.conflicts), (1, 3));
-    assert_eq!((scene.count("trades").await, scene.count("quarantine").await), (3, 3));
+    assert_eq!((written.trades.len(), written.conflicts), (1, 4));
+    assert_eq!((scene.count("trades").await, scene.count("quarantine").await), (4, 4));
     let shown = scene.database.latest_quarantined(10).await.unwrap();
     assert!(
         shown.iter().all(|entry| entry.reason.starts_with("conflict") && entry.raw.starts_with(b"{\"lie\""))
@@ -90,6 +110,26 @@ async fn quarantine_keeps_bytes_as_they_came_once() {
     scene.database.write_trades(scene.epoch, &one).await.unwrap();
     let shown = scene.database.latest_quarantined(10).await.unwrap();
     assert_eq!((shown.len(), shown[0].raw.as_slice()), (1, &raw[..]));
+}
+
+#[tokio::test]
+async fn records_beyond_the_hourly_limit_are_left_out_of_quarantine_and_counted() {
+    const BYTES: usize = 64 * 1024;
+    let scene = Scene::new().await;
+    // With their reasons, 256 of these records exceed 16 MiB.
+    let entries = (0..=u8::MAX).map(|byte| QuarantineEntry {
+        source: "stream",
+        token: None,
+        reason: "large".into(),
+        raw: vec![byte; BYTES].into(),
+    });
+    let many = TradeBatch { quarantine: entries.collect(), ..batch(None, vec![trade(5, 0, 1, 10)]) };
+    let written = scene.database.write_trades(scene.epoch, &many).await.unwrap();
+    let kept = u64::try_from(written.quarantined.len()).unwrap();
+    assert!(kept > 0 && written.quarantine_left_out > 0, "{kept}, {}", written.quarantine_left_out);
+    assert_eq!(kept + written.quarantine_left_out, 256);
+    assert_eq!(scene.database.quarantine_left_out(), written.quarantine_left_out);
+    assert_eq!(scene.count("trades").await, 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A row that PostgreSQL refuses costs that row and never its batch.
 
 use stellar_ticker::{
-    db::trades::CommittedBatch,
+    db::trades::QuarantineEntry,
     domain::orderbook::{BestPrices, BookFigures, OrderBook, PolledBook},
 };
 
@@ -23,7 +23,8 @@ async fn refuse(scene: &Scene, table: &str, by_constraint: &str, by_value: &str)
     scene.client.batch_execute(&sql).await.unwrap();
 }
 
-async fn write(scene: &Scene, expected: Option<PagingToken>, stroops: &[i64]) -> CommittedBatch {
+/// A batch of trades with these amounts, each with a record of its own.
+fn of_amounts(expected: Option<PagingToken>, stroops: &[i64]) -> TradeBatch {
     let ledger = expected.map_or(5, |token| token.ledger() + 1);
     let orders = 0_i32..;
     let trades = orders.zip(stroops).map(|(order, stroops)| trade(ledger, order, 1, *stroops)).collect();
@@ -31,22 +32,39 @@ async fn write(scene: &Scene, expected: Option<PagingToken>, stroops: &[i64]) ->
     for incoming in &mut batch.trades {
         incoming.raw = format!("{{\"paging_token\": \"{}\"}}", incoming.trade.token).into();
     }
-    scene.database.write_trades(scene.epoch, &batch).await.unwrap()
+    batch
 }
 
 #[tokio::test]
 async fn a_trade_that_is_refused_goes_to_quarantine_and_the_rest_of_its_batch_is_stored() {
     let scene = Scene::new().await;
     refuse(&scene, "trades", "base_amount = 13", "NEW.base_amount = 14").await;
-    let written = write(&scene, None, &[10, 13, 11, 14, 12, 13, 15]).await;
-    assert_eq!((written.trades.len(), written.quarantined.len()), (4, 3));
-    assert_eq!((scene.count("trades").await, scene.count("quarantine").await), (4, 3));
-    for entry in scene.database.latest_quarantined(10).await.unwrap() {
+    let mut mixed = of_amounts(None, &[10, 13, 11, 14, 12, 13, 15]);
+    // The batch has a record in quarantine before PostgreSQL refuses three of its trades.
+    mixed.quarantine.push(QuarantineEntry {
+        source: "stream",
+        token: None,
+        reason: "not a trade".into(),
+        raw: Bytes::from_static(b"{}"),
+    });
+    let written = scene.database.write_trades(scene.epoch, &mixed).await.unwrap();
+    assert_eq!((written.trades.len(), written.quarantined.len()), (4, 4));
+    assert_eq!((scene.count("trades").await, scene.count("quarantine").await), (4, 4));
+    let (refused, own): (Vec<_>, Vec<_>) = scene
+        .database
+        .latest_quarantined(10)
+        .await
+        .unwrap()
+        .into_iter()
+        .partition(|entry| entry.source == "refused");
+    assert_eq!((refused.len(), own.len()), (3, 1));
+    for entry in refused {
         assert!(entry.reason.starts_with("refused by the database: "), "{}", entry.reason);
-        assert_eq!(entry.source, "refused");
     }
+    assert_eq!((own[0].source.as_str(), own[0].reason.as_str()), ("stream", "not a trade"));
     assert_eq!(scene.database.cursor("live").await.unwrap(), Some(token(5, 6)), "the stream goes on");
-    let again = write(&scene, Some(token(5, 6)), &[13]).await;
+    let again = of_amounts(Some(token(5, 6)), &[13]);
+    let again = scene.database.write_trades(scene.epoch, &again).await.unwrap();
     assert_eq!((again.trades.len(), again.quarantined.len()), (0, 1));
     assert_eq!(scene.database.cursor("live").await.unwrap(), Some(token(6, 0)));
 }

@@ -66,6 +66,12 @@ pub(super) fn unpacked(answer: &Answer) -> Vec<u8> {
     plain
 }
 
+/// A date of HTTP, an hour after another one. Clients may send any date, also one that no answer had.
+fn an_hour_after(date: &str) -> String {
+    let later = chrono::DateTime::parse_from_rfc2822(date).unwrap() + chrono::TimeDelta::hours(1);
+    later.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 #[test]
 fn every_path_of_the_daemon_is_there_and_none_of_the_admin_listener() {
     let Served { daemon, nginx, .. } = served(401);
@@ -142,7 +148,13 @@ fn requests_with_conditions_and_codings_are_answered_as_by_the_daemon() {
         tags.dedup();
         assert_eq!(tags.len(), 3, "each form has a tag of its own");
         let since = nginx.get(path).header("Last-Modified").unwrap().to_owned();
-        assert_eq!(nginx.ask("GET", path, &format!("If-Modified-Since: {since}\r\n")).status, 304);
+        for date in [since.clone(), an_hour_after(&since)] {
+            assert_eq!(
+                nginx.ask("GET", path, &format!("If-Modified-Since: {date}\r\n")).status,
+                304,
+                "{date}"
+            );
+        }
         let asked = nginx.ask("OPTIONS", path, "");
         assert_eq!((asked.status, asked.header("Allow")), (204, Some("GET, HEAD, OPTIONS")));
         assert_well_formed("OPTIONS", &asked);
@@ -257,6 +269,9 @@ fn when_the_daemon_is_gone_readers_get_the_last_answer_or_the_files() {
         let condition = format!("{}{name}: {}\r\n", accept("gzip"), file.header(header).unwrap());
         assert_eq!(nginx.ask("GET", "/", &condition).status, 304, "{condition}");
     }
+    let later = an_hour_after(file.header("Last-Modified").unwrap());
+    let condition = format!("{}If-Modified-Since: {later}\r\n", accept("gzip"));
+    assert_eq!(nginx.ask("GET", "/", &condition).status, 304, "{condition}");
     let head = nginx.ask("HEAD", "/", &accept("gzip"));
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(head.header("Content-Length"), file.header("Content-Length"));
