@@ -16,9 +16,9 @@ pub(super) async fn read(
 ) -> Result<OrderBook, HorizonError> {
     let horizon = horizon.of_class(class).caused_by(cause);
     match horizon.order_book(&market.base, &market.counter).await {
-        // Horizon does not know the pair (any more), so it has no book. Only Horizon's own problem document says so: a
-        // proxy's 404 says nothing about the pair.
-        Err(HorizonError::Problem { status: 400 | 404, .. }) => Ok(OrderBook::default()),
+        // Horizon does not know the pair, so it has no book. Only Horizon's own problem document says so: a proxy's 404
+        // says nothing about the pair. A 400 says that the request was wrong, and nothing about the pair either.
+        Err(HorizonError::Problem { status: 404, .. }) => Ok(OrderBook::default()),
         read => read,
     }
 }
