@@ -8,7 +8,7 @@ use stellar_ticker::{
 
 use super::*;
 use crate::database::{incoming, open, trade};
-use crate::support::scripted::address;
+use crate::support::{scripted::address, wide::wide_database};
 
 const STALE: f64 = 2_000.0;
 
@@ -57,5 +57,32 @@ fn markets_without_trades_leave_the_memory_of_a_follower() {
         assert_eq!(number(&client, "SELECT count(*) FROM markets").await, 1);
         assert_eq!(number(&client, "SELECT count(*) FROM assets").await, 2, "XLM and the one that is traded");
         assert!(!daemon.leads());
+    });
+}
+
+/// The daemon leads, and its own cleaner deletes the markets.
+#[test]
+fn markets_without_trades_leave_the_memory_of_the_leader() {
+    // Too old for the windows, and not yet for the cleaner.
+    let aged = "SELECT ticker_make_day(day) FROM (
+                    SELECT DISTINCT (now() AT TIME ZONE 'UTC' - interval '170 hours' - n * interval '50 minutes')::date
+                        AS day FROM generate_series(0, 1) n) days;
+                UPDATE trades SET ledger_close_time = ledger_close_time - interval '170 hours'
+                    WHERE market_id <> (SELECT min(id) FROM markets);
+                DELETE FROM orderbook_stats";
+    block_on(async {
+        let database = wide_database(2_001).await;
+        let client = recomputation::connect(&database).await;
+        client.batch_execute(aged).await.unwrap();
+        // The audit would find that trades are missing.
+        let more = ["--clean-schedule", "* * * * * *", "--audit-interval", "24h"];
+        let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &more);
+        let known = || metric(&daemon, "ticker_known_markets");
+        wait_until("it leads and knows all markets", || known() == Some(STALE + 1.0) && daemon.leads());
+        let stale = "DELETE FROM trades WHERE market_id <> (SELECT min(id) FROM markets)";
+        client.batch_execute(stale).await.unwrap();
+        wait_until("the markets are forgotten", || known() == Some(1.0));
+        assert_eq!(number(&client, "SELECT count(*) FROM markets").await, 1);
+        assert!(daemon.leads());
     });
 }
