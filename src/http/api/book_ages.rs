@@ -35,35 +35,53 @@ async fn book_ages(request: HttpRequest, state: web::Data<PublicState>) -> HttpR
 
 /// Renders the books, the oldest first. Ages are relative to the view's `as_of`.
 fn render(view: &ListingView) -> Vec<u8> {
-    let (times, as_of) = (view.snapshot().book_times(), view.as_of());
+    let times = view.snapshot().book_times();
     let books = times.iter().filter_map(|(base, counter, fetched_at)| {
         let (market, _) = Market::of(asset(base)?, asset(counter)?)?;
-        Some(book(&market.name(), *fetched_at, as_of))
+        Some((market.name(), *fetched_at))
     });
-    document(as_of, times.len(), books.take(BOOKS_MAX).collect()).to_string().into_bytes()
+    document(view.as_of(), times.len(), books).to_string().into_bytes()
 }
 
-fn document(as_of: UnixSeconds, total: usize, books: Vec<Value>) -> Value {
+/// Returns the answer with the first [`BOOKS_MAX`] books. They must be in order, the oldest first.
+fn document(as_of: UnixSeconds, total: usize, books: impl Iterator<Item = (String, UnixSeconds)>) -> Value {
+    let book = |(market, fetched_at): (String, UnixSeconds)| {
+        json!({
+            "market": market,
+            "fetched_at": fetched_at.to_rfc3339(),
+            "age_s": as_of.0.saturating_sub(fetched_at.0),
+        })
+    };
+    let books: Vec<Value> = books.take(BOOKS_MAX).map(book).collect();
     json!({"as_of": as_of.to_rfc3339(), "total": total, "books": books})
-}
-
-fn book(market: &str, fetched_at: UnixSeconds, as_of: UnixSeconds) -> Value {
-    json!({
-        "market": market,
-        "fetched_at": fetched_at.to_rfc3339(),
-        "age_s": as_of.0.saturating_sub(fetched_at.0),
-    })
 }
 
 /// Returns an answer with one book.
 #[cfg(test)]
 pub(in crate::http) fn example() -> Value {
-    document(UnixSeconds(2), 1, vec![book("XLM_A", UnixSeconds(1), UnixSeconds(2))])
+    document(UnixSeconds(2), 1, std::iter::once(("XLM_A".to_owned(), UnixSeconds(1))))
 }
 
 fn asset(listed: &ListedAsset) -> Option<Asset> {
     match listed.issuer() {
         "native" => Some(Asset::Native),
         issuer => format!("{}:{issuer}", listed.code()).parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_more_than_a_thousand_books_the_oldest_are_listed_and_all_are_counted() {
+        let times: Vec<i64> = (1..=1_001).collect();
+        let books = times.iter().map(|second| (format!("XLM_A{second}"), UnixSeconds(*second)));
+        let answer = document(UnixSeconds(2_000), times.len(), books);
+        assert_eq!(answer["total"], 1_001);
+        let listed = answer["books"].as_array().unwrap();
+        assert_eq!(listed.len(), 1_000);
+        assert_eq!((&listed[0]["market"], &listed[0]["age_s"]), (&json!("XLM_A1"), &json!(1_999)));
+        assert_eq!(listed[999]["market"], "XLM_A1000", "only the newest is left out");
     }
 }
