@@ -10,6 +10,7 @@ pub(crate) mod busy_core;
 pub(crate) mod daemon;
 pub(crate) mod false_clock;
 pub(crate) mod fixtures;
+pub(crate) mod memory_group;
 pub(crate) mod network;
 pub(crate) mod nginx;
 pub(crate) mod oracle;
