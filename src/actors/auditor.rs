@@ -9,7 +9,7 @@ mod symbols;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -85,9 +85,10 @@ pub struct Audit {
     /// Hour since 1970 whose candles the next pass compares first. A restart keeps it, so that all hours have
     /// their turn.
     pub next_candle_hour: Rc<Cell<i64>>,
-    /// Ledgers to read again that the backfiller has not confirmed. They are sent again after each pass, also after a
-    /// restart: once the windows are rebuilt from the rows, no comparison shows that a row is lost.
-    pub unconfirmed: Rc<RefCell<BTreeSet<u32>>>,
+    /// Ledgers to read again that the backfiller has not confirmed, each with the step that found it. They are sent
+    /// again after each pass, also after a restart: once the windows are rebuilt from the rows, no comparison shows
+    /// that a row is lost.
+    pub unconfirmed: Rc<RefCell<BTreeMap<u32, TraceContext>>>,
     /// Choices of the assets that stand for codes, as the last pass left them. A restart keeps them, because a
     /// change is found by comparison with them alone.
     pub choices_seen: Rc<RefCell<Choices>>,
@@ -268,7 +269,7 @@ impl Audit {
         let mut tally = steps.tally;
         self.audit_candles(context, is_hurried, &mut tally).await;
         self.publish_tally(&tally, true);
-        self.request_reread(None).await;
+        self.request_reread().await;
     }
 
     /// Audits one slice. Logs and repairs what differs twice. Returns false if the slice could not be compared.
@@ -390,8 +391,8 @@ impl Audit {
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();
         let ledgers = differing_ledgers(&before.snapshot, &publication.snapshot, &differing);
-        self.unconfirmed.borrow_mut().extend(ledgers);
-        self.request_reread(Some(cause)).await;
+        self.unconfirmed.borrow_mut().extend(ledgers.into_iter().map(|ledger| (ledger, *cause)));
+        self.request_reread().await;
         let repaired = u64::saturating_from(differing.difference(&after.markets).count());
         counter!("ticker_audit_repaired_markets_total").increment(repaired);
         if after.comparison.difference_count > 0 {
@@ -406,15 +407,15 @@ impl Audit {
     }
 
     /// Asks the backfiller to read ledgers again. Rows and windows differed, and only their source can tell which is
-    /// right.
-    async fn request_reread(&self, cause: Option<&TraceContext>) {
-        let newest: BTreeSet<u32> =
-            self.unconfirmed.borrow().iter().rev().take(LEDGERS_MAX).copied().collect();
-        let message = RereadLedgers { ledgers: newest.iter().copied().collect() };
-        let sent =
-            if newest.is_empty() { Ok(()) } else { self.rereader.call(cause, message, REREAD_TIMEOUT).await };
+    /// right. The step that found the newest ledger is the cause.
+    async fn request_reread(&self) {
+        let unconfirmed = self.unconfirmed.borrow().clone();
+        let newest: BTreeMap<u32, TraceContext> = unconfirmed.into_iter().rev().take(LEDGERS_MAX).collect();
+        let Some((_, cause)) = newest.last_key_value() else { return };
+        let message = RereadLedgers { ledgers: newest.keys().copied().collect() };
+        let sent = self.rereader.call(Some(cause), message, REREAD_TIMEOUT).await;
         *self.unconfirmed.borrow_mut() = match sent {
-            Ok(()) => BTreeSet::new(),
+            Ok(()) => BTreeMap::new(),
             Err(error) => {
                 debug!(%error, ledgers = newest.len(), "backfiller did not confirm doubtful ledgers, they are sent again");
                 newest

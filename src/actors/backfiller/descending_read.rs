@@ -92,7 +92,7 @@ impl DescendingRead<'_> {
             return Ok(page);
         }
         // A held trade that Horizon does not have must not hold up history for ever.
-        let latest = self.deps.history(self.horizon, self.shared).await?.known();
+        let latest = self.deps.history(&horizon, self.shared).await?.known();
         let to = place.cursor().map_or(latest, PagingToken::ledger);
         let page = match place.cursor().filter(|_| latest.saturating_sub(to) > BEHIND_LEDGERS_MAX) {
             Some(missing) => self.page_past(&horizon, missing).await?,
@@ -185,7 +185,8 @@ impl DescendingRead<'_> {
         let trades: Vec<_> = above.into_iter().chain(trades).collect();
         let stretch = &state.stretch;
         let pauses = holes::pauses(&trades, stretch.from, stretch.to.unwrap_or(u32::MAX));
-        holes::first_hole(self.horizon, &pauses).await
+        let horizon = self.horizon.caused_by(&state.trace);
+        holes::first_hole(&horizon, &pauses).await
     }
 
     /// Weighs the close times of a page against each other. Reads on if the lowest ones cannot be judged without those
@@ -194,7 +195,7 @@ impl DescendingRead<'_> {
         let now = UnixSeconds::from(self.deps.writer.clock.now());
         let mut more = 0;
         loop {
-            let history = self.history_of(&page).await?;
+            let history = self.history_of(&page, state).await?;
             let intake = Intake {
                 source: "pages",
                 // Held ledgers above the stretch show that its ledgers exist.
@@ -222,13 +223,14 @@ impl DescendingRead<'_> {
 
     /// Returns Horizon's history, which is looked at again if a record of the page is above all ledgers that can exist.
     /// If most of the page is, its server is far ahead of the root's.
-    async fn history_of(&self, page: &Page) -> Result<History, HistoryError> {
-        let history = self.deps.history(self.horizon, self.shared).await?;
+    async fn history_of(&self, page: &Page, state: &ReadState) -> Result<History, HistoryError> {
+        let horizon = self.horizon.caused_by(&state.trace);
+        let history = self.deps.history(&horizon, self.shared).await?;
         let ledgers = || page.trades.keys().rev().map(|token| token.ledger());
         let refused = page.refused.iter().filter_map(|refused| refused.token).map(PagingToken::ledger);
         let top = ledgers().next().into_iter().chain(refused).max();
         let Some(top) = top.filter(|top| *top > history.ceiling()) else { return Ok(history) };
-        let mut history = self.deps.network_check.reaching(history, top, self.horizon).await?;
+        let mut history = self.deps.network_check.reaching(history, top, &horizon).await?;
         history.raise(ledgers());
         self.shared.history.set(Some(history));
         Ok(history)
@@ -246,7 +248,8 @@ impl DescendingRead<'_> {
             return Ok(None); // ledgers below the stretch are held, or part of another stretch
         }
         let place = page.lowest().or(state.place.cursor());
-        end::confirm(self.horizon, Some(&self.deps.writer.database), place).await.map(Some)
+        let horizon = self.horizon.caused_by(&state.trace);
+        end::confirm(&horizon, Some(&self.deps.writer.database), place).await.map(Some)
     }
 
     /// Collects the trades of a page. `ends_at` is Horizon's oldest ledger, if the page is the believed end of history.
@@ -337,7 +340,7 @@ impl DescendingRead<'_> {
         read.set_subject(subjects::incoming(&batch));
         let cause = read.done();
         // A connection opened meanwhile may lead to another network: check again before storing.
-        self.deps.history(self.horizon, self.shared).await?;
+        self.deps.history(&self.horizon.caused_by(&cause), self.shared).await?;
         let written = self.deps.writer.write(&batch, &cause, self.context).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));
         sum.new = sum.new.saturating_add(written.new);

@@ -36,9 +36,8 @@ impl Backfill {
         let differs = !comparison.differences.is_empty();
         let is_believed = if reader.hashes.is_enabled() {
             // A difference counts only if Horizon confirms the ledger's hash.
-            let hash = found.hash.to_string();
-            !differs
-                || matches!(reader.hashes.check(ledger, &hash, Class::Audit).await, HashCheck::Agrees { .. })
+            let (hash, hashes) = (found.hash.to_string(), reader.hashes.caused_by(&reading.trace()));
+            !differs || matches!(hashes.check(ledger, &hash, Class::Audit).await, HashCheck::Agrees { .. })
         } else {
             // The chain may have refused this ledger before, so that its trades came from Horizon. What contradicts
             // them is only quarantined. Trades are stored only if the next ledger names this one.
@@ -77,7 +76,7 @@ impl Backfill {
                 return compared;
             }
         }
-        match self.history(&self.horizon.of_class(Class::Audit), reading.shared).await {
+        match self.history(&reading.client(&self.horizon), reading.shared).await {
             Ok(history) if history.elder <= ledger => self.compare(reading, range, ledger).await,
             Ok(_) | Err(_) => compared,
         }

@@ -2,11 +2,7 @@
 //! like any repair. Rows that contradict their source stay as they are, and go to quarantine, where the operator
 //! decides.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use actix::{Context, Handler};
 use metrics::counter;
@@ -26,7 +22,7 @@ use crate::{
         intake::{Intake, IntakeDecision},
         messages::RereadLedgers,
         subjects,
-        trace::context::TraceContext,
+        trace::{context::TraceContext, step::Step},
         trade_writer::WriteError,
     },
     db::{
@@ -37,7 +33,7 @@ use crate::{
         close_times::CloseTimes, conversions::SaturatingFrom, coverage::LedgerRange, cursor::PagingToken,
         instant::UnixSeconds,
     },
-    horizon::budget::Class,
+    horizon::{HorizonClient, budget::Class},
     published::Reread,
     steps,
 };
@@ -69,10 +65,30 @@ pub(super) struct Rereading<'a> {
     pub(super) context: &'a WorkContext,
     pub(super) shared: &'a SharedByLoops,
     known_wrong: KnownWrong,
-    /// Message that named the ledger; none for one that was chosen by chance.
+    /// Message that named a ledger to read; none if chance chooses it.
     cause: Option<TraceContext>,
-    /// Time at which the reading of the ledger began.
-    began: Instant,
+    /// Step under way, which causes the requests. It ends before a batch is written, and with the reading.
+    step: Option<Step>,
+}
+
+impl Rereading<'_> {
+    /// Returns the context of the step under way. Begins the step if there is none.
+    pub(super) fn trace(&mut self) -> TraceContext {
+        let Self { context, cause, step, .. } = self;
+        step.get_or_insert_with(|| context.step(steps::READ_AGAIN, cause.as_ref())).trace()
+    }
+
+    /// Returns a client whose requests the step causes.
+    pub(super) fn client(&mut self, horizon: &HorizonClient) -> HorizonClient {
+        horizon.of_class(Class::Audit).caused_by(&self.trace())
+    }
+
+    /// Ends the step, if one is under way.
+    fn end(&mut self, result: &Result<RereadOutcome, HistoryError>) {
+        if let Some(step) = self.step.take() {
+            step.ended(result);
+        }
+    }
 }
 
 /// Result of reading again.
@@ -91,13 +107,8 @@ impl Backfill {
     pub(super) async fn reread_forever(&self, context: &WorkContext, shared: &SharedByLoops) {
         let interval = if self.is_limited { REREAD_INTERVAL } else { REREAD_INTERVAL_UNLIMITED };
         let mut retry = Retry::default();
-        let mut reading = Rereading {
-            context,
-            shared,
-            known_wrong: KnownWrong::default(),
-            cause: None,
-            began: self.writer.clock.monotonic(),
-        };
+        let mut reading =
+            Rereading { context, shared, known_wrong: KnownWrong::default(), cause: None, step: None };
         loop {
             context.advance();
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
@@ -108,7 +119,9 @@ impl Backfill {
                 context.pause(REREAD_POLL).await;
                 continue;
             }
-            match self.reread(&mut reading).await {
+            let read = self.reread(&mut reading).await;
+            reading.end(&read);
+            match read {
                 Ok(RereadOutcome::Compared) => retry.reset(),
                 Ok(RereadOutcome::NothingHeld) => context.pause(REREAD_POLL).await,
                 Ok(RereadOutcome::Unreadable) => context.pause(interval).await,
@@ -132,30 +145,26 @@ impl Backfill {
 
     /// Reads a chosen ledger again and repairs what can be repaired.
     async fn reread(&self, reading: &mut Rereading<'_>) -> Result<RereadOutcome, HistoryError> {
-        let held = self.comparable(reading.shared).await?;
         let named = self.to_reread.borrow_mut().next();
-        reading.began = self.writer.clock.monotonic();
+        reading.cause = named.and_then(|ledger| self.to_reread.borrow().named_by(ledger));
+        let held = self.comparable(reading).await?;
         let oldest = self.writer.database.oldest_held_between(PagingToken::FIRST, PagingToken::LAST).await?;
         let with_trades = oldest.map_or(0, |(token, _)| token.ledger());
-        let target = reread_target::choose(&held, named, with_trades, &mut rand::rng());
-        reading.cause = match target {
-            Some(RereadTarget::Ledger(_, ledger)) if named == Some(ledger) => {
-                self.to_reread.borrow().named_by(ledger)
-            }
-            _ => None,
+        let Some(target) = reread_target::choose(&held, named, with_trades, &mut rand::rng()) else {
+            return Ok(RereadOutcome::NothingHeld);
         };
+        reading.trace();
         let compared = match target {
-            None => return Ok(RereadOutcome::NothingHeld),
             // A lake proves its ledgers, and costs no request. If history does not come from it, it is also the other
             // source. What it lacks came from elsewhere.
-            Some(RereadTarget::Ledger(range, ledger)) if self.reread_lake.is_some() => {
+            RereadTarget::Ledger(range, ledger) if self.reread_lake.is_some() => {
                 self.compare_with_either(reading, range, ledger).await
             }
-            Some(RereadTarget::Bottom(range)) if self.is_from_lake => {
+            RereadTarget::Bottom(range) if self.is_from_lake => {
                 self.compare_with_either(reading, range, range.from).await
             }
-            Some(RereadTarget::Ledger(range, top)) => self.compare(reading, range, top).await,
-            Some(RereadTarget::Bottom(range)) => self.compare_below_trades(reading, range).await,
+            RereadTarget::Ledger(range, top) => self.compare(reading, range, top).await,
+            RereadTarget::Bottom(range) => self.compare_below_trades(reading, range).await,
         };
         let outcome = match compared {
             // Horizon dropped these ledgers meanwhile. The root names its oldest one now.
@@ -172,12 +181,12 @@ impl Backfill {
     }
 
     /// Held ledgers that can be compared: those that Horizon still has, unless history comes from the lake.
-    async fn comparable(&self, shared: &SharedByLoops) -> Result<Vec<LedgerRange>, HistoryError> {
+    async fn comparable(&self, reading: &mut Rereading<'_>) -> Result<Vec<LedgerRange>, HistoryError> {
         let held = self.held().await?;
-        if self.is_from_lake {
+        if self.is_from_lake || held.is_empty() {
             return Ok(held);
         }
-        let elder = self.history(&self.horizon.of_class(Class::Audit), shared).await?.elder;
+        let elder = self.history(&reading.client(&self.horizon), reading.shared).await?.elder;
         Ok(reread_target::from_ledger(&held, elder))
     }
 
@@ -235,7 +244,7 @@ impl Backfill {
         range: LedgerRange,
         above: PagingToken,
     ) -> Result<Comparison, HistoryError> {
-        let horizon = self.horizon.of_class(Class::Audit);
+        let horizon = reading.client(&self.horizon);
         let history = self.history(&horizon, reading.shared).await?;
         reading.context.advance();
         // A server that is behind would seem to lack what is held.
@@ -335,13 +344,15 @@ impl Backfill {
             let batch =
                 TradeBatch { kind: BatchKind::Repair, cursor: None, trades, quarantine, covered: None };
             if with.needs_network_check() {
-                self.history(&self.horizon.of_class(Class::Audit), reading.shared).await?;
+                self.history(&reading.client(&self.horizon), reading.shared).await?;
             }
             self.uncover_around(&batch.trades, range).await?;
-            let read = reading.context.step(steps::READ_AGAIN, reading.cause.as_ref());
-            let mut read = read.began_at(reading.began);
-            read.set_subject(subjects::incoming(&batch));
-            let written = self.writer.write(&batch, &read.done(), reading.context).await?;
+            let cause = reading.trace();
+            if let Some(mut read) = reading.step.take() {
+                read.set_subject(subjects::incoming(&batch));
+                read.done();
+            }
+            let written = self.writer.write(&batch, &cause, reading.context).await?;
             info!(healed = written.new, "missing trades stored");
         }
         self.publish_counts(counts);

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::reports::LakeReports;
 use crate::{
+    actors::trace::context::TraceContext,
     clock::SharedClock,
     horizon::{HorizonClient, budget::Class},
     published::HashCheck,
@@ -91,6 +92,12 @@ impl HashChecker {
         reports: LakeReports,
     ) -> Self {
         Self { horizon, is_enabled, clock, reports, unanswered_at: Rc::default(), lacked: Rc::default() }
+    }
+
+    /// Same checker whose requests are caused by this step.
+    #[must_use]
+    pub fn caused_by(&self, cause: &TraceContext) -> Self {
+        Self { horizon: self.horizon.caused_by(cause), ..self.clone() }
     }
 
     /// True if hashes are compared with Horizon's.

@@ -22,7 +22,7 @@ use crate::{
     db::trades::LIVE_CURSOR,
     domain::{cursor::PagingToken, instant::UnixSeconds},
     horizon::{
-        HorizonError,
+        HorizonClient, HorizonError,
         stream::{StreamItem, TradeStream},
     },
     steps,
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         let (history, start) = match (self.history.get(), stored) {
             (Some(history), Some(token)) if history.allows_requests(horizon) => (history, token),
             _ => {
-                let history = self.confirm().await?;
+                let history = self.confirm(horizon).await?;
                 (history, start(stored, history.known(), history.ceiling()))
             }
         };
@@ -211,7 +211,7 @@ impl<'a> Session<'a> {
     /// Ends the session if it began above all ledgers that can exist: then an earlier root named one that does not.
     /// Such a stream would be silent until the network has closed that ledger.
     async fn idle(&self, collector: &Collector) -> Result<(), SessionEnd> {
-        let history = self.confirm().await?;
+        let history = self.confirm(&self.deps.horizon).await?;
         let (reached, newest) = (collector.reached().ledger(), history.known());
         // A stream that records carried so far is ahead of a root that lags.
         let has_begun_there = self.start.get() == Some(collector.reached());
@@ -260,10 +260,9 @@ impl<'a> Session<'a> {
         writer.published.vitals.stream.succeeds("connected", writer.clock.now());
     }
 
-    /// Makes sure that everything received so far is of the right network.
-    async fn confirm(&self) -> Result<History, SessionEnd> {
-        let StreamIngest { horizon, network_check, .. } = self.deps;
-        let history = network_check.confirmed(self.history.get(), horizon).await?;
+    /// Makes sure that everything received so far is of the right network. Asks with this client.
+    async fn confirm(&self, horizon: &HorizonClient) -> Result<History, SessionEnd> {
+        let history = self.deps.network_check.confirmed(self.history.get(), horizon).await?;
         self.history.set(Some(history));
         Ok(history)
     }
@@ -278,7 +277,7 @@ impl<'a> Session<'a> {
         let mut collected = self.context.step(steps::COLLECT, None).began_at(collector.opened());
         collected.set_subject(batches.last().map_or_else(Subject::none, subjects::incoming));
         let cause = collected.done();
-        self.confirm().await?;
+        self.confirm(&self.deps.horizon.caused_by(&cause)).await?;
         for batch in &batches {
             self.deps.writer.write(batch, &cause, self.context).await?;
         }
