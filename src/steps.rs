@@ -10,7 +10,7 @@ pub const READ_HISTORY: StepName = StepName("read_history");
 pub const READ_LEDGERS: StepName = StepName("read_ledgers");
 /// A ledger that is held already is read again from Horizon and compared.
 pub const READ_AGAIN: StepName = StepName("read_again");
-/// A batch is written in one transaction.
+/// A batch of trades, or results such as books or candles, are written in one transaction.
 pub const TRANSACTION: StepName = StepName("transaction");
 /// The windows are read from the database as a whole.
 pub const LOAD: StepName = StepName("load");
@@ -36,5 +36,9 @@ pub const READ_BOOKS: StepName = StepName("read_books");
 pub const AUDIT: StepName = StepName("audit");
 /// Candles are derived from committed trades.
 pub const DERIVE_CANDLES: StepName = StepName("derive_candles");
+/// Old trades or candles are dropped.
+pub const CLEAN: StepName = StepName("clean");
+/// Accounts behind markets are counted.
+pub const COUNT_ACCOUNTS: StepName = StepName("count_accounts");
 /// Request to Horizon. It is queued until the budget admits it, and ends with the answer.
 pub const HORIZON_REQUEST: StepName = StepName("horizon_request");

@@ -29,7 +29,7 @@ use super::{
     supervision::status::ChildStatus,
     trace::context::TraceContext,
     wiring::{DaemonActor, Wiring},
-    worker::{Work, WorkContext, Worker},
+    worker::{Work, WorkContext, Worker, transaction},
 };
 use crate::{
     clock::SharedClock,
@@ -159,7 +159,8 @@ impl BookFetch {
         // A follower's readers get it all the same; the leader reads it for all in its own time.
         if let Some(epoch) = self.leadership.epoch() {
             let polled = PolledBook::of(&fetched.book, fetched.fetched_at);
-            self.database.record_books(epoch, &[(market, polled, fetched.book.clone())]).await?;
+            let books = [(market, polled, fetched.book.clone())];
+            transaction(&self.status, cause, self.database.record_books(epoch, &books)).await?;
         }
         Ok(Some(fetched))
     }

@@ -12,7 +12,7 @@ use super::{
     outage,
     supervision::status::ChildStatus,
     wiring::{DaemonActor, Wiring},
-    worker::{TICK, Work, WorkContext, Worker},
+    worker::{TICK, Work, WorkContext, Worker, transaction},
 };
 use crate::{
     clock::SharedClock,
@@ -119,7 +119,8 @@ impl KeepCandles {
         let derived = async {
             let now = self.clock.now();
             let time = self.database.retention_time(now).await?.unwrap_or(now);
-            self.database.derive_candles(epoch, time, context.heartbeat()).await
+            let deriving = self.database.derive_candles(epoch, time, context.heartbeat());
+            transaction(&self.status, &step.trace(), deriving).await
         };
         let derived = derived.await;
         let took = self.clock.monotonic().saturating_duration_since(begun);
@@ -156,7 +157,10 @@ impl KeepCandles {
                 None => Ok(DroppedCandles::default()),
             }
         };
-        match dropped.await {
+        let step = context.step(steps::CLEAN, None);
+        let dropped = dropped.await;
+        step.ended(&dropped);
+        match dropped {
             Ok(DroppedCandles { partitions, left, markets }) => {
                 if partitions > 0 {
                     info!(partitions, left, markets_forgotten = markets, "old candles dropped");

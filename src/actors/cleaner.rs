@@ -24,7 +24,7 @@ use crate::{
     clock::SharedClock,
     db::{Database, DbError, clean::Cleaned},
     published::Part,
-    shutdown,
+    shutdown, steps,
 };
 
 use backoff::Backoff;
@@ -91,8 +91,7 @@ impl Work for Clean {
             if let Err(error) = self.hourly.check(&self.database, epoch, &self.clock, &mut times).await {
                 outage::database_failed(&self.database, &error, "storing the choices of symbols");
             }
-            let heartbeat = context.heartbeat();
-            let count = self.hourly.count(&self.database, epoch, &self.clock, &mut times, heartbeat);
+            let count = self.hourly.count(&self.database, epoch, &self.clock, &mut times, &context);
             if let Err(error) = count.await {
                 outage::database_failed(&self.database, &error, "counting the accounts behind markets");
                 context.pause(AGAIN).await;
@@ -105,7 +104,10 @@ impl Work for Clean {
                 continue;
             }
             self.status.set_state("cleaning");
-            match self.clean(epoch, context.heartbeat()).await {
+            let step = context.step(steps::CLEAN, None);
+            let cleaned = self.clean(epoch, context.heartbeat()).await;
+            step.ended(&cleaned);
+            match cleaned {
                 Ok(cleaned) => {
                     self.status.succeeds("old trades are dropped");
                     backoff.reset();

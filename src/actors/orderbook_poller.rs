@@ -25,7 +25,7 @@ use super::{
     timetable::{Schedule, Timetable},
     trace::context::TraceContext,
     wiring::{DaemonActor, Wiring},
-    worker::{TICK, Work, WorkContext, Worker},
+    worker::{TICK, Work, WorkContext, Worker, transaction},
 };
 use crate::{
     clock::SharedClock,
@@ -216,7 +216,8 @@ impl OrderbookPoll {
         if has_ended || pass.is_due() {
             // At each due time, and not only at the end of a pass: with many markets and few requests none ends.
             let alive: Vec<MarketId> = pass.ranked().iter().map(|market| market.market).collect();
-            let removed = self.database.keep_books_of(epoch, &alive).await?;
+            let removed =
+                transaction(&self.status, cause, self.database.keep_books_of(epoch, &alive)).await?;
             if has_ended {
                 let unreadable = alive.iter().filter(|market| pass.has_given_up(**market)).count();
                 info!(books = alive.len(), removed, unreadable, "order books read");
@@ -279,7 +280,8 @@ impl OrderbookPoll {
                 }
             }
             if !books.is_empty() {
-                let recorded = self.database.record_books(epoch, &books).await?;
+                let storing = self.database.record_books(epoch, &books);
+                let recorded = transaction(&self.status, cause, storing).await?;
                 for (market, polled, _) in &books {
                     if !recorded.refused.contains(market) {
                         pass.note_success(*market, polled.fetched_at);

@@ -22,7 +22,7 @@ use super::{
     supervision::status::ChildStatus,
     trace::{context::TraceContext, subject::Subject},
     wiring::{DaemonActor, Wiring},
-    worker::{TICK, Work, WorkContext, Worker},
+    worker::{TICK, Work, WorkContext, Worker, transaction},
 };
 use crate::{
     clock::SharedClock,
@@ -220,7 +220,8 @@ impl TomlCheck {
         let now = self.clock.now();
         if self.requires_toml && now - *expired_at >= EXPIRY_EVERY {
             *expired_at = now;
-            if self.database.expire_verdicts(epoch, GRACE, now).await?.is_some() {
+            let expiry = self.database.expire_verdicts(epoch, GRACE, now);
+            if transaction(&self.status, cause, expiry).await?.is_some() {
                 info!("assets expired, their stellar.toml was unreadable for a day");
             }
         }
@@ -243,7 +244,8 @@ impl TomlCheck {
             context.advance();
             answered |= fetches.iter().any(|fetch| fetch.answered);
             let fetches: Vec<FileFetch> = fetches.into_iter().map(|fetch| fetch.result).collect();
-            self.database.record_files(epoch, &fetches, self.requires_toml, self.clock.now()).await?;
+            let storing = self.database.record_files(epoch, &fetches, self.requires_toml, self.clock.now());
+            transaction(&self.status, cause, storing).await?;
         }
         self.report_round(hosts_count, answered);
         Ok(count)

@@ -25,6 +25,7 @@ use super::{
         step::{Step, StepName},
     },
 };
+use crate::steps;
 
 /// Interval at which a waiting worker reports progress.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -197,6 +198,18 @@ impl WorkContext {
         self.0.ended.set(true);
         self.0.changed.notify_waiters();
     }
+}
+
+/// Awaits a transaction of an actor, and records it as a step that `cause` causes.
+pub(super) async fn transaction<T, E>(
+    status: &ChildStatus,
+    cause: &TraceContext,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let step = status.step(steps::TRANSACTION, Some(cause));
+    let done = work.await;
+    step.ended(&done);
+    done
 }
 
 /// Like [`WorkContext::attend`], for actors without a context.

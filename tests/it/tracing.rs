@@ -14,7 +14,7 @@ use serde_json::Value;
 use stellar_ticker::sim::{FaultPlan, FixedSource, SimServer};
 
 use crate::support::{
-    daemon::{Daemon, output_of, program},
+    daemon::{Daemon, output_of, program, request},
     network::{PASSPHRASE, block_on, network},
     postgres::fresh_database,
     scripted::{LEDGER, scripted, trade},
@@ -118,6 +118,69 @@ fn a_refused_trade_is_found_with_its_reason() {
     });
 }
 
+/// Work that a timer, the stream or a new incarnation begins, with its actor. Everything else has a cause. A request to
+/// Horizon is among it where it confirms the network before there is any work.
+const EDGES: [(&str, &str); 17] = [
+    ("audit", "auditor"),
+    ("catch_up", "aggregator"),
+    ("check_stellar_toml", "toml_checker"),
+    ("clean", "candle_keeper"),
+    ("clean", "cleaner"),
+    ("collect", "stream_ingester"),
+    ("count_accounts", "cleaner"),
+    ("derive_candles", "candle_keeper"),
+    ("horizon_request", "backfiller"),
+    ("horizon_request", "book_fetcher"),
+    ("horizon_request", "stream_ingester"),
+    ("load", "aggregator"),
+    ("look_up_assets", "asset_poller"),
+    ("read_again", "backfiller"),
+    ("read_books", "orderbook_poller"),
+    ("read_history", "backfiller"),
+    ("render", "aggregator"),
+];
+
+/// Actors that have caused a step of this name by one of another name.
+fn actors_below(all: &[Value], cause: &str, effect: &str) -> BTreeSet<String> {
+    let causes = all.iter().filter(|record| name(record) == cause);
+    let spans: BTreeSet<&str> = causes.filter_map(|record| record["span"].as_str()).collect();
+    let effects = all.iter().filter(|record| name(record) == effect);
+    effects
+        .filter(|record| record["parent"].as_str().is_some_and(|parent| spans.contains(parent)))
+        .map(|record| record["from"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn requests_and_transactions_are_below_the_work_that_causes_them() {
+    let sim = network(547, FaultPlan::none());
+    block_on(async {
+        let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        for (cause, effect, actor) in [
+            ("look_up_assets", "horizon_request", "asset_poller"),
+            ("read_again", "horizon_request", "backfiller"),
+            ("read_books", "horizon_request", "orderbook_poller"),
+            ("read_history", "horizon_request", "backfiller"),
+            ("check_stellar_toml", "transaction", "toml_checker"),
+            ("collect", "transaction", "stream_ingester"),
+            ("derive_candles", "transaction", "candle_keeper"),
+            ("look_up_assets", "transaction", "asset_poller"),
+            ("read_books", "transaction", "orderbook_poller"),
+        ] {
+            let mut actors = BTreeSet::new();
+            wait_until(&format!("a {effect} is recorded below {cause}"), || {
+                actors = actors_below(&records(&daemon, ""), cause, effect);
+                !actors.is_empty()
+            });
+            assert_eq!(actors.into_iter().collect::<Vec<_>>(), [actor], "{effect} below {cause}");
+        }
+        wait_until("a pass of the cleaner is recorded", || {
+            !records(&daemon, "type=clean&actor=cleaner&outcome=done").is_empty()
+        });
+    });
+}
+
 #[test]
 fn no_cause_is_lost_and_flow_and_actors_count_what_the_records_show() {
     let sim = network(541, FaultPlan::none());
@@ -144,9 +207,10 @@ fn no_cause_is_lost_and_flow_and_actors_count_what_the_records_show() {
             cut = missing(&records(&daemon, ""));
             cut.is_empty()
         });
-        // Every message between actors has a cause: a step or another message.
-        let messages = all.iter().filter(|record| record["type"].is_string());
-        let uncaused: BTreeSet<_> = messages.filter(|it| it["parent"].is_null()).map(name).collect();
+        // Every message between actors has a cause, and so has every step but those at the edges of the process.
+        let roots = all.iter().filter(|record| record["parent"].is_null());
+        let roots = roots.map(|record| (name(record), record["from"].as_str().unwrap()));
+        let uncaused: BTreeSet<_> = roots.filter(|root| !EDGES.contains(root)).collect();
         assert!(uncaused.is_empty(), "{uncaused:?}");
         let flow = daemon.admin("/flow.json").json();
         let line = flow["edges"].as_array().unwrap().iter().find(|line| line["type"] == "TradesCommitted");
@@ -371,6 +435,31 @@ fn a_blocked_thread_leaves_a_crash_file_with_its_actor_and_the_message_under_way
             crash["records"].as_array().unwrap().iter().filter(|it| it["trace"] == under_way["trace"]);
         let causes: Vec<_> = causes.map(|record| (name(record), &record["from"])).collect();
         assert!(causes.contains(&("transaction", &under_way["from"])), "{causes:?}");
+    });
+}
+
+#[test]
+fn too_many_restarts_leave_a_crash_file_of_the_whole_process() {
+    let sim = network(548, FaultPlan::none());
+    block_on(async {
+        let mut daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        let admin = daemon.admin;
+        wait_until("the process gave up", || {
+            // No answer once the listener is closed.
+            let _ = request(admin, "POST", "/provoke/cleaner/Ping", "Content-Length: 0\r\n");
+            !daemon.is_running()
+        });
+        assert_eq!(daemon.wait().code(), Some(70), "escalated");
+        let files = std::fs::read_dir(daemon.directory.path().join("data/crash")).unwrap();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.retain(|file| file.to_string_lossy().ends_with("-process.json"));
+        assert_eq!(files.len(), 1, "{files:?}");
+        let crash: Value = serde_json::from_slice(&std::fs::read(&files[0]).unwrap()).unwrap();
+        assert_eq!(crash["actor"], Value::Null);
+        let shown = crash["records"].as_array().unwrap();
+        let actors: BTreeSet<&str> = shown.iter().filter_map(|record| record["to"].as_str()).collect();
+        assert!(actors.len() > 1, "the records of all actors: {actors:?}");
     });
 }
 

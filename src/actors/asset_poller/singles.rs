@@ -16,7 +16,7 @@ use crate::{
         joint_health::JointHealth,
         poll_error::PollError,
         trace::context::TraceContext,
-        worker::{TICK, WorkContext},
+        worker::{TICK, WorkContext, transaction},
     },
     db::assets::AssetStanding,
     domain::{asset::Asset, conversions::SaturatingFrom, plain_text::listed, ranking::assets_of},
@@ -154,7 +154,7 @@ impl AssetPoll {
             // A second look-up would prove nothing. First ones are made all the same.
             wanted.retain(|asset| !unknown.contains(asset));
         }
-        self.look_up(epoch, &wanted, unknown, &horizon, context).await?;
+        self.look_up(epoch, &wanted, unknown, &horizon, cause, context).await?;
         listing.map(|()| Round::LookedUp)
     }
 
@@ -177,6 +177,7 @@ impl AssetPoll {
         assets: &[Asset],
         unknown: &mut UnknownOnce,
         horizon: &HorizonClient,
+        cause: &TraceContext,
         context: &WorkContext,
     ) -> Result<(), PollError> {
         let mut failed = None;
@@ -205,7 +206,8 @@ impl AssetPoll {
         }
         if !standings.is_empty() {
             let now = self.clock.now();
-            self.database.record_standings(epoch, &standings, self.requires_toml, None, now).await?;
+            let storing = self.database.record_standings(epoch, &standings, self.requires_toml, None, now);
+            transaction(&self.status, cause, storing).await?;
             debug!(looked_up = standings.len(), "assets looked up");
         }
         if !unreadable.is_empty() {
@@ -215,7 +217,8 @@ impl AssetPoll {
                 assets = listed(&assets),
                 "records of assets could not be read, their rows are unchanged"
             );
-            self.database.postpone_assets(epoch, &unreadable, self.clock.now()).await?;
+            let storing = self.database.postpone_assets(epoch, &unreadable, self.clock.now());
+            transaction(&self.status, cause, storing).await?;
         }
         failed.map_or(Ok(()), |error| Err(error.into()))
     }

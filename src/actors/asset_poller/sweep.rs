@@ -13,7 +13,7 @@ use crate::{
         poll_error::PollError,
         timetable::Timetable,
         trace::context::TraceContext,
-        worker::{TICK, WorkContext},
+        worker::{TICK, WorkContext, transaction},
     },
     db::assets::{AssetStanding, AssetSweep},
     horizon::{HorizonClient, HorizonError, budget::Class, wire::AssetsPage},
@@ -97,11 +97,13 @@ impl AssetPoll {
         let page = match self.sweep_step(epoch, &sweep, &step.trace()).await {
             Ok(page) => page,
             Err(error) => {
-                step.failed();
+                let cause = step.failed();
                 if is_refusal(&error) && sweep.token.is_some() {
                     // The stored token leads nowhere, however often it is tried.
                     let again = AssetSweep { token: None, began_at: Some(now), ..sweep };
-                    self.database.record_standings(epoch, &[], self.requires_toml, Some(&again), now).await?;
+                    let storing =
+                        self.database.record_standings(epoch, &[], self.requires_toml, Some(&again), now);
+                    transaction(&self.status, &cause, storing).await?;
                 }
                 return Err(error);
             }
@@ -199,7 +201,8 @@ impl AssetPoll {
         };
         let standings: Vec<AssetStanding> =
             page.records.iter().map(|record| standing(record, self.requires_toml)).collect();
-        self.database.record_standings(epoch, &standings, self.requires_toml, Some(&next), now).await?;
+        let storing = self.database.record_standings(epoch, &standings, self.requires_toml, Some(&next), now);
+        transaction(&self.status, cause, storing).await?;
         if let Some(token) = &next.token {
             self.progress.note_token(token, page.count);
         }

@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::backoff::Backoff;
 use crate::{
+    actors::worker::WorkContext,
     clock::SharedClock,
     db::{Database, DbError},
     domain::{
@@ -21,6 +22,7 @@ use crate::{
         symbols::candidates,
     },
     published::Published,
+    steps,
 };
 
 /// Interval at which a replica reads the facts. A new one counts only after [`NOTICE`], so that all replicas know it by
@@ -114,15 +116,15 @@ impl Hourly {
     }
 
     /// Counts the accounts of the 24 hours before the last full hour whose ledgers are held. Does nothing if that
-    /// count exists, failed recently, or those ledgers are not all held. Calls `advance` around the count, which
-    /// may take minutes.
+    /// count exists, failed recently, or those ledgers are not all held. Reports progress around the count, which may
+    /// take minutes.
     pub(super) async fn count(
         &self,
         database: &Database,
         epoch: i64,
         clock: &SharedClock,
         times: &mut Times,
-        advance: impl Fn(),
+        context: &WorkContext,
     ) -> Result<(), DbError> {
         let now = UnixSeconds::from(clock.now());
         let coverage = self.published.vitals.coverage.load_full();
@@ -137,9 +139,11 @@ impl Hourly {
         if is_done || !is_due || !is_held {
             return Ok(());
         }
-        advance();
+        context.advance();
+        let step = context.step(steps::COUNT_ACCOUNTS, None);
         let counted = self.store_count(database, epoch, until, now.plus(NOTICE)).await;
-        advance();
+        step.ended(&counted);
+        context.advance();
         match &counted {
             Ok(()) => times.counting.succeeded(until),
             Err(error) => times.counting.backoff.note_failure(error, Instant::now()),
