@@ -196,7 +196,7 @@ fn outcome(text: &str) -> Result<&'static str, &'static str> {
 mod tests {
     use actor_tree::{
         clock::SystemClock,
-        trace::{recorder::Recorder, step::Step, subject::Subject},
+        trace::{record::Links, recorder::Recorder, step::Step, subject::Subject},
     };
 
     use super::*;
@@ -263,6 +263,21 @@ mod tests {
         };
         assert_eq!(names("3"), (vec![1, 600, 601], 598));
         assert_eq!(names("1"), (vec![1], 600));
+    }
+
+    #[test]
+    fn a_trace_has_its_own_records_and_those_that_link_to_it() {
+        let recorder = Recorder::on(SystemClock::shared());
+        let begin = |name| Step::begin(&recorder, "one", name, None);
+        let batch = begin(steps::TRANSACTION).done();
+        let mut links = Links::default();
+        links.add(batch);
+        begin(steps::RENDER).with_links(links).done();
+        begin(steps::RENDER).done();
+        let query = parsed(&[("trace", &trace_hex(batch.trace_id()))]).unwrap();
+        let (records, _) = recorder.records();
+        let selected = records.iter().filter(|record| query.selects(record, &[], &recorder.moment()));
+        assert_eq!(selected.map(|record| record.number).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod actor;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -17,12 +18,12 @@ use stellar_ticker::{
             tree_status::TreeStatus,
         },
         supervisor::Outcome,
-        trace::recorder::Recorder,
+        trace::{record::Kind, recorder::Recorder},
     },
     clock::SystemClock,
 };
 
-use crate::support::DEADLINE;
+use crate::support::{DEADLINE, reached};
 use actor::{Behaviour, Perform, Script, Subject};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,6 +71,17 @@ impl Scene {
 
     async fn ask(&self, behaviour: Behaviour) -> Result<u64, CallError> {
         self.subject.call(None, Perform(behaviour), PATIENCE).await
+    }
+
+    /// Outcomes of the messages so far, by the number of the message.
+    fn outcomes(&self) -> BTreeMap<u64, Vec<&'static str>> {
+        let mut outcomes = BTreeMap::<u64, Vec<_>>::new();
+        for record in self.status.recorder().records().0 {
+            if matches!(record.kind, Kind::Message(_)) {
+                outcomes.entry(record.number).or_default().push(record.outcome.name());
+            }
+        }
+        outcomes
     }
 
     fn restarts(&self) -> [u64; 2] {
@@ -304,6 +316,29 @@ fn a_call_that_is_given_up_leaves_the_queue_and_handling_is_counted() {
 }
 
 #[test]
+fn a_message_that_is_handled_after_its_sender_gave_up_is_recorded_twice() {
+    play(|| async {
+        let scene = Scene::new(quick(), spec("subject"));
+        let timed_out = Err(CallError::TimedOut { actor: "subject" });
+        // A message that no handler has begun by then is passed over. The next one may wait longer.
+        let mut patience = Duration::from_millis(20);
+        while scene.script.holds.load(Ordering::SeqCst) == 0 {
+            let held = scene.subject.call(None, Perform(Behaviour::BlockUntilReleased), patience).await;
+            assert_eq!(held, timed_out);
+            patience *= 2;
+        }
+        let behind = scene.subject.call(None, Perform(Behaviour::Count), Duration::from_millis(20)).await;
+        assert_eq!(behind, timed_out);
+        scene.script.releases.store(1, Ordering::SeqCst);
+        assert_eq!(scene.ask(Behaviour::Count).await, Ok(1), "the one before it is passed over");
+        let outcomes: Vec<_> = scene.outcomes().into_values().collect();
+        let is_late = |outcomes: &&Vec<&str>| **outcomes == ["timed_out", "done"];
+        assert_eq!(outcomes.iter().filter(is_late).count(), 1, "{outcomes:?}");
+        assert!(outcomes.ends_with(&[vec!["timed_out"], vec!["done"]]), "{outcomes:?}");
+    });
+}
+
+#[test]
 fn a_drain_reaches_its_phase_only_and_exits_are_not_mended_any_more() {
     play(|| async {
         let mut scene = Scene::new(quick(), ChildSpec { drain_phase: 1, ..spec("subject") });
@@ -320,6 +355,12 @@ fn a_drain_reaches_its_phase_only_and_exits_are_not_mended_any_more() {
             actix_rt::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(scene.restarts(), [0, 0]);
+        reached("a message to what has stopped for good is recorded as refused", async || {
+            let refused = scene.subject.call(None, Perform(Behaviour::Count), PATIENCE).await;
+            assert_eq!(refused, Err(CallError::Closed { actor: "subject" }));
+            scene.outcomes().into_values().next_back() == Some(vec!["refused"])
+        })
+        .await;
         let still = tokio::time::timeout(Duration::from_millis(50), scene.tree.given_up()).await;
         assert!(still.is_err(), "the tree does not give up");
     });

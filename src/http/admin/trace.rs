@@ -210,10 +210,25 @@ fn event(record: &Record, moment: &Moment) -> Bytes {
 mod tests {
     use actor_tree::{
         clock::SystemClock,
-        trace::step::{Step, StepName},
+        trace::{
+            recorder::LISTENER_RECORDS_MAX,
+            step::{Step, StepName},
+        },
     };
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_is_too_slow_learns_how_many_records_it_lost() {
+        let recorder = Recorder::on(SystemClock::shared());
+        let (records, query) = (recorder.listen(), Query::default());
+        let mut reader = Reader { records, recorder: Arc::clone(&recorder), query, markets: Vec::new() };
+        for _ in 0..LISTENER_RECORDS_MAX + 5 {
+            Step::begin(&recorder, "aggregator", StepName("work"), None).done();
+        }
+        assert_eq!(reader.next().await.unwrap(), "event: lost\ndata: {\"lost\":5}\n\n");
+        assert!(reader.next().await.unwrap().starts_with(b"id: 6\n"), "the oldest one that is left");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_whose_filter_fits_nothing_shows_that_it_lives() {

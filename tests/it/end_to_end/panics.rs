@@ -224,10 +224,17 @@ fn actors_that_hang_all_at_once_are_ended_and_are_back_and_nothing_is_lost() {
                 let actor = actor(&daemon, name);
                 let is_back = actor["state"] != "backoff" && actor["state"] != "stopped";
                 let last = actor["last_exit"]["reason"].as_str().unwrap_or_default().to_owned();
-                is_back && actor["restarts"] == 1 && last.starts_with("killed")
+                let is_written = actor["last_exit"]["crash_file"].is_string();
+                is_back && is_written && actor["restarts"] == 1 && last.starts_with("killed")
             })
         });
         let took = begun.elapsed();
+        for name in &names {
+            let last = actor(&daemon, name)["last_exit"].clone();
+            let text = std::fs::read(last["crash_file"].as_str().unwrap()).unwrap();
+            let crash: Value = serde_json::from_slice(&text).unwrap();
+            assert!(crash["actor"] == name.as_str() && crash["reason"] == last["reason"], "{crash} {last}");
+        }
         assert_eq!((daemon.get("/livez").status, daemon.get("/markets.json").status), (200, 200));
         let client = recomputation::connect(&database).await;
         let before = number(&client, "SELECT count(*) FROM trades").await;

@@ -38,6 +38,8 @@ pub(super) enum Behaviour {
         steps: u32,
         step_ms: u64,
     },
+    /// Hold the thread until the script releases it, and report progress meanwhile.
+    BlockUntilReleased,
     /// Hold the thread for some milliseconds and report nothing.
     BlockSilently {
         ms: u64,
@@ -69,6 +71,10 @@ pub(super) struct Script {
     pub(super) stalls: Arc<AtomicU64>,
     /// Clones of this are held by futures.
     pub(super) held: Arc<()>,
+    /// Not 0: a handler holds its thread until `releases` is not 0 either.
+    pub(super) holds: Arc<AtomicU64>,
+    /// See `holds`.
+    pub(super) releases: Arc<AtomicU64>,
     /// Drains that were answered.
     pub(super) drained: Arc<AtomicU64>,
 }
@@ -152,6 +158,13 @@ impl Handler<Envelope<Perform>> for Subject {
             Behaviour::BlockInSteps { steps, step_ms } => {
                 for _ in 0..steps {
                     hold_thread(Duration::from_millis(step_ms));
+                    self.status.advance();
+                }
+            }
+            Behaviour::BlockUntilReleased => {
+                self.script.holds.store(1, Ordering::SeqCst);
+                while self.script.releases.load(Ordering::SeqCst) == 0 {
+                    hold_thread(Duration::from_millis(1));
                     self.status.advance();
                 }
             }

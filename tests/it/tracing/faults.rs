@@ -21,25 +21,18 @@ fn a_slow_handler_is_found_by_its_times_and_its_trace() {
         let daemon = Daemon::serve(&sim.url(), &fresh_database().await, PASSPHRASE, &[]);
         daemon.wait_for_publication();
         daemon.provoke("json_writer", "slow-PublicationReady");
-        let mut slow = Vec::new();
-        wait_until("the slow message ended", || {
-            slow = records(&daemon, "min_ms=500&type=PublicationReady");
-            !slow.is_empty()
-        });
-        // Among all actors and types, the slowest handling is the culprit.
-        let all = daemon.admin("/actors.json").json();
-        let times = all["actors"].as_array().unwrap().iter().flat_map(|actor| {
-            let name = actor["name"].as_str().unwrap();
-            let messages = actor["messages"].as_object().unwrap().iter();
-            messages.map(move |(kind, times)| {
-                (times["handling"]["max_ms"].as_f64().unwrap(), name, kind.as_str())
-            })
-        });
-        let slowest = times.max_by(|one, other| one.0.total_cmp(&other.0)).unwrap();
-        assert_eq!((slowest.1, slowest.2), ("json_writer", "PublicationReady"), "{slowest:?}");
         // Its record says that the time went into the handling, not into the mailbox.
-        assert!(slow[0]["handled_ms"].as_f64().unwrap() >= 500.0, "{slow:?}");
-        assert_eq!((&slow[0]["from"], &slow[0]["to"]), (&"aggregator".into(), &"json_writer".into()));
+        let mut slow = None;
+        wait_until("the slow message ended", || {
+            let mut all = records(&daemon, "min_ms=500&type=PublicationReady").into_iter();
+            slow = all.find(|record| record["handled_ms"].as_f64() >= Some(500.0));
+            slow.is_some()
+        });
+        let slow = slow.unwrap();
+        assert_eq!((&slow["from"], &slow["to"]), (&"aggregator".into(), &"json_writer".into()));
+        // The table of actors names it too. On a busy machine it may name others beside it.
+        let times = actor(&daemon, "json_writer")["messages"]["PublicationReady"]["handling"].clone();
+        assert!(times["max_ms"].as_f64() >= Some(500.0), "{times}");
     });
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::clock::SharedClock;
 
 /// Records that a listener may be behind. A slower one loses the oldest and learns how many.
-pub(crate) const LISTENER_RECORDS_MAX: usize = 1_024;
+pub const LISTENER_RECORDS_MAX: usize = 1_024;
 
 /// Recorder of one tree of actors. Any thread may use it.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Recorder {
         self.clock.monotonic()
     }
 
-    /// Keeps a record. Takes less than a microsecond if nobody listens.
+    /// Keeps a record. The bench `message` measures what this costs a message.
     pub(crate) fn keep(&self, record: Record) {
         if !self.is_on {
             return;
