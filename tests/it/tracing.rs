@@ -118,8 +118,8 @@ fn a_refused_trade_is_found_with_its_reason() {
     });
 }
 
-/// Work that a timer, the stream or a new incarnation begins, with its actor. Everything else has a cause. A request to
-/// Horizon is among it where it confirms the network before there is any work.
+/// Work that a timer, the stream or a new incarnation begins, with its actor. Everything else has a cause. Requests to
+/// Horizon that confirm the network before any work are among it.
 const EDGES: [(&str, &str); 17] = [
     ("audit", "auditor"),
     ("catch_up", "aggregator"),

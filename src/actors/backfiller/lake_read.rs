@@ -15,6 +15,7 @@ use crate::{
     actors::{
         lake_reader::{HASH_TIMEOUT, LakeReader, RefusedFor, RefusedLedgers},
         subjects,
+        trace::{context::TraceContext, step::Step},
         worker::WorkContext,
     },
     db::trades::{BatchKind, IncomingTrade, QuarantineEntry, TradeBatch},
@@ -94,6 +95,8 @@ impl LakeRead<'_> {
         };
         // Earlier ledgers are valid, so they are stored.
         self.write(&mut state).await?;
+        // Ledgers after the last batch, of which there was nothing to store.
+        self.step(&mut state).began_at(state.written_at).done();
         // Without Horizon's hashes a link is the only evidence, and nothing would give it again.
         let may_carry = state.is_confirmed || !self.reader.hashes.is_enabled();
         *confirmed = state.above.filter(|_| may_carry);
@@ -269,10 +272,12 @@ impl LakeRead<'_> {
     ) -> Result<bool, HistoryError> {
         let hash = ledger.hash.to_string();
         // As urgent as new trades: without an answer all history below would be unconfirmed.
-        let mut check = self.reader.hashes.check(ledger.sequence, &hash, Class::Live).await;
-        let is_forgotten = check == HashCheck::Unchecked && self.is_forgotten(ledger.sequence).await;
+        let hashes = self.reader.hashes.caused_by(&state.trace);
+        let mut check = hashes.check(ledger.sequence, &hash, Class::Live).await;
+        let is_forgotten =
+            check == HashCheck::Unchecked && self.is_forgotten(ledger.sequence, &state.trace).await;
         if check == HashCheck::Unchecked && !is_forgotten && !self.found.get().has_some {
-            check = self.reader.hashes.check_again(ledger.sequence, &hash).await;
+            check = hashes.check_again(ledger.sequence, &hash).await;
         }
         if check == HashCheck::Unchecked && self.reader.reports.is_contradicted() {
             return Err(HistoryError::OtherHashes); // it had a wrong ledger, so it is not believed unconfirmed
@@ -291,13 +296,13 @@ impl LakeRead<'_> {
     }
 
     /// True if Horizon no longer has the ledger. Horizon is not asked if hashes are not compared.
-    async fn is_forgotten(&self, ledger: u32) -> bool {
+    async fn is_forgotten(&self, ledger: u32, cause: &TraceContext) -> bool {
         if !self.reader.hashes.is_enabled() {
             return false;
         }
         if self.shared.history.get().is_none() && !self.reader.hashes.is_horizon_silent() {
             // Without an answer it may have it.
-            let horizon = self.deps.horizon.of_class(Class::History);
+            let horizon = self.deps.horizon.of_class(Class::History).caused_by(cause);
             let asked = self.deps.history(&horizon, self.shared);
             tokio::time::timeout(HASH_TIMEOUT, asked).await.ok();
         }
@@ -325,6 +330,12 @@ impl LakeRead<'_> {
         self.write(state).await
     }
 
+    /// Step that read what the next batch holds. The requests since the last one name it as their cause.
+    fn step(&self, state: &mut LakeReadState) -> Step {
+        let trace = std::mem::replace(&mut state.trace, TraceContext::root());
+        self.context.step(steps::READ_LEDGERS, None).as_span(trace)
+    }
+
     async fn write(&self, state: &mut LakeReadState) -> Result<(), HistoryError> {
         let covered = state.pending.take();
         let collected = std::mem::take(&mut state.collected);
@@ -337,10 +348,12 @@ impl LakeRead<'_> {
         // A huge ledger goes in parts, the last of which says that it is complete.
         while trades.len() > WRITTEN_MAX {
             let part = trades.split_off(trades.len() - WRITTEN_MAX);
-            self.commit(part, Vec::new(), None, begun).await?;
+            let read = self.step(state).began_at(begun);
+            self.commit(part, Vec::new(), None, read).await?;
         }
         let unconfirmed = covered.filter(|_| std::mem::take(&mut state.holds_unconfirmed));
-        let writing = self.commit(trades, collected.quarantine, covered, begun);
+        let read = self.step(state).began_at(begun);
+        let writing = self.commit(trades, collected.quarantine, covered, read);
         self.reader.unconfirmed.note_around(&self.deps.writer, unconfirmed, writing).await?;
         if let Some(covered) = covered {
             let ledgers = u64::from(covered.to - covered.from) + 1;
@@ -354,10 +367,9 @@ impl LakeRead<'_> {
         trades: Vec<IncomingTrade>,
         quarantine: Vec<QuarantineEntry>,
         covered: Option<LedgerRange>,
-        begun: Instant,
+        mut read: Step,
     ) -> Result<(), HistoryError> {
         let batch = TradeBatch { kind: self.kind, cursor: None, trades, quarantine, covered };
-        let mut read = self.context.step(steps::READ_LEDGERS, None).began_at(begun);
         read.set_subject(subjects::incoming(&batch));
         let written = self.deps.writer.write(&batch, &read.done(), self.context).await?;
         self.stored.set(self.stored.get().saturating_add(written.new));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    actors::lake_reader::Collected,
+    actors::{lake_reader::Collected, trace::context::TraceContext},
     domain::coverage::LedgerRange,
     lake::{Link, VerifiedLedger},
 };
@@ -27,6 +27,8 @@ pub(super) struct LakeReadState {
     pub(super) collected: Collected,
     /// Time at which the last batch was written, or the stretch begun.
     pub(super) written_at: Instant,
+    /// Span of the step that reads the next batch.
+    pub(super) trace: TraceContext,
     /// Number of missing objects in a row.
     pub(super) missing: u32,
     /// Time of the last request for the manifest that was answered: then the lake was there.
@@ -47,6 +49,7 @@ impl LakeReadState {
             holds_unconfirmed: false,
             collected: Collected::default(),
             written_at: Instant::now(),
+            trace: TraceContext::root(),
             missing: 0,
             present_at: None,
             differing: 0,
