@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use stellar_ticker::{
     domain::{
+        changes::Changes,
         directory::Directory,
         instant::{DAY, HOUR, UnixSeconds},
         issuer_file::Currency,
@@ -19,7 +20,7 @@ use stellar_ticker::{
         trade_stats::{TradeStats, WindowTrade},
         windows::{MarketId, Windows},
     },
-    published::{FileMaker, Files},
+    published::{FileMaker, Files, recent::Recent},
 };
 
 use super::{
@@ -53,6 +54,13 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
             .goal_ratio(1_000.0),
         Row::new(format!("{what} the same in a second without trades"), many.quiet_s, Unit::Seconds),
         Row::new(format!("{what} the same on average over all seconds"), many.mean_s, Unit::Seconds),
+        Row::new(
+            format!("{what} CPU before compression, with the changes for readers of the stream"),
+            many.followed_s,
+            Unit::Seconds,
+        )
+        .baseline("without them", many.rendered_s)
+        .goal_ratio(1.0 / 1.3),
         Row::new(format!("{what} until plain and gzip can be served"), many.served_s, Unit::Seconds)
             .baseline("naive SQL", naive_s)
             .goal(0.060),
@@ -79,9 +87,11 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
 pub(crate) struct Measured {
     /// CPU time until all rows are rendered, after a ledger.
     pub(crate) rendered_s: f64,
-    /// The same for a second without a ledger.
+    /// The same, with the changes since the last publication for readers of the stream.
+    pub(crate) followed_s: f64,
+    /// CPU time until all rows are rendered, for a second without a ledger.
     pub(crate) quiet_s: f64,
-    /// The same on average over all seconds.
+    /// CPU time until all rows are rendered, on average over all seconds.
     pub(crate) mean_s: f64,
     /// Wall time until plain and gzip can be served, after a ledger.
     pub(crate) served_s: f64,
@@ -153,7 +163,8 @@ impl Network {
     fn publish(&mut self) -> Measured {
         let mut maker = FileMaker::default();
         let mut kept: Vec<Files> = Vec::new();
-        let (mut rendered, mut quiet, mut all_s) = (Vec::new(), Vec::new(), 0.0);
+        let (recent, mut last) = (Recent::default(), None);
+        let (mut rendered, mut followed, mut quiet, mut all_s) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
         let (mut served, mut brotli) = (Vec::new(), Vec::new());
         for second in 0..=ROUNDS * LEDGER_SECONDS {
             let is_ledger = second.is_multiple_of(LEDGER_SECONDS);
@@ -171,14 +182,18 @@ impl Network {
             let served_s = begun.elapsed().as_secs_f64();
             let begun = Instant::now();
             files.markets.brotli.make();
+            let brotli_s = begun.elapsed().as_secs_f64();
+            let changes_s = note_changes(&recent, last.as_ref(), &snapshot);
+            last = Some(snapshot);
             if second == 0 {
                 continue; // In the first publication all rows are new.
             }
             all_s += rendered_s;
             if is_ledger {
                 rendered.push(rendered_s);
+                followed.push(rendered_s + changes_s);
                 served.push(served_s);
-                brotli.push(begun.elapsed().as_secs_f64());
+                brotli.push(brotli_s);
             } else {
                 quiet.push(rendered_s);
             }
@@ -188,6 +203,7 @@ impl Network {
         let markets = &kept.first().unwrap().markets;
         Measured {
             rendered_s: middle(rendered),
+            followed_s: middle(followed),
             quiet_s: middle(quiet),
             mean_s: all_s / (ROUNDS * LEDGER_SECONDS) as f64,
             served_s: middle(served),
@@ -208,6 +224,19 @@ impl Network {
         trade.token.toid += i64::try_from(number).unwrap();
         (made.market as MarketId, trade)
     }
+}
+
+/// Notes the changes since the last publication, as the aggregator does for readers of the stream. Returns the CPU
+/// time in seconds.
+fn note_changes(recent: &Recent, last: Option<&MarketSnapshot>, snapshot: &MarketSnapshot) -> f64 {
+    let begun = thread_cpu();
+    let changes = last.map_or_else(Changes::whole, |last| Changes::between(last, snapshot));
+    // The publication keeps its changes beside these.
+    let kept = changes.clone();
+    recent.push(snapshot.as_of().0, snapshot.as_of(), changes);
+    let spent = thread_cpu() - begun;
+    drop(kept);
+    spent.as_secs_f64()
 }
 
 /// Recomputes all trades of both windows, as the old program did each minute, but with all rows in memory. Returns the

@@ -49,7 +49,7 @@ impl Default for Recent {
 
 impl Recent {
     /// Adds the changes of a new publication, and wakes those that wait.
-    pub(super) fn push(&self, seq: i64, as_of: UnixSeconds, changes: Changes) {
+    pub fn push(&self, seq: i64, as_of: UnixSeconds, changes: Changes) {
         let number = {
             let mut kept = self.kept();
             let last = kept.back();
