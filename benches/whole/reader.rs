@@ -41,6 +41,8 @@ impl Connection {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) etag: String,
+    /// Time of the publication that the answer is from; empty if the answer is from none.
+    pub(crate) as_of: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -48,7 +50,8 @@ pub(crate) struct Answer {
 pub(crate) fn exchange(connection: &mut Connection, request: &[u8]) -> Answer {
     let reader = &mut connection.0;
     reader.get_mut().write_all(request).unwrap();
-    let (mut line, mut status, mut etag, mut length) = (String::new(), 0, String::new(), 0_usize);
+    let (mut line, mut status, mut length) = (String::new(), 0, 0_usize);
+    let [mut etag, mut as_of] = [String::new(), String::new()];
     loop {
         line.clear();
         reader.read_line(&mut line).unwrap();
@@ -58,6 +61,8 @@ pub(crate) fn exchange(connection: &mut Connection, request: &[u8]) -> Answer {
         }
         if let Some(rest) = text.strip_prefix("http/1.1 ") {
             status = rest.get(..3).unwrap().parse().unwrap();
+        } else if let Some(rest) = text.strip_prefix("x-ticker-as-of: ") {
+            rest.clone_into(&mut as_of);
         } else if let Some(rest) = text.strip_prefix("content-length: ") {
             length = rest.parse().unwrap();
         } else if text.is_empty() {
@@ -66,5 +71,5 @@ pub(crate) fn exchange(connection: &mut Connection, request: &[u8]) -> Answer {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    Answer { status, etag, body }
+    Answer { status, etag, as_of, body }
 }
