@@ -32,6 +32,9 @@ pub(crate) const LEASE: Duration = Duration::from_secs(3_600);
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Time after which the memory that only the start needs is free again.
 const SETTLED: Duration = Duration::from_secs(30);
+/// Smaller networks whose memory is measured: trades, markets, and the bound in bytes.
+const SMALLER: [(u64, u64, Option<f64>); 3] =
+    [(3_000, 130, Some(60e6)), (200_000, 130, Some(75e6)), (1_000_000, MARKETS, None)];
 /// Pause between two measurements of the memory.
 const LOOK: Duration = Duration::from_millis(250);
 /// Pause between two requests for the first publication.
@@ -53,8 +56,35 @@ pub(crate) const BATCH: &str = "
     INSERT INTO ingest_batches (seq, kind, trades, committed_at) VALUES (1, 'backfill', 0, now() - interval '1 hour')";
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
+    let trades = bench.sized(1_000_000, 10_000_000);
+    let mut rows = start(bench, trades);
+    let smaller = SMALLER.iter().filter(|(smaller, ..)| *smaller < trades);
+    rows.extend(smaller.map(|(trades, markets, bound)| {
+        let what = format!("memory of the daemon 30 s after a start: {trades} trades in {markets} markets");
+        let row = Row::new(what, memory(bench, *trades, *markets), Unit::Bytes);
+        if let Some(bound) = bound { row.goal(*bound) } else { row }
+    }));
+    rows
+}
+
+/// Returns the median of the daemon's memory some time after a start with these trades, without readers.
+fn memory(bench: &Bench, trades: u64, markets: u64) -> f64 {
     bench.block_on(async {
-        let trades = bench.sized(1_000_000, 10_000_000);
+        let store = filled_with(bench, trades, markets).await;
+        derive_candles(&store).await;
+        let daemon = Daemon::start(&store.url);
+        daemon.first_publication().await;
+        pause(SETTLED);
+        let memory = steady(daemon.pid()).at(500);
+        drop(daemon);
+        store.close().await;
+        memory
+    })
+}
+
+/// Measures the start with these trades, and the memory afterwards.
+fn start(bench: &Bench, trades: u64) -> Vec<Row> {
+    bench.block_on(async {
         let store = filled(bench, trades).await;
         derive_candles(&store).await;
         let (naive_s, _) = timed(async {
@@ -93,8 +123,8 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     })
 }
 
-/// Measures the resident memory repeatedly, while no trades arrive.
-fn steady(pid: u32) -> Sorted {
+/// Measures the resident memory repeatedly, for [`SETTLED`].
+pub(crate) fn steady(pid: u32) -> Sorted {
     let looks = SETTLED.as_millis() / LOOK.as_millis();
     let look = |_| {
         pause(LOOK);
@@ -206,6 +236,13 @@ impl Daemon {
     pub(crate) fn published_seq(&self) -> Option<i64> {
         let status: Value = serde_json::from_slice(&get(self.public, "/api/v1/status")?).unwrap();
         status["seq"].as_i64()
+    }
+
+    /// Returns a metric without labels, or 0 if it is not exposed.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = String::from_utf8(get(self.admin, "/metrics").unwrap()).unwrap();
+        let figure = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        figure.map_or(0.0, |figure| figure.parse().unwrap())
     }
 
     /// Recomputes every served figure from the rows. Returns the time in seconds.
