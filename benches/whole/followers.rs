@@ -15,10 +15,11 @@ use tokio::{
 };
 
 use super::{
-    bench::{Bench, Sorted, pause},
+    bench::{Bench, Sorted, Times, pause},
     freshness::{LEDGER_PERIOD, LEDGER_TRADES, SETTLING, UNLIMITED},
     live::{Emitted, Live, place_of},
     reader::{Connection, exchange, get},
+    readers::{self, Seen},
     report::{Row, Unit},
     start::{self, Daemon},
     watch,
@@ -28,6 +29,7 @@ use super::{
 const OF_MARKET: usize = 1_900;
 /// Readers of all markets.
 const OF_ALL: usize = 100;
+const READERS: usize = OF_MARKET + OF_ALL;
 /// Connections that read the file without a pause.
 const FILE_READERS: usize = 4;
 /// Longest wait until all readers have connected.
@@ -48,28 +50,84 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let network = network.go_on(LEDGER_TRADES, LEDGER_PERIOD);
     pause(SETTLING);
     watch::until_seen(daemon.public, &network.emitted);
-    let alone = files_a_second(daemon.public, span);
-    let followers = Followers::start(daemon.public, &market, &network.emitted);
-    pause(span);
-    let files_begun = Instant::now();
-    let beside = files_a_second(daemon.public, span);
-    let ages = followers.stop(files_begun);
+    let rows = measure(&daemon, &market, &network.emitted, span);
     drop(daemon);
     drop(network);
     bench.block_on(store.close());
-    let readers = OF_MARKET + OF_ALL;
+    rows
+}
+
+/// Measures without the readers, then with them: alone, beside requests that are due, and beside files.
+fn measure(daemon: &Daemon, market: &str, emitted: &Emitted, span: Duration) -> Vec<Row> {
+    let files_alone = files_a_second(daemon.public, span);
+    let without = Costs::measure(daemon);
+    let followers = Followers::start(daemon.public, market, emitted);
+    let followed = Instant::now();
+    let with = Costs::measure(daemon);
+    let due = Instant::now();
+    let seen = readers::crowd(daemon.public, span);
+    let files = Instant::now();
+    let files_beside = files_a_second(daemon.public, span);
+    let ages = followers.stop([followed, due, files]);
     let mut rows = Vec::new();
-    for (ages, when) in ages.into_iter().zip(["", ", files read without a pause"]) {
-        let what = format!("trade emitted to event at {readers} readers of the stream{when}:");
+    let cases = ["", ", 460 other requests a second", ", files read without a pause"];
+    for (ages, case) in ages.iter().zip(cases) {
+        let what = format!("trade emitted to event at {READERS} readers of the stream{case}:");
         rows.push(Row::new(format!("{what} p50"), ages.at(500), Unit::Seconds));
         rows.push(Row::new(format!("{what} p99"), ages.at(990), Unit::Seconds).goal(1.5));
     }
+    rows.push(in_time(&seen, span));
     rows.push(
-        Row::new("GET /markets.json, gzip, beside them", beside, Unit::PerSecond)
-            .baseline("without them", alone)
+        Row::new("GET /markets.json, gzip, without a pause, beside them", files_beside, Unit::PerSecond)
+            .baseline("without them", files_alone)
             .goal_ratio(0.9),
     );
+    rows.extend(costs(&without, &with));
     rows
+}
+
+/// Row of the requests of [`readers::crowd`] that were answered in time.
+fn in_time(seen: &Seen, span: Duration) -> Row {
+    let per_second = |requests: usize| requests as f64 / span.as_secs_f64();
+    let what = "the requests of `readers` beside them: good answers in time";
+    Row::new(what, per_second(seen.in_time), Unit::PerSecond)
+        .baseline("due", per_second(readers::requests_due(span)))
+        .goal_ratio(0.9)
+}
+
+/// Rows of what the readers cost. This process runs the clients and the simulated Horizon.
+fn costs(without: &Costs, with: &Costs) -> [Row; 3] {
+    let reader_bytes = (with.memory - without.memory) / READERS as f64;
+    [
+        Row::new("CPU a second with them: the daemon", with.daemon_s, Unit::Seconds)
+            .baseline("without them", without.daemon_s),
+        Row::new("CPU a second with them: the clients", with.bench_s - without.bench_s, Unit::Seconds),
+        Row::new("memory of a reader of the stream in the daemon", reader_bytes, Unit::Bytes).goal(20e3),
+    ]
+}
+
+/// Costs while nothing but the stream is read.
+struct Costs {
+    /// CPU of the daemon a second, in seconds.
+    daemon_s: f64,
+    /// CPU of this process a second, in seconds.
+    bench_s: f64,
+    /// Median of the daemon's resident memory, in bytes.
+    memory: f64,
+}
+
+impl Costs {
+    fn measure(daemon: &Daemon) -> Self {
+        let cpu = || [daemon.pid(), std::process::id()].map(|pid| Times::of(pid).unwrap().own_s);
+        let (begun, [daemon_before, bench_before]) = (Instant::now(), cpu());
+        let memory = start::steady(daemon.pid()).at(500);
+        let (seconds, [daemon_after, bench_after]) = (begun.elapsed().as_secs_f64(), cpu());
+        Self {
+            daemon_s: (daemon_after - daemon_before) / seconds,
+            bench_s: (bench_after - bench_before) / seconds,
+            memory,
+        }
+    }
 }
 
 /// Reads the file on some connections without a pause. Returns the answers per second.
@@ -117,7 +175,7 @@ impl Followers {
         };
         let thread = std::thread::spawn(move || follow(&Arc::new(follower)));
         let begun = Instant::now();
-        while connected.load(Ordering::Relaxed) < OF_MARKET + OF_ALL {
+        while connected.load(Ordering::Relaxed) < READERS {
             assert!(begun.elapsed() < CONNECTED_MAX, "{connected:?} readers have connected");
             pause(Duration::from_millis(50));
         }
@@ -125,12 +183,16 @@ impl Followers {
         Self { stop, thread }
     }
 
-    /// Returns the seconds from the emission of each mark to its event, of marks before this time and of the others.
-    fn stop(self, time: Instant) -> [Sorted; 2] {
+    /// Returns the seconds from the emission of each mark to its event, by the phase in which the mark was emitted. A
+    /// phase ends when the next one begins.
+    fn stop<const PHASES: usize>(self, begins: [Instant; PHASES]) -> [Sorted; PHASES] {
         self.stop.store(true, Ordering::Relaxed);
-        let (before, after): (Vec<Age>, Vec<Age>) =
-            self.thread.join().unwrap().into_iter().partition(|(emitted, _)| *emitted < time);
-        [before, after].map(|ages| Sorted::new(ages.into_iter().map(|(_, seconds)| seconds).collect()))
+        let mut ages = self.thread.join().unwrap();
+        let mut phases = [const { Vec::new() }; PHASES];
+        for (begin, phase) in begins.iter().zip(&mut phases).rev() {
+            phase.extend(ages.extract_if(.., |(emitted, _)| *emitted >= *begin).map(|(_, seconds)| seconds));
+        }
+        phases.map(Sorted::new)
     }
 }
 
@@ -148,7 +210,7 @@ struct Follower {
 fn follow(follower: &Arc<Follower>) -> Vec<Age> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let readers: Vec<_> = (0..OF_MARKET + OF_ALL)
+        let readers: Vec<_> = (0..READERS)
             .map(|number| {
                 let filter =
                     if number < OF_MARKET { format!("?markets={}", follower.market) } else { String::new() };

@@ -142,7 +142,7 @@ fn measure(daemon: &Daemon, network: &Going, span: Duration) -> Vec<Row> {
 }
 
 /// Returns the number of requests that all clients send in this time if none waits for an answer.
-fn requests_due(span: Duration) -> usize {
+pub(crate) fn requests_due(span: Duration) -> usize {
     let begun = Instant::now();
     let clients = KINDS.iter().flat_map(|kind| (0..kind.count).map(move |number| (kind, number)));
     clients.map(|(kind, number)| kind.due(number, begun, begun + span).count()).sum::<usize>()
@@ -150,12 +150,12 @@ fn requests_due(span: Duration) -> usize {
 
 /// Results of clients.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// Seconds from the times at which the successful requests were due to their answers. A client that waits for an
     /// answer sends the next request late, and that wait counts too.
     seconds: Vec<f64>,
     /// Number of successful requests that were answered before the client's next one was due.
-    in_time: usize,
+    pub(crate) in_time: usize,
     /// Failed requests: the first line of each, and its status or the error of its connection.
     failed: Vec<(String, String)>,
 }
@@ -172,7 +172,7 @@ fn print_failed(failed: Vec<(String, String)>) {
 }
 
 /// Runs all clients on this thread.
-fn crowd(address: SocketAddr, span: Duration) -> Seen {
+pub(crate) fn crowd(address: SocketAddr, span: Duration) -> Seen {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let begun = Instant::now();

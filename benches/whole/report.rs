@@ -124,6 +124,7 @@ impl Unit {
             Self::Times => format!("{figure:.2} ×"),
             Self::Seconds if figure < 1.0 => format!("{:.1} ms", figure * 1e3),
             Self::Seconds => format!("{figure:.2} s"),
+            Self::Bytes if figure.abs() < 1e6 => format!("{:.1} KB", figure / 1e3),
             Self::Bytes => format!("{:.0} MB", figure / 1e6),
             Self::PerSecond => format!("{figure:.0}/s"),
         }
