@@ -35,6 +35,12 @@ const THREADS: usize = 2;
 const WEEK_LEDGERS: f64 = 104_300.0;
 /// Ledgers of 24 hours.
 const DAY_LEDGERS: f64 = 14_900.0;
+/// Newest ledgers of a lake for 24 hours of its own network.
+const NEWEST_LEDGERS: u32 = 17_280;
+/// Ledgers whose trades are counted at once. Those of a week would take gigabytes.
+const COUNTED_LEDGERS: u32 = 1_000;
+/// Variable with the hours of history, instead of 3, or of 24 with `--full`: 139 for 100,000 ledgers.
+const HOURS: &str = "BENCH_LAKE_HOURS";
 /// Longest wait for the history of the lake.
 const DEADLINE: Duration = Duration::from_secs(3_600);
 /// Pause between two looks at the progress.
@@ -46,7 +52,9 @@ const LIVE_LEDGER_SECONDS: f64 = 2.37;
 
 pub(crate) fn run(bench: &Bench) -> Vec<Row> {
     let mut rows = history(bench);
-    rows.extend(live(bench));
+    for source in LIVE {
+        rows.extend(live(bench, &source));
+    }
     rows
 }
 
@@ -66,9 +74,12 @@ impl Written {
         let head = sim.oracle().head();
         let directory = tempfile::tempdir().unwrap();
         sim.lake().write_to(directory.path(), head.elder, head.latest).unwrap();
-        let trades = sim.oracle().trades(head.elder..=head.latest).len();
+        let (first, last) = (head.elder, head.latest);
+        let upto = |from: u32| last.min(from + COUNTED_LEDGERS - 1);
+        let counted = (first..=last).step_by(COUNTED_LEDGERS as usize);
+        let trades = counted.map(|from| sim.oracle().trades(from..=upto(from)).len()).sum::<usize>();
         let trades = i64::try_from(trades).unwrap();
-        Self { sim, directory, first: head.elder, last: head.latest, trades }
+        Self { sim, directory, first, last, trades }
     }
 
     fn url(&self) -> String {
@@ -115,7 +126,8 @@ fn with_each(objects: &[PathBuf], work: impl Fn(&[u8]) -> usize + Sync) -> (f64,
 }
 
 fn history(bench: &Bench) -> Vec<Row> {
-    let lake = Written::hours(bench.sized(3, 24));
+    let hours = std::env::var(HOURS).ok().map(|hours| hours.parse::<u32>().expect("a number of hours"));
+    let lake = Written::hours(hours.unwrap_or(bench.sized(3, 24)));
     let objects = lake.objects();
     let network = Network::of(PASSPHRASE);
     let compressed: u64 = objects.iter().map(|path| path.metadata().unwrap().len()).sum();
@@ -136,7 +148,7 @@ fn history(bench: &Bench) -> Vec<Row> {
         (lake.trades as f64 / lake.ledgers()).round(),
     );
     let ledgers = lake.ledgers() / whole.seconds;
-    vec![
+    let mut rows = vec![
         Row::new(format!("{what}: decompressed, {THREADS} threads"), decompressed, Unit::PerSecond),
         Row::new(format!("{what}: decoded and verified, {THREADS} threads"), decoded, Unit::PerSecond)
             .baseline("decompressed", decompressed),
@@ -146,6 +158,7 @@ fn history(bench: &Bench) -> Vec<Row> {
             .goal_ratio(0.4),
         Row::new("its trades", lake.trades as f64 / whole.seconds, Unit::PerSecond),
         Row::new("its plain megabytes", plain as f64 / 1e6 / whole.seconds, Unit::PerSecond),
+        Row::new("start of the program before that", whole.started_s, Unit::Seconds),
         Row::new("CPU of the daemon for a ledger", whole.daemon_s / lake.ledgers(), Unit::Seconds),
         Row::new("CPU of PostgreSQL for a ledger", whole.postgres_s / lake.ledgers(), Unit::Seconds),
         Row::new(
@@ -163,12 +176,20 @@ fn history(bench: &Bench) -> Vec<Row> {
         Row::new("peak memory of the daemon meanwhile", whole.peak, Unit::Bytes)
             .baseline("the same history from Horizon", from_horizon)
             .goal(from_horizon + 100e6),
-    ]
+    ];
+    let newest = format!("until the newest {NEWEST_LEDGERS} ledgers, 24 hours of this lake, are held");
+    rows.extend(whole.day_s.map(|seconds| Row::new(newest, seconds, Unit::Seconds).goal(4.0 * 60.0)));
+    rows
 }
 
 /// Figures of a run of the whole program.
 struct Whole {
+    /// Time from the start of the program until it answers.
+    started_s: f64,
+    /// Time from then until everything is committed.
     seconds: f64,
+    /// Time from then until the newest 24 hours are held; none if the lake has fewer.
+    day_s: Option<f64>,
     daemon_s: f64,
     postgres_s: f64,
     peak: f64,
@@ -179,14 +200,27 @@ fn from_lake(bench: &Bench, lake: &Written) -> Whole {
     let before = bench.postgres_cpu_s();
     let url = lake.url();
     let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &url];
-    let begun = Instant::now();
+    let launched = Instant::now();
     let daemon = Daemon::on(&store.url, &lake.sim.url(), &[&UNLIMITED[..], &source].concat());
+    while get(daemon.public, "/livez").is_none() {
+        assert!(launched.elapsed() < DEADLINE && Times::of(daemon.pid()).is_some(), "it does not answer");
+        pause(WATCH);
+    }
+    let (started_s, begun) = (launched.elapsed().as_secs_f64(), Instant::now());
     let held = "SELECT EXISTS (SELECT FROM coverage WHERE from_ledger <= $1 AND to_ledger >= $2)";
     let ends = [i64::from(lake.first), i64::from(lake.last)];
+    let day =
+        (lake.ledgers() >= f64::from(NEWEST_LEDGERS)).then(|| i64::from(lake.last - NEWEST_LEDGERS + 1));
+    let day_s = day.map(|first| {
+        wait_until(bench, &store, &daemon, held, &[first, i64::from(lake.last)]);
+        begun.elapsed().as_secs_f64()
+    });
     wait_until(bench, &store, &daemon, held, &ends);
     let seconds = begun.elapsed().as_secs_f64();
     let whole = Whole {
+        started_s,
         seconds,
+        day_s,
         daemon_s: Times::of(daemon.pid()).unwrap().own_s,
         postgres_s: bench.postgres_cpu_s() - before,
         peak: resident(daemon.pid()).1,
@@ -207,6 +241,12 @@ fn peak_from_horizon(bench: &Bench, lake: &Written) -> f64 {
     // The oldest ledgers leave the simulated history meanwhile.
     let held = "SELECT coalesce(sum(trades), 0)::bigint > $1 FROM ingest_batches";
     wait_until(bench, &store, &daemon, held, &[lake.trades * 9 / 10]);
+    // The peak of a lake is taken with all ledgers held, so this one is too.
+    let begun = Instant::now();
+    while daemon.metric("ticker_backfill_done_ratio") < 1.0 {
+        assert!(begun.elapsed() < DEADLINE && Times::of(daemon.pid()).is_some(), "the history is not held");
+        pause(POLL);
+    }
     let (_, peak) = resident(daemon.pid());
     drop(daemon);
     bench.block_on(store.close());
@@ -223,8 +263,36 @@ fn wait_until(bench: &Bench, store: &Store, daemon: &Daemon, sql: &str, values: 
     }
 }
 
-/// New ledgers appear in a directory, and the daemon publishes them.
-fn live(bench: &Bench) -> Vec<Row> {
+/// Source of new ledgers, and the text of its rows.
+struct LiveSource {
+    /// Value of `--live-from`.
+    kind: &'static str,
+    /// Path at the simulated network; none for a directory.
+    path: Option<&'static str>,
+    what: &'static str,
+}
+
+const LIVE: [LiveSource; 3] = [
+    LiveSource {
+        kind: "lake",
+        path: None,
+        what: "new object of a lake in a directory until its trades are published:",
+    },
+    LiveSource {
+        kind: "lake",
+        path: Some("/lake"),
+        what: "ledger closed until its trades are published, from a lake over HTTP:",
+    },
+    LiveSource {
+        kind: "rpc",
+        path: Some("/rpc"),
+        what: "ledger closed until its trades are published, from RPC:",
+    },
+];
+
+/// New ledgers appear, and the daemon publishes them. Over HTTP a ledger appears when it closes.
+fn live(bench: &Bench, source: &LiveSource) -> Vec<Row> {
+    let LiveSource { kind, path, what } = *source;
     let objects = bench.sized(45, 300);
     let sim = serve(1, LIVE_LEDGER_SECONDS);
     let directory = tempfile::tempdir().unwrap();
@@ -233,18 +301,26 @@ fn live(bench: &Bench) -> Vec<Row> {
     let written = |ledger| sim.lake().write_to(directory.path(), ledger, ledger).unwrap();
     written(next);
     let store = bench.block_on(bench.store());
-    let url = format!("file://{}", directory.path().display());
-    let source =
-        ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &url, "--backfill-hours", "0"];
+    let url = match path {
+        Some(path) => format!("{}{path}", sim.url()),
+        None => format!("file://{}", directory.path().display()),
+    };
+    let setting = format!("--{kind}-url");
+    let source = ["--ledger-source", kind, "--live-from", kind, &setting, &url, "--backfill-hours", "0"];
     let daemon = Daemon::on(&store.url, &sim.url(), &[&UNLIMITED[..], &source].concat());
     bench.block_on(daemon.first_publication());
+    if path.is_some() {
+        next = latest(); // Those before closed while the daemon started.
+    }
     let mut ages = Vec::new();
     for number in 0..objects {
         while latest() <= next {
             pause(WATCH);
         }
         next += 1;
-        written(next);
+        if path.is_none() {
+            written(next);
+        }
         let appeared = Instant::now();
         while published_ledger(&daemon).is_none_or(|ledger| ledger < u64::from(next)) {
             assert!(appeared.elapsed() < DEADLINE, "ledger {next} is not published");
@@ -258,7 +334,6 @@ fn live(bench: &Bench) -> Vec<Row> {
     drop(daemon);
     bench.block_on(store.close());
     let ages = Sorted::new(ages);
-    let what = "new object of a lake in a directory until its trades are published:";
     vec![
         Row::new(format!("{what} p50"), ages.at(500), Unit::Seconds),
         Row::new(format!("{what} p99"), ages.at(990), Unit::Seconds).goal(1.5),
