@@ -2,33 +2,25 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot measure must end with an error")]
 #![expect(clippy::as_conversions, reason = "figures are doubles")]
 
+#[path = "whole/idle.rs"]
+mod idle;
 #[path = "whole/synthetic.rs"]
 mod synthetic;
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use actix::{Actor, Context, Handler, System};
+use actix::System;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
+use idle::Sender;
 use rand::{SeedableRng, seq::SliceRandom};
 use stellar_ticker::{
-    actors::{
-        envelope::Envelope,
-        messages::TradesCommitted,
-        port::Port,
-        supervision::status::ChildStatus,
-        trace::{
-            recorder::Recorder,
-            step::{Step, StepName},
-            subject::Subject,
-        },
+    actors::trace::{
+        recorder::Recorder,
+        step::{Step, StepName},
+        subject::Subject,
     },
     clock::SystemClock,
-    db::trades::CommittedBatch,
     domain::{
         asset::Asset,
         candles::Interval,
@@ -90,47 +82,16 @@ fn trace(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An actor that only takes messages.
-struct Idle(Arc<ChildStatus>);
-
-impl Actor for Idle {
-    type Context = Context<Self>;
-}
-
-impl Handler<Envelope<TradesCommitted>> for Idle {
-    type Result = ();
-
-    fn handle(&mut self, envelope: Envelope<TradesCommitted>, _: &mut Context<Self>) {
-        let _handling = self.0.begin(&envelope);
-    }
-}
-
 /// A message with a batch of 64 markets to an idle actor and its answer, beside the same with recording off. The
 /// difference is the cost of recording.
 fn messages(criterion: &mut Criterion) {
-    const MARKETS: u64 = 64;
-    let trades = window_trades(&Synthetic::week(MARKETS, MARKETS, NEWEST));
-    let trades = (0..).zip(trades).map(|(market, (_, trade))| (market, trade)).collect();
-    let batch = Arc::new(CommittedBatch { seq: 1, trades, ..CommittedBatch::default() });
     let clock = SystemClock::shared();
     let system = System::new();
     let mut group = criterion.benchmark_group("message");
-    for (name, recorder) in [("on", Recorder::on(clock.clone())), ("off", Recorder::off(clock.clone()))] {
-        let cause = Step::begin(&recorder, "bench", StepName("bench"), None).done();
-        let status = ChildStatus::new("idle", 16, clock.clone(), recorder);
-        let actor = system.block_on(async { Idle(Arc::clone(&status)).start() });
-        let port: Port<TradesCommitted> = Port::new("bench", actor.recipient(), status);
+    for (name, recorder) in [("on", Recorder::on(clock.clone())), ("off", Recorder::off(clock))] {
+        let sender = system.block_on(async { Sender::start(recorder) });
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|messages| {
-                system.block_on(async {
-                    let begun = Instant::now();
-                    for _ in 0..messages {
-                        let message = TradesCommitted { batch: Arc::clone(&batch) };
-                        port.call(Some(&cause), message, Duration::from_secs(60)).await.unwrap();
-                    }
-                    begun.elapsed()
-                })
-            });
+            bencher.iter_custom(|messages| system.block_on(sender.send(messages)));
         });
     }
     group.finish();

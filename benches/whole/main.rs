@@ -22,6 +22,7 @@ mod freshness;
 mod growth;
 mod horizon;
 mod http;
+mod idle;
 mod ingest;
 mod lake;
 mod ledger;

@@ -11,9 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use stellar_ticker::{actors::trace::recorder::Recorder, clock::SystemClock};
+
 use super::{
     bench::{Bench, Sorted, Store, Times, pause},
     freshness::{LEDGER_PERIOD, LEDGER_TRADES, SETTLING, UNLIMITED},
+    idle::Sender,
     live::Live,
     report::{Row, Unit},
     start::{self, Daemon},
@@ -28,6 +31,11 @@ const RELOAD: Duration = Duration::from_secs(1);
 /// CPU a second that recording may cost, and that it may cost with readers and a collector.
 const RECORDING_MAX_S: f64 = 0.01;
 const WATCHED_MAX_S: f64 = 0.03;
+/// Time that recording may add to a message.
+const MESSAGE_MAX_S: f64 = 1e-6;
+/// Messages of a round, and rounds, for that time.
+const MESSAGES: u64 = 20_000;
+const MESSAGE_ROUNDS: usize = 15;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Case {
@@ -47,13 +55,39 @@ pub(crate) fn run(bench: &Bench) -> Vec<Row> {
         }
     }
     let [off, recorded, watched] = costs.map(|costs| Sorted::new(costs).at(500));
-    let what = "CPU a second at 200 trades a second, messages recorded";
+    let what = "CPU a second at 200 trades a second, messages recorded:";
     vec![
-        Row::new(what, recorded, Unit::Seconds).baseline("not recorded", off).goal(off + RECORDING_MAX_S),
-        Row::new("… with two pages open and a collector", watched, Unit::Seconds)
+        Row::new(format!("{what} at most 1 % of a core more"), recorded, Unit::Seconds)
             .baseline("not recorded", off)
-            .goal(off + WATCHED_MAX_S),
+            .goal(off + RECORDING_MAX_S),
+        Row::new(
+            format!("{what} with two pages open and a collector, at most 3 % of a core more"),
+            watched,
+            Unit::Seconds,
+        )
+        .baseline("not recorded", off)
+        .goal(off + WATCHED_MAX_S),
+        Row::new("what recording adds to a message and its answer", message_s(bench), Unit::Seconds)
+            .goal(MESSAGE_MAX_S),
     ]
+}
+
+/// Returns the seconds that recording adds to a message and its answer.
+fn message_s(bench: &Bench) -> f64 {
+    let clock = SystemClock::shared();
+    let recorders = [Recorder::off(Arc::clone(&clock)), Recorder::on(clock)];
+    let mut seconds = [const { Vec::new() }; 2];
+    bench.block_on(async {
+        let senders = recorders.map(Sender::start);
+        // In turns, so that other work on the machine slows down both.
+        for _ in 0..MESSAGE_ROUNDS {
+            for (sender, seconds) in senders.iter().zip(&mut seconds) {
+                seconds.push(sender.send(MESSAGES).await.as_secs_f64() / MESSAGES as f64);
+            }
+        }
+    });
+    let [off, on] = seconds.map(|seconds| Sorted::new(seconds).at(500));
+    on - off
 }
 
 /// Returns the CPU time of the daemon in a second.
