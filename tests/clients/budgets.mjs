@@ -12,6 +12,8 @@ const ROUND_MS = 5_000;
 const CONNECTIONS = 8;
 const MARKETS = 30_000;
 const SLOWED = 4;
+// Time after which an open page reads its frame again, as in web/frame.js.
+const REFRESH_MS = 30_000;
 
 const median = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)];
 const rows = [];
@@ -23,8 +25,17 @@ function note(what, figure, unit, baseline, goal) {
 // Readers in a process of their own: node budgets.mjs --readers URL.
 if (process.argv[2] === "--readers") {
   const agent = new Agent({ maxSockets: Infinity });
+  const headers = { accept: "text/html", "accept-encoding": "gzip" };
+  const refresh = () => get(`${process.argv[3]}/licences`, { agent, headers }, (answer) => {
+    if (answer.statusCode !== 200) throw new Error(`a frame got ${answer.statusCode}`);
+    answer.resume();
+  });
   let open = 0;
   for (let reader = 0; reader < READERS; reader += 1) {
+    setTimeout(Math.random() * REFRESH_MS).then(() => {
+      refresh();
+      setInterval(refresh, REFRESH_MS);
+    });
     get(`${process.argv[3]}/api/v1/stream?board=1`, { agent }, (answer) => {
       if (answer.statusCode !== 200) throw new Error(`a reader got ${answer.statusCode}`);
       open += 1;
