@@ -7,6 +7,8 @@ mod alerts;
 mod metrics;
 #[path = "documents/named.rs"]
 mod named;
+#[path = "documents/performance.rs"]
+mod performance;
 #[path = "documents/simulation.rs"]
 mod simulation;
 #[path = "documents/upgrading.rs"]

@@ -74,13 +74,15 @@ const SUBJECTS: [Subject; 16] = [
     Subject {
         name: "chain",
         title: "History through the whole program",
-        leaves_out: "Horizon's own work (its pages are rendered beforehand), issuers' files and books",
+        leaves_out: "Horizon's own work (its pages are rendered beforehand), issuers' files and books. A publication \
+                     is no message, so its part of the aggregator's time is not in the longest message",
         run: chain::run,
     },
     Subject {
         name: "lake",
         title: "History from a lake",
-        leaves_out: "the network (the lake is a directory), and history beside new trades",
+        leaves_out: "the network (the lake is a directory, or served by the same machine), and history beside new \
+                     trades",
         run: lake::run,
     },
     Subject {
@@ -122,7 +124,7 @@ const SUBJECTS: [Subject; 16] = [
     Subject {
         name: "candles",
         title: "Candles",
-        leaves_out: "the network, and publications beside the requests: Horizon is silent",
+        leaves_out: "the network, and new trades. Publications go on beside the requests, one a second",
         run: candles::run,
     },
     Subject {
@@ -160,6 +162,7 @@ const SUBJECTS: [Subject; 16] = [
 const USAGE: &str = "usage: ./ticker bench [--full] [--write-docs] [SUBJECT...]
   --full        10 million trades instead of 1 million
   --write-docs  write the results in target/bench into docs/performance.md
+  BENCH_LAKE_HOURS=N  hours of history of the subject lake, instead of 3 or 24
 subjects (default: all): ";
 
 fn main() {
