@@ -75,7 +75,7 @@ const SUBJECTS: [Subject; 16] = [
         name: "chain",
         title: "History through the whole program",
         leaves_out: "Horizon's own work (its pages are rendered beforehand), issuers' files and books. A publication \
-                     is no message, so its part of the aggregator's time is not in the longest message",
+                     is no message; its snapshot costs what that of RankMarkets costs",
         run: chain::run,
     },
     Subject {
