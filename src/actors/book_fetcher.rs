@@ -1,22 +1,18 @@
 //! The book fetcher: reads a market's order book at Horizon when a reader of the API asks for it, on every replica. A
-//! small part of the budget is its limit, and a reader never waits for more than one request. Between readers it
-//! watches Horizon's network.
+//! small part of the budget is its limit, and a reader never waits for more than one request. Beside that it stores
+//! these books, if this replica leads, and watches Horizon's network.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, VecDeque},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+mod books;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Context, Handler, ResponseActFuture, WrapFuture};
 use futures_util::{
     FutureExt,
-    future::{LocalBoxFuture, Shared, ready},
+    future::{LocalBoxFuture, ready},
 };
 use metrics::counter;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{
     book_reading,
@@ -24,33 +20,31 @@ use super::{
     leadership::Leadership,
     messages::{FetchBook, FetchedBook},
     network_check::NetworkCheck,
-    network_watch,
+    network_watch, outage,
     poll_error::PollError,
     supervision::status::ChildStatus,
     trace::context::TraceContext,
     wiring::{DaemonActor, Wiring},
-    worker::{Work, WorkContext, Worker, transaction},
+    worker::{TICK, Work, WorkContext, Worker},
 };
 use crate::{
     clock::SharedClock,
     db::Database,
-    domain::{instant::UnixSeconds, orderbook::PolledBook, windows::MarketId},
+    domain::{instant::UnixSeconds, windows::MarketId},
     horizon::{HorizonClient, budget::Class},
     published::Part,
     shutdown,
 };
+use books::Books;
 
-/// Age in seconds up to which a fetched book is given again.
-const FRESH_S: i64 = 10;
 /// Books that are read at the same time. Readers of others get the stored ones.
 const AT_ONCE: usize = 4;
-/// Fetched books that are kept. A book has at most 400 levels, some 20 KB.
-const KEPT_MAX: usize = 256;
 /// Time limit for a book, the wait for the budget included.
 const DEADLINE: Duration = Duration::from_secs(2);
-
-/// A book that is being read, for all who wait for it.
-type Reading = Shared<LocalBoxFuture<'static, Option<Arc<FetchedBook>>>>;
+/// Time limit for storing books. Locks are waited for at most 3 s, so a longer call means that the server hangs.
+const STORED_WITHIN: Duration = Duration::from_secs(10);
+/// The storing, in log lines.
+const STORING: &str = "storing order books that readers asked for";
 
 /// Dependencies of the book fetcher.
 #[derive(Clone)]
@@ -95,12 +89,15 @@ impl DaemonActor for BookFetcher {
 }
 
 impl Work for BookFetch {
-    /// Watches the network. Books are read in the handler.
+    /// Stores books and watches the network. Books are read in the handler.
     async fn run(self, context: WorkContext) {
         // A reading that panicked would panic for everybody who waits for it.
         self.books.take();
         self.status.set_state("waiting");
-        network_watch::watch(&self.horizon, &self.network_check, &self.status, &context).await;
+        tokio::join!(
+            self.store_forever(&context),
+            network_watch::watch(&self.horizon, &self.network_check, &self.status, &context),
+        );
     }
 
     fn status(&self) -> &Arc<ChildStatus> {
@@ -155,14 +152,28 @@ impl BookFetch {
     async fn read(&self, market: MarketId, cause: &TraceContext) -> Result<Option<FetchedBook>, PollError> {
         let Some(assets) = self.database.market_assets(&[market]).await?.pop() else { return Ok(None) };
         let book = book_reading::read(&self.horizon, Class::AskedBooks, &assets, cause).await?;
-        let fetched = FetchedBook { book, fetched_at: UnixSeconds::from(self.clock.now()) };
-        // A follower's readers get it all the same; the leader reads it for all in its own time.
-        if let Some(epoch) = self.leadership.epoch() {
-            let polled = PolledBook::of(&fetched.book, fetched.fetched_at);
-            let books = [(market, polled, fetched.book.clone())];
-            transaction(&self.status, cause, self.database.record_books(epoch, &books)).await?;
+        Ok(Some(FetchedBook { book, fetched_at: UnixSeconds::from(self.clock.now()) }))
+    }
+
+    /// Stores the books that were read, so that neither a slow database nor a lost lease holds up their readers.
+    async fn store_forever(&self, context: &WorkContext) {
+        while !context.is_draining() {
+            self.store().await;
+            context.pause(TICK).await;
         }
-        Ok(Some(fetched))
+    }
+
+    /// Stores the books that were read since the last call. The poller reads those that fail in its own time.
+    async fn store(&self) {
+        let books = self.books.borrow_mut().take_unstored();
+        // A follower's readers get their books all the same, and the leader reads these books for all.
+        let Some(epoch) = self.leadership.epoch().filter(|_| !books.is_empty()) else { return };
+        let storing = self.database.record_books(epoch, &books);
+        match self.database.within(STORED_WITHIN, storing).await {
+            Ok(_) if self.database.record_success(STORING) => info!("asked order books are stored again"),
+            Ok(_) => {}
+            Err(error) => outage::database_failed(&self.database, &error, STORING),
+        }
     }
 
     /// Keeps a book that was read. Returns it.
@@ -193,61 +204,6 @@ impl BookFetch {
     }
 }
 
-/// Books for readers.
-#[derive(Default)]
-struct Books {
-    /// Books that were read, in the order of their reading.
-    kept: VecDeque<(MarketId, Arc<FetchedBook>)>,
-    /// Books that are being read, at most [`AT_ONCE`].
-    reading: HashMap<MarketId, Reading>,
-}
-
-impl Books {
-    /// Returns the book of a market if it is fresh. Forgets those that are not.
-    fn kept(&mut self, market: MarketId, now: UnixSeconds) -> Option<Arc<FetchedBook>> {
-        let is_fresh = |book: &FetchedBook| (0..=FRESH_S).contains(&(now.0 - book.fetched_at.0));
-        self.kept.retain(|(_, book)| is_fresh(book));
-        self.kept.iter().find(|(kept, _)| *kept == market).map(|(_, book)| Arc::clone(book))
-    }
-
-    fn keep(&mut self, market: MarketId, book: Arc<FetchedBook>) {
-        self.kept.push_back((market, book));
-        while self.kept.len() > KEPT_MAX {
-            self.kept.pop_front();
-        }
-    }
-}
-
 fn count(result: &'static str) {
     counter!("ticker_asked_books_total", "result" => result).increment(1);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::orderbook::OrderBook;
-
-    #[test]
-    fn a_book_is_given_again_for_ten_seconds() {
-        let mut books = Books::default();
-        let book = Arc::new(FetchedBook { book: OrderBook::default(), fetched_at: UnixSeconds(100) });
-        books.keep(7, Arc::clone(&book));
-        assert_eq!(books.kept(7, UnixSeconds(110)), Some(book));
-        assert_eq!(books.kept(8, UnixSeconds(110)), None);
-        assert_eq!(books.kept(7, UnixSeconds(111)), None);
-        assert!(books.kept.is_empty(), "it is forgotten");
-    }
-
-    #[test]
-    fn at_most_256_books_are_kept() {
-        let mut books = Books::default();
-        for market in 0..300 {
-            books.keep(
-                market,
-                Arc::new(FetchedBook { book: OrderBook::default(), fetched_at: UnixSeconds(100) }),
-            );
-        }
-        assert_eq!(books.kept.len(), KEPT_MAX);
-        assert!(books.kept(299, UnixSeconds(100)).is_some() && books.kept(0, UnixSeconds(100)).is_none());
-    }
 }

@@ -10,6 +10,17 @@ use super::{
 
 /// Longest time in seconds since an order book was fetched for which its prices are shown.
 pub const BOOK_AGE_MAX: i64 = HOUR;
+/// Longest time in seconds since an order book was fetched for which a reader gets it without another request.
+const BOOK_FRESH_MAX: i64 = 10;
+
+/// Returns true if a reader may get a book that was fetched at this time without another request to Horizon.
+///
+/// A time ahead of `now` comes from a clock that is wrong or was corrected. The age of that book is unknown, so it is
+/// not fresh.
+#[must_use]
+pub fn is_fresh_book(fetched_at: UnixSeconds, now: UnixSeconds) -> bool {
+    (0..=BOOK_FRESH_MAX).contains(&now.0.saturating_sub(fetched_at.0))
+}
 
 /// One price level of a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +167,12 @@ mod tests {
 
     fn level(n: i64, d: i64, amount: &str) -> Level {
         Level { price: Price::new(n, d).unwrap(), amount: Total::parse(amount).unwrap() }
+    }
+
+    #[test]
+    fn a_book_is_fresh_for_ten_seconds_and_not_before_its_time() {
+        let is_fresh = |now| is_fresh_book(UnixSeconds(100), UnixSeconds(now));
+        assert_eq!([99, 100, 110, 111].map(is_fresh), [false, true, true, false]);
     }
 
     #[test]
