@@ -46,7 +46,7 @@ mod status;
 mod stream_slots;
 
 pub use api::{
-    book_reader::{BookReader, FetchFresh},
+    book_reader::{BookReader, CONNECTIONS as BOOK_CONNECTIONS, FetchFresh},
     candle_reader::{CONNECTIONS as CANDLE_CONNECTIONS, CandleReader},
     stream::backlog::BacklogReader,
     views::Views,

@@ -47,8 +47,8 @@ use crate::{
     db::{Database, shown_database},
     domain::shown_url::shown_url,
     http::{
-        BacklogReader, BookReader, CANDLE_CONNECTIONS, CandleReader, FetchFresh, PublicState, StreamSlots,
-        Views,
+        BOOK_CONNECTIONS, BacklogReader, BookReader, CANDLE_CONNECTIONS, CandleReader, FetchFresh,
+        PublicState, StreamSlots, Views,
         admin::{self, AdminState},
         server::{self, ConnectionPolicy, Listener},
     },
@@ -195,6 +195,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
     let mut services = Services::new(config, &database, Arc::clone(&clock), test_hooks::timings());
     services.database_id = store.identity(config, &database).await?.into();
     let candles = store.pool_of(CANDLE_CONNECTIONS, &database)?;
+    let stored_books = store.pool_of(BOOK_CONNECTIONS, &database)?;
     let unfit = services.unfit.clone();
     services.nginx = nginx.as_ref().map(|nginx| nginx.prepared.clone());
     check_lake(&services).await?;
@@ -213,7 +214,7 @@ async fn start(config: &Config, store: &mut Option<Store>) -> Result<Daemon, Com
         publish_interval: config.publish_interval,
         views: Arc::clone(&views),
         stream_slots: StreamSlots::default(),
-        books: BookReader::new(database.clone(), books_on_demand(books), Arc::clone(&clock)),
+        books: BookReader::new(stored_books, books_on_demand(books), Arc::clone(&clock)),
         backlogs: BacklogReader::new(candles.clone()),
         candles: CandleReader::new(candles, config.candle_retention_days.into()),
         is_alive: alive(Arc::clone(&status)),

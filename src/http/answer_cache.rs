@@ -1,7 +1,8 @@
 //! Bounded cache of answers. Each answer is made once, and everyone who wants it meanwhile waits for it. A new answer
 //! replaces the oldest ones, so nobody keeps the answers of others out of the cache by filling it.
 //!
-//! Its owner decides how long it lives: GraphQL's belongs to one publication, and those of the API to a view (ADR 21).
+//! Its owner decides how long it lives: GraphQL's belongs to one publication, those of the API to a view (ADR 21), and
+//! that of stored order books to a second.
 
 use std::{
     borrow::Borrow,

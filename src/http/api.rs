@@ -23,6 +23,7 @@ mod pages;
 mod parameters;
 mod price_at;
 mod still_pages;
+mod stored_books;
 pub(super) mod stream;
 mod turns;
 mod udf;

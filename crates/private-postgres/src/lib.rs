@@ -61,7 +61,8 @@ impl Default for Options {
     }
 }
 
-/// A daemon has 18 connections: 16 in its pool, and 2 for stored candles. The rest is for other commands and for psql.
+/// A daemon has 20 connections: 16 in its pool, 2 for stored candles and 2 for stored order books. The rest is for
+/// other commands and for psql.
 const MAX_CONNECTIONS: u16 = 50;
 
 /// Behaviour if another living process runs the server of this data directory.

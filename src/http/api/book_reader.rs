@@ -1,5 +1,5 @@
-//! Order books for readers: the stored one while it is fresh, else one that is requested from Horizon. Limits and
-//! deadlines keep other answers from waiting for it.
+//! Order books for readers: the stored one while it is fresh, else one that is requested from Horizon. Limits,
+//! deadlines and connections of its own keep other answers from waiting for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,25 +7,24 @@ use futures_util::future::LocalBoxFuture;
 use ticker_formats::listings::orderbook::QuotedLevels;
 use tokio::sync::Semaphore;
 
-use super::{document, error::ApiError, moment_view::MomentView};
+use super::{
+    document,
+    error::ApiError,
+    moment_view::MomentView,
+    stored_books::{StoredBook, StoredBooks, TimedBook},
+};
 use crate::{
     clock::SharedClock,
     db::Database,
-    domain::{instant::UnixSeconds, orderbook::OrderBook, windows::MarketId},
+    domain::{instant::UnixSeconds, orderbook::is_fresh_book, windows::MarketId},
 };
 
-/// Books that are read from the database at the same time. A few connections of the pool, so that no other work waits
-/// for them.
-const AT_ONCE: usize = 2;
+/// Connections of the reader's own pool, and books that are read from the database at the same time.
+pub const CONNECTIONS: usize = 2;
 /// Readers that wait for Horizon at the same time. Others get the stored book at once.
 const FETCHES_AT_ONCE: usize = 64;
 /// Longest time that a reader waits for a stored book.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// Age in seconds from which a stored book is read again for a reader.
-const FRESH_S: i64 = 10;
-
-/// A book and the time of its reading.
-type TimedBook = (OrderBook, UnixSeconds);
 
 /// Reads a market's book at Horizon within its own deadline. None if that is not possible now.
 pub type FetchFresh = Arc<dyn Fn(MarketId) -> LocalBoxFuture<'static, Option<TimedBook>> + Send + Sync>;
@@ -36,19 +35,23 @@ pub struct BookReader {
     database: Database,
     fetch: FetchFresh,
     clock: SharedClock,
+    /// Books that were read from the database just now.
+    stored: Arc<StoredBooks>,
     turns: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
 }
 
 impl BookReader {
-    /// Reader of this database, and of Horizon by `fetch`.
+    /// Reader of this database, and of Horizon by `fetch`. The database should have [`CONNECTIONS`] of its own.
     #[must_use]
     pub fn new(database: Database, fetch: FetchFresh, clock: SharedClock) -> Self {
+        let stored = Arc::new(StoredBooks::new(clock.monotonic()));
         Self {
             database,
             fetch,
             clock,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            stored,
+            turns: Arc::new(Semaphore::new(CONNECTIONS)),
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
         }
     }
@@ -61,25 +64,31 @@ impl BookReader {
         a_side: usize,
     ) -> Result<QuotedLevels, ApiError> {
         let market = document::market(view.listing(), name)?;
+        let levels =
+            |(book, fetched_at): &TimedBook| QuotedLevels::of(&market, book, *fetched_at).cut(a_side);
         let stored = self.stored(market.id()).await;
         let now = UnixSeconds::from(self.clock.now());
-        let is_fresh = |(_, at): &TimedBook| now.0 - at.0 <= FRESH_S;
-        let (book, fetched_at) = match stored {
-            Ok(Some(stored)) if is_fresh(&stored) => stored,
-            stored => match self.fetched(market.id()).await {
-                Some(fetched) => fetched,
-                None => stored?.ok_or(ApiError::BookNotRead)?,
-            },
-        };
-        Ok(QuotedLevels::of(&market, &book, fetched_at).cut(a_side))
+        let found = stored.as_ref().ok().and_then(|stored| stored.0.as_ref());
+        if let Some(fresh) = found.filter(|(_, at)| is_fresh_book(*at, now)) {
+            return Ok(levels(fresh));
+        }
+        if let Some(fetched) = self.fetched(market.id()).await {
+            return Ok(levels(&fetched));
+        }
+        stored?.0.as_ref().map(levels).ok_or(ApiError::BookNotRead)
     }
 
-    async fn stored(&self, market: MarketId) -> Result<Option<TimedBook>, ApiError> {
-        let reading = async {
-            let _turn = self.turns.acquire().await.map_err(|_| ApiError::Busy)?;
-            self.database.book_levels(market).await.map_err(|_| ApiError::BookUnreadable)
-        };
+    /// The stored book. One reading serves everybody who asks for it at the same time or soon after.
+    async fn stored(&self, market: MarketId) -> Result<Arc<StoredBook>, ApiError> {
+        let entry = self.stored.entry(market, self.clock.monotonic());
+        let reading = entry.get(self.read_stored(market));
         tokio::time::timeout(DEADLINE, reading).await.map_err(|_| ApiError::Busy)?
+    }
+
+    async fn read_stored(&self, market: MarketId) -> Result<StoredBook, ApiError> {
+        let _turn = self.turns.acquire().await.map_err(|_| ApiError::Busy)?;
+        let stored = self.database.book_levels(market).await.map_err(|_| ApiError::BookUnreadable)?;
+        Ok(StoredBook(stored))
     }
 
     async fn fetched(&self, market: MarketId) -> Option<TimedBook> {

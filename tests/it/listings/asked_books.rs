@@ -41,6 +41,11 @@ async fn stored_again(daemon: &Daemon) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
+/// Seconds of a time in a document.
+fn seconds(time: &Value) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap()).unwrap().timestamp()
+}
+
 #[test]
 fn a_book_that_cannot_be_stored_is_given_to_its_readers() {
     let sim = horizon();
@@ -65,6 +70,56 @@ fn a_book_that_cannot_be_stored_is_given_to_its_readers() {
         reached("books of readers are stored again", async || {
             age_s();
             stored_again(&daemon).await > 0
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_stored_book_with_a_time_in_the_future_is_read_again() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let client = recomputation::connect(&daemon.database).await;
+        let sql = "UPDATE orderbook_levels SET fetched_at = now() + interval '1 hour'";
+        client.execute(sql, &[]).await.unwrap();
+        let path = format!("/api/v1/markets/XLM_{USDC}/orderbook");
+        wait_until("the reader gets one of the present", || {
+            let fetched_at = seconds(&ok(&daemon, &path).json()["fetched_at"]);
+            fetched_at < chrono::Utc::now().timestamp() + 1_800
+        });
+    });
+}
+
+/// A view that pauses stands for a slow database, and its sequence counts the reads. Without sharing, two reads at a
+/// time and a deadline of 3 s are enough for some twenty readers.
+#[test]
+fn many_readers_of_a_book_cost_few_reads_and_none_is_refused() {
+    const READERS: i64 = 80;
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon(&sim).await;
+        let client = recomputation::connect(&daemon.database).await;
+        let slow = "ALTER TABLE orderbook_levels RENAME TO held_levels;
+                    CREATE SEQUENCE reads;
+                    CREATE VIEW orderbook_levels AS
+                        WITH slow AS MATERIALIZED (SELECT nextval('reads') AS number, pg_sleep(0.3))
+                        SELECT market_id, bids, asks, fetched_at FROM held_levels, slow WHERE slow.number > 0;
+                    UPDATE held_levels SET fetched_at = now()";
+        client.batch_execute(slow).await.unwrap();
+        let path = format!("/api/v1/markets/XLM_{USDC}/orderbook");
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(|| ok(&daemon, &path))).collect();
+            readers.into_iter().for_each(|reader| drop(reader.join().unwrap()));
+        });
+        let sql = "SELECT last_value FROM reads";
+        let reads: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+        assert!((1..=READERS / 2).contains(&reads), "{reads} reads for {READERS} readers");
+        reached("the stored book that changed is shown", async || {
+            // Of this moment, so that Horizon is not asked.
+            let sql = "UPDATE held_levels SET bids = '[]', asks = '[]', fetched_at = now()";
+            client.execute(sql, &[]).await.unwrap();
+            ok(&daemon, &path).json()["bids"].as_array().unwrap().is_empty()
         })
         .await;
     });
