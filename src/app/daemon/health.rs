@@ -40,7 +40,7 @@ pub(super) async fn watch(
         vitals.budget.store(Some(Arc::new(budget)));
         gauges.publish(&status, &services);
         metrics.run_upkeep();
-        views.drop_if_idle();
+        views.drop_if_idle(Instant::now());
         actix_rt::time::sleep(POLL).await;
     }
 }

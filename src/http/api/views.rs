@@ -143,10 +143,11 @@ impl Views {
         slot.view.get().cloned()
     }
 
-    /// Drops everything if nobody has read for five minutes: a view keeps the windows of its moment in memory.
-    pub fn drop_if_idle(&self) {
+    /// Drops everything if nobody has read for five minutes before `now`. A view keeps the windows of its moment in
+    /// memory.
+    pub fn drop_if_idle(&self, now: Instant) {
         let mut kept = self.kept();
-        if kept.read_at.is_some_and(|read_at| read_at.elapsed() >= IDLE_MAX) {
+        if kept.read_at.is_some_and(|read_at| now.saturating_duration_since(read_at) >= IDLE_MAX) {
             *kept = Kept::default();
             self.board_feed.clear();
         }
@@ -223,6 +224,20 @@ mod tests {
         );
         let live = views.live(&publication(11, 126)).await.unwrap();
         assert_eq!(moment(&live), (11, 126));
+    }
+
+    #[tokio::test]
+    async fn views_without_a_reader_are_dropped_after_five_minutes() {
+        let views = Views::new(ListingSource::new("Test Network", []));
+        let newest = publication(1, 100);
+        let pinned = Arc::downgrade(&views.pinned(&newest).await.unwrap());
+        let live = Arc::downgrade(&views.live(&newest).await.unwrap());
+        let read_at = views.kept().read_at.unwrap();
+        let are_held = |idle_s| {
+            views.drop_if_idle(read_at + Duration::from_secs(idle_s));
+            (pinned.upgrade().is_some(), live.upgrade().is_some())
+        };
+        assert_eq!([are_held(299), are_held(300)], [(true, true), (false, false)]);
     }
 
     #[tokio::test]
