@@ -1,8 +1,9 @@
 //! The stored choices of the assets that stand for codes.
 
 use stellar_ticker::domain::market::QUOTE_ASSETS;
+use tokio_postgres::Client;
 
-use super::{PASSPHRASE, by, daemon, fresh_database, horizon, ok, text};
+use super::{PASSPHRASE, USDC, by, daemon, daemon_with, fresh_database, horizon, ok, text};
 use crate::support::{daemon::Daemon, network::block_on, reached, recomputation, wait_until};
 
 #[test]
@@ -55,6 +56,109 @@ fn the_leader_stores_choices_and_a_stored_choice_wins_after_a_restart() {
                     && symbol["reason"] == "volume"
             })
         });
+    });
+}
+
+/// Waits for stored choices. Returns the code and the issuer of one, with few assets that could take the code over.
+async fn first_choice(client: &Client) -> (String, String) {
+    let mut first: Option<(String, String)> = None;
+    reached("a choice is stored", async || {
+        let sql = "SELECT code, issuer FROM symbol_choices AS choice
+                   ORDER BY (SELECT count(*) FROM assets WHERE assets.code = choice.code), code LIMIT 1";
+        let row = client.query_opt(sql, &[]).await.unwrap();
+        first = row.map(|row| (row.get(0), row.get(1)));
+        first.is_some()
+    })
+    .await;
+    first.unwrap()
+}
+
+/// An issuer without an asset of any chosen code.
+fn other_issuer() -> &'static str {
+    USDC.split_once('-').unwrap().1
+}
+
+#[test]
+fn an_issuer_that_led_for_a_week_takes_the_code_over_with_a_line_in_the_log() {
+    let sim = horizon();
+    block_on(async {
+        let first = daemon(&sim).await;
+        let (database, more) = (first.database.clone(), ["--backfill-hours", "1"]);
+        let client = recomputation::connect(&database).await;
+        let (code, leader) = first_choice(&client).await;
+        // A running daemon would take the changed choice for a fault, and restore it.
+        drop(first);
+        let planted = other_issuer();
+        let sql = "UPDATE symbol_choices
+                   SET issuer = $2, since = now() - interval '30 days', challenger_issuer = $3,
+                       challenger_since = now() - interval '8 days', checked_at = now()
+                   WHERE code = $1";
+        client.execute(sql, &[&code, &planted, &leader]).await.unwrap();
+        let second = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        reached("the leader has changed the choice", async || {
+            let sql = "SELECT issuer = $2 AND previous_issuer = $3 AND since > checked_at
+                       FROM symbol_choices WHERE code = $1";
+            let row = client.query_one(sql, &[&code, &leader, &planted]).await.unwrap();
+            row.get::<_, Option<bool>>(0) == Some(true)
+        })
+        .await;
+        let said = |log: &str| {
+            let lines = log.lines().filter(|line| line.contains("symbol changed: another issuer had led"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        wait_until("it is logged", || !said(&second.log()).is_empty());
+        let lines = said(&second.log());
+        assert!(lines.len() == 1 && lines[0].contains(&leader) && lines[0].contains(planted), "{lines:?}");
+        drop(second);
+        // The notice of three minutes has passed.
+        let sql = "UPDATE symbol_choices SET since = '2026-01-02T03:04:05Z' WHERE code = $1";
+        client.execute(sql, &[&code]).await.unwrap();
+        let third = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        third.wait_for_publication();
+        wait_until("the new issuer stands for the code", || {
+            let symbols = ok(&third, "/api/v1/symbols").json();
+            by(&symbols["symbols"], "code").get(&code).is_some_and(|symbol| {
+                text(symbol, "asset") == format!("{code}-{leader}")
+                    && symbol["since"] == "2026-01-02T03:04:05Z"
+                    && symbol["reason"] == "volume"
+            })
+        });
+    });
+}
+
+/// Waits until the self-audit has begun another pass. Those before have ended then.
+fn wait_for_pass(daemon: &Daemon) {
+    let begun = || {
+        let metrics = String::from_utf8(daemon.admin("/metrics").body).unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("ticker_audit_lists_total "));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let before = begun();
+    daemon.audit_now();
+    wait_until("another pass of the self-audit has begun", || begun() > before);
+}
+
+#[test]
+fn a_stored_choice_that_changed_against_the_rule_is_logged_and_restored() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon_with(&sim, &["--audit-interval", "100ms"]).await;
+        let client = recomputation::connect(&daemon.database).await;
+        let (code, chosen) = first_choice(&client).await;
+        // The second one began after a pass that has seen the choice.
+        wait_for_pass(&daemon);
+        wait_for_pass(&daemon);
+        let sql = "UPDATE symbol_choices SET issuer = $2 WHERE code = $1";
+        client.execute(sql, &[&code, &other_issuer()]).await.unwrap();
+        daemon.audit_now();
+        wait_until("the change is logged", || {
+            daemon.log().contains("stored symbol changed, but no other issuer led for 7 days")
+        });
+        reached("the choice is restored", async || {
+            let sql = "SELECT issuer FROM symbol_choices WHERE code = $1";
+            client.query_one(sql, &[&code]).await.unwrap().get::<_, String>(0) == chosen
+        })
+        .await;
     });
 }
 
