@@ -12,6 +12,7 @@
 #![expect(clippy::as_conversions, reason = "figures are doubles")]
 
 mod bench;
+mod books;
 mod candles;
 mod chain;
 mod copy;
@@ -58,7 +59,7 @@ pub(crate) struct Subject {
 }
 
 /// All subjects.
-const SUBJECTS: [Subject; 16] = [
+const SUBJECTS: [Subject; 17] = [
     Subject {
         name: "publish",
         title: "Publication of a ledger",
@@ -138,6 +139,12 @@ const SUBJECTS: [Subject; 16] = [
         title: "A thousand readers",
         leaves_out: "history, and the network: both sides are on this machine",
         run: readers::run,
+    },
+    Subject {
+        name: "books",
+        title: "Readers of order books",
+        leaves_out: "history, and the network: both sides are on this machine",
+        run: books::run,
     },
     Subject {
         name: "steady",

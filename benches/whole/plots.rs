@@ -161,7 +161,7 @@ fn power(unit: Unit, figure: f64) -> String {
         Unit::Seconds => (figure, "s"),
         Unit::Bytes if figure < 0.9e9 => (figure / 1e6, "MB"),
         Unit::Bytes => (figure / 1e9, "GB"),
-        Unit::Times | Unit::PerSecond => return unit.show(figure),
+        Unit::Times | Unit::Count | Unit::PerSecond => return unit.show(figure),
     };
     format!("{figure:.0} {name}")
 }

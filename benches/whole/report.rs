@@ -38,6 +38,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Less is better.
     Times,
+    /// Less is better.
+    Count,
     /// More is better.
     PerSecond,
 }
@@ -70,7 +72,7 @@ impl Row {
     pub(crate) fn goal(self, bound: f64) -> Self {
         let (is_met, word) = match self.unit {
             Unit::PerSecond => (self.figure >= bound, "at least"),
-            Unit::Seconds | Unit::Bytes | Unit::Times => (self.figure <= bound, "at most"),
+            Unit::Seconds | Unit::Bytes | Unit::Times | Unit::Count => (self.figure <= bound, "at most"),
         };
         let text = format!("{word} {}", self.unit.show(bound));
         self.also(text, is_met)
@@ -95,7 +97,7 @@ impl Row {
     fn ratio(&self) -> Option<f64> {
         self.baseline.map(|(_, baseline)| match self.unit {
             Unit::PerSecond => self.figure / baseline,
-            Unit::Seconds | Unit::Bytes | Unit::Times => baseline / self.figure,
+            Unit::Seconds | Unit::Bytes | Unit::Times | Unit::Count => baseline / self.figure,
         })
     }
 
@@ -126,6 +128,7 @@ impl Unit {
             Self::Seconds => format!("{figure:.2} s"),
             Self::Bytes if figure.abs() < 1e6 => format!("{:.1} KB", figure / 1e3),
             Self::Bytes => format!("{:.0} MB", figure / 1e6),
+            Self::Count => format!("{figure:.0}"),
             Self::PerSecond => format!("{figure:.0}/s"),
         }
     }
