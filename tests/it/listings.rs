@@ -42,6 +42,7 @@ pub(crate) fn horizon() -> SimServer {
         history_hours: 1,
         trades_per_second: 4.0,
         markets: 60,
+        unpriced_trades: true,
         seed: 18,
         ..SimConfig::default()
     };

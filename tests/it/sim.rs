@@ -28,6 +28,7 @@ fn config() -> SimConfig {
         clock: SimClock::Manual(ManualTime::new(noon())),
         history_hours: 1,
         trades_per_second: 1.0,
+        unpriced_trades: true,
         stream_poll: Duration::from_millis(10),
         stream_duration: Duration::from_millis(400),
         ..SimConfig::default()

@@ -22,8 +22,9 @@ pub(crate) const TRADES_PER_LEDGER_MAX: u32 = 200_000;
 /// The default is a network of the public one's size: 18 trades per second in 60 markets, a ledger every 5.8 s, 24
 /// hours of history, no rate limit, no faults.
 ///
-/// Seed, anchor, `ledger_seconds`, `trades_per_second`, `burst`, `markets` and `legacy_shapes` determine every record.
-/// The anchor is a fixed date, not the start time, so a restarted simulation continues the same history.
+/// Seed, anchor, `ledger_seconds`, `trades_per_second`, `burst`, `markets`, `legacy_shapes` and `unpriced_trades`
+/// determine every record. The anchor is a fixed date, not the start time, so a restarted simulation continues the
+/// same history.
 #[derive(Debug, Clone)]
 pub struct SimConfig {
     /// Seed of all pseudorandom choices.
@@ -49,6 +50,9 @@ pub struct SimConfig {
     /// Records of an old server: numeric prices, `offer_id` instead of `trade_type`, no pools, and `amount` and
     /// `num_accounts` on assets.
     pub legacy_shapes: bool,
+    /// A few trades with offers have the price 0/0, as rows that an old Horizon ingested. No offer of the network has
+    /// such a price, so a reader refuses the ledgers of a lake that hold them.
+    pub unpriced_trades: bool,
     /// Interval at which an open stream checks for a new ledger.
     pub stream_poll: Duration,
     /// Lifetime of a stream.
@@ -84,6 +88,7 @@ impl Default for SimConfig {
             markets: 60,
             burst: None,
             legacy_shapes: false,
+            unpriced_trades: false,
             stream_poll: Duration::from_secs(5),
             stream_duration: Duration::from_secs(55),
             rate_limit: None,

@@ -25,6 +25,7 @@ pub(crate) struct Network {
     per_ledger_micro: i64,
     burst: Option<Burst>,
     has_pools: bool,
+    has_unpriced_trades: bool,
     rng: ChaCha8Rng,
 }
 
@@ -56,6 +57,7 @@ impl Network {
             layouts: Layouts::new(),
             burst: config.burst,
             has_pools: !config.legacy_shapes,
+            has_unpriced_trades: config.unpriced_trades,
             rng: ChaCha8Rng::seed_from_u64(config.seed),
         }
     }
@@ -111,8 +113,7 @@ impl Network {
         } else {
             scale(base_amount, price_n, price_d, amount_side)
         };
-        // Some offers have no price, as old records of the real network.
-        if low(dust).is_multiple_of(4000) && !is_pool {
+        if self.has_unpriced_trades && low(dust).is_multiple_of(4000) && !is_pool {
             (price_n, price_d) = (0, 0);
         }
         // Rounding leaves an amount of 0 on the side of the dearer asset.

@@ -88,13 +88,13 @@ impl LedgerTrade {
 
     /// True if the price explains the amounts: rounding moved one of them by less than a stroop.
     ///
-    /// Entry changes, and with them the price of an offer, are not covered by the hashes of the ledger. A price of 0/0
-    /// sets no price and explains any amounts. A pool's price is the ratio of its amounts.
+    /// Entry changes, and with them the price of an offer, are not covered by the hashes of the ledger. A price of 0/0,
+    /// which no offer of the network has, explains nothing. A pool's price is the ratio of its amounts.
     #[must_use]
     pub fn price_explains_amounts(&self) -> bool {
         let [sold, bought, n, d] =
             [self.sold.stroops, self.bought.stroops, self.price_n, self.price_d].map(i128::from);
-        if matches!(self.maker, Maker::Pool(_)) || (n == 0 && d == 0) {
+        if matches!(self.maker, Maker::Pool(_)) {
             return true;
         }
         let difference = (bought * d - sold * n).abs();

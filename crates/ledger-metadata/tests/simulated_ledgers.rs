@@ -4,7 +4,7 @@
 
 use chrono::TimeZone as _;
 use horizon_sim::{
-    SimConfig, SimTrade, Simulation,
+    SimConfig, SimTrade, Simulation, TradeKind,
     lake::{EncodedLedger, LakeLedger, Shape, batch},
 };
 use ledger_metadata::{
@@ -13,6 +13,7 @@ use ledger_metadata::{
 };
 use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use stellar_xdr::{self as xdr, Limits, ReadXdr as _, WriteXdr as _};
 
 const PASSPHRASE: &str = "Simulated Network ; 2026";
 const FIRST: u32 = 50_000_000;
@@ -241,6 +242,101 @@ proptest! {
         let cut = &ledger.xdr[..length.index(ledger.xdr.len())];
         prop_assert!(read_object(cut, Network::of(PASSPHRASE), Verification::Full).is_err());
     }
+}
+
+/// Price of the offers of [`of_one_offer`], which no other number of the ledger resembles.
+const PRICE: (u32, u32) = (70_001, 20_003);
+/// Amounts that this price explains: sold and bought.
+const AMOUNTS: (i64, i64) = (20_003_000, 70_001_000);
+
+/// Ledger of one trade with an offer, and of a signed payment.
+fn of_one_offer() -> Vec<u8> {
+    let simulation = simulation();
+    let trades = simulation.trades(FIRST..=FIRST);
+    let mut trade = trades.into_iter().find(|trade| trade.kind == TradeKind::Orderbook).unwrap();
+    trade.base_is_seller = true;
+    (trade.base.amount, trade.counter.amount) = AMOUNTS;
+    (trade.price_n, trade.price_d) = (PRICE.0.into(), PRICE.1.into());
+    let shape = Shape { close_meta: 1, transaction_meta: 2 };
+    let trades = [trade];
+    let signed = LakeLedger { payments: 1, shape, ..ledger(&simulation, FIRST, [7; 32], &trades) };
+    let bytes = signed.encode().unwrap().xdr;
+    assert_eq!(read(&bytes).remove(0).unwrap().trades.len(), 1);
+    bytes
+}
+
+/// Reason why the ledger is refused once all these bytes are others of the same length.
+fn problem_after(from: &[u8], to: &[u8]) -> LedgerContentError {
+    let mut bytes = of_one_offer();
+    let windows = bytes.windows(from.len()).enumerate();
+    let places: Vec<_> = windows.filter(|(_, window)| *window == from).map(|(place, _)| place).collect();
+    assert!(!places.is_empty(), "the ledger does not hold {from:?}");
+    for place in places {
+        bytes.get_mut(place..place + to.len()).unwrap().copy_from_slice(to);
+    }
+    read(&bytes).remove(0).unwrap_err().problem
+}
+
+/// Reason why the ledger is refused with another price of its offer.
+fn problem_at_price(n: u32, d: u32) -> LedgerContentError {
+    let price = |(n, d): (u32, u32)| [n.to_be_bytes(), d.to_be_bytes()].concat();
+    problem_after(&price(PRICE), &price((n, d)))
+}
+
+#[test]
+fn a_changed_amount_in_a_result_fails_the_hash_of_the_results() {
+    let (sold, _) = AMOUNTS;
+    let problem = problem_after(&sold.to_be_bytes(), &(sold + 1).to_be_bytes());
+    assert_eq!(problem, LedgerContentError::ResultHash);
+}
+
+#[test]
+fn a_changed_signature_fails_the_hash_of_the_transactions() {
+    // The hint of each simulated signature, and the length of the signature.
+    let (hint, length) = ([1, 2, 3, 4], 64_u32.to_be_bytes());
+    let changed = [[1, 2, 3, 5], length].concat();
+    let problem = problem_after(&[hint, length].concat(), &changed);
+    assert_eq!(problem, LedgerContentError::TransactionSetHash);
+}
+
+#[test]
+fn a_changed_byte_of_the_header_fails_its_hash() {
+    // The hash of the bucket list.
+    assert_eq!(problem_after(&[3; 32], &[4; 32]), LedgerContentError::HeaderHash);
+}
+
+#[test]
+fn a_price_that_does_not_explain_the_amounts_is_refused() {
+    let (n, d) = PRICE;
+    for problem in [problem_at_price(n + 1, d), problem_at_price(n, d + 1)] {
+        assert!(matches!(problem, LedgerContentError::Price(_)), "{problem}");
+    }
+}
+
+/// A ledger that blanks a price would otherwise be stored as one whose trade sets none.
+#[test]
+fn an_offer_without_a_price_is_refused() {
+    for (n, d) in [(0, 0), (PRICE.0, 0), (0, PRICE.1)] {
+        let problem = problem_at_price(n, d);
+        assert!(matches!(problem, LedgerContentError::Price(_)), "{n}/{d}: {problem}");
+    }
+}
+
+#[test]
+fn a_ledger_that_does_not_show_the_offer_is_refused() {
+    let mut meta = xdr::LedgerCloseMeta::from_xdr(of_one_offer(), Limits::none()).unwrap();
+    let xdr::LedgerCloseMeta::V1(ledger) = &mut meta else { panic!("not the version that was asked for") };
+    let mut transactions = ledger.tx_processing.to_vec();
+    for transaction in &mut transactions {
+        let xdr::TransactionMeta::V2(of) = &mut transaction.tx_apply_processing else {
+            panic!("not the version that was asked for")
+        };
+        let unchanged = xdr::OperationMeta { changes: xdr::LedgerEntryChanges(xdr::VecM::default()) };
+        of.operations = vec![unchanged; of.operations.len()].try_into().unwrap();
+    }
+    ledger.tx_processing = transactions.try_into().unwrap();
+    let problem = read(&meta.to_xdr(Limits::none()).unwrap()).remove(0).unwrap_err().problem;
+    assert!(matches!(problem, LedgerContentError::NoOffer(_)), "{problem}");
 }
 
 #[test]

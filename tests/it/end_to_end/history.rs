@@ -18,6 +18,7 @@ fn long_network(seed: u64, faults: FaultPlan) -> SimServer {
         network_passphrase: PASSPHRASE.into(),
         trades_per_second: 0.5,
         history_hours: 30,
+        unpriced_trades: true,
         stream_poll: Duration::from_millis(50),
         faults,
         ..SimConfig::default()
