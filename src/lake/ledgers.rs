@@ -106,3 +106,81 @@ fn verified(ledger: &Ledger) -> VerifiedLedger {
 fn normalised(claim: &LedgerTrade) -> Result<Trade, TradeError> {
     claim.record()?.normalise()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Ledgers of a simulated network, as the fuzz target of ledger metadata gets them.
+    const BATCH: &[u8] = include_bytes!("../../fuzz/seeds/ledger_metadata/batch");
+    const PASSPHRASE: &str = "Fuzz Network";
+    const FIRST: u32 = 50_000_000;
+    const CASES: u32 = 1_000;
+
+    fn decoded(bytes: &[u8]) -> Decoded {
+        decode(bytes, FIRST, FIRST + 3, Network::of(PASSPHRASE), Verification::Full)
+    }
+
+    /// Flips bits, cuts the object, or zeroes some bytes.
+    fn damaged(random: &mut ChaCha8Rng) -> Vec<u8> {
+        let mut bytes = BATCH.to_vec();
+        let place = random.random_range(0..bytes.len());
+        match random.random_range(0..3) {
+            0 => {
+                for _ in 0..random.random_range(1..=8) {
+                    let place = random.random_range(0..bytes.len());
+                    bytes[place] ^= 1_u8 << random.random_range(0..8_u32);
+                }
+            }
+            1 => bytes.truncate(place),
+            _ => bytes.iter_mut().skip(place).take(64).for_each(|byte| *byte = 0),
+        }
+        bytes
+    }
+
+    /// All that hashes prove of a ledger's trades.
+    fn proven(ledger: &VerifiedLedger) -> Vec<Trade> {
+        let without_price = |trade: &LakeTrade| Trade { price_n: 0, price_d: 0, ..trade.trade };
+        ledger.trades.iter().map(without_price).collect()
+    }
+
+    #[test]
+    fn a_damaged_object_gives_no_row_of_a_ledger_that_fails_its_hashes() {
+        let originals: Vec<_> = decoded(BATCH).unwrap().into_iter().map(Result::unwrap).collect();
+        assert!(originals.iter().any(|ledger| !ledger.trades.is_empty()));
+        let (mut random, mut seen) = (ChaCha8Rng::seed_from_u64(22), BTreeMap::new());
+        for case in 0..CASES {
+            let ledgers = match decoded(&damaged(&mut random)) {
+                Ok(ledgers) => ledgers,
+                Err(reason) => {
+                    assert!(!reason.is_empty(), "case {case}");
+                    *seen.entry("object refused").or_insert(0_u32) += 1;
+                    continue;
+                }
+            };
+            assert_eq!(ledgers.len(), originals.len(), "case {case}");
+            for (ledger, original) in ledgers.iter().zip(&originals) {
+                let outcome = match ledger {
+                    Ok(ledger) => {
+                        assert_eq!(ledger.hash, original.hash, "case {case}");
+                        assert_eq!(proven(ledger), proven(original), "case {case}");
+                        assert_eq!(ledger.refused.len(), original.refused.len(), "case {case}");
+                        "believed"
+                    }
+                    Err(refused) => {
+                        assert_eq!(refused.sequence, original.sequence, "case {case}");
+                        assert!(!refused.reason.is_empty(), "case {case}");
+                        "ledger refused"
+                    }
+                };
+                *seen.entry(outcome).or_insert(0_u32) += 1;
+            }
+        }
+        assert_eq!(seen.len(), 3, "every class of outcome occurs: {seen:?}");
+    }
+}
