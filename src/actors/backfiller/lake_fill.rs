@@ -167,21 +167,33 @@ impl Backfill {
     ) -> MissingLedgers {
         let now = UnixSeconds::from(self.writer.clock.now());
         let all = now.minus(self.hours.saturating_mul(HOUR));
-        let day = now.minus(DAY).max(all);
+        let wanted = WantedHistory { floor: FIRST_LEDGER, day: now.minus(DAY).max(all), all };
         let oldest_kept = intake::oldest_kept(held.last().map(|last| last.to_time), now, self.retention_days);
-        let of_day = coverage::missing(held, FIRST_LEDGER, day, day, oldest_kept);
-        let mut left = shared.left.borrow_mut();
-        let (mut of_lake, mut of_horizon) = by_source(&of_day, &mut left, oldest_of_horizon);
+        MissingLedgers::of(held, wanted, oldest_kept, &mut shared.left.borrow_mut(), oldest_of_horizon)
+    }
+}
+
+impl MissingLedgers {
+    /// Splits what `held` lacks. As long as the lake is asked for ledgers of the last 24 hours, no others are listed.
+    fn of(
+        held: &[LedgerRange],
+        wanted: WantedHistory,
+        oldest_kept: UnixSeconds,
+        left: &mut LeftToHorizon,
+        oldest_of_horizon: u32,
+    ) -> Self {
+        let WantedHistory { floor, day, all } = wanted;
+        let of_day = coverage::missing(held, floor, day, day, oldest_kept);
+        let (mut of_lake, mut of_horizon) = by_source(&of_day, left, oldest_of_horizon);
         // Ledgers of the day that only Horizon is asked for, or that nobody has, must not hold
         // up older ones of the lake.
         if of_lake.is_empty() {
             // Gaps between held ledgers are filled back to the oldest trade that is kept.
-            let missing = coverage::missing(held, FIRST_LEDGER, all, oldest_kept, oldest_kept);
-            (of_lake, of_horizon) = by_source(&missing, &mut left, oldest_of_horizon);
+            let missing = coverage::missing(held, floor, all, oldest_kept, oldest_kept);
+            (of_lake, of_horizon) = by_source(&missing, left, oldest_of_horizon);
         }
-        let wanted = WantedHistory { floor: FIRST_LEDGER, day, all };
         let is_day_complete = !held.is_empty() && of_day.is_empty();
-        MissingLedgers { of_lake, of_horizon, wanted, is_day_complete }
+        Self { of_lake, of_horizon, wanted, is_day_complete }
     }
 }
 
@@ -191,4 +203,60 @@ fn by_source(missing: &[Missing], left: &mut LeftToHorizon, oldest: u32) -> (Vec
     let (of_lake, of_horizon) = left.split(missing, Instant::now());
     let kept = of_horizon.into_iter().filter(|gap| gap.to >= oldest);
     (of_lake, kept.map(|gap| Missing { from: gap.from.max(oldest), ..gap }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(100 * DAY);
+    const NEWEST: u32 = 1_000_000;
+
+    /// Held ledgers down to `from`, which closed some hours ago.
+    fn held(from: u32, hours: i64) -> LedgerRange {
+        LedgerRange { from, to: NEWEST, from_time: NOW.minus(hours * HOUR), to_time: NOW }
+    }
+
+    /// Missing ledgers of seven days.
+    fn missing(held: &[LedgerRange], left: &mut LeftToHorizon) -> MissingLedgers {
+        let wanted = WantedHistory { floor: FIRST_LEDGER, day: NOW.minus(DAY), all: NOW.minus(7 * DAY) };
+        MissingLedgers::of(held, wanted, NOW.minus(90 * DAY), left, FIRST_LEDGER)
+    }
+
+    fn gaps(missing: &[Missing]) -> Vec<(u32, u32, UnixSeconds)> {
+        missing.iter().map(|gap| (gap.from, gap.to, gap.since)).collect()
+    }
+
+    #[test]
+    fn the_lake_is_asked_for_the_last_day_first_and_then_for_older_ledgers() {
+        let (mut left, before_day, before_all) =
+            (LeftToHorizon::default(), NOW.minus(DAY), NOW.minus(7 * DAY));
+        let day = missing(&[held(NEWEST, 0)], &mut left);
+        assert_eq!(gaps(&day.of_lake), [(FIRST_LEDGER, NEWEST - 1, before_day)]);
+        assert!(!day.is_day_complete);
+        let rest = missing(&[held(900_000, 25)], &mut left);
+        assert_eq!(gaps(&rest.of_lake), [(FIRST_LEDGER, 899_999, before_all)]);
+        assert!(rest.is_day_complete);
+        let nothing = missing(&[held(500_000, 7 * 24)], &mut left);
+        assert_eq!((gaps(&nothing.of_lake), nothing.is_day_complete), (Vec::new(), true));
+    }
+
+    #[test]
+    fn a_gap_of_the_last_day_comes_before_older_ledgers() {
+        let below = LedgerRange { to: 950_000, to_time: NOW.minus(12 * HOUR), ..held(900_000, 25) };
+        let above = held(960_000, 10);
+        let gap = (950_001, 959_999, NOW.minus(90 * DAY));
+        assert_eq!(gaps(&missing(&[below, above], &mut LeftToHorizon::default()).of_lake), [gap]);
+    }
+
+    #[test]
+    fn ledgers_of_the_last_day_that_are_left_to_horizon_do_not_hold_up_older_ones() {
+        let mut left = LeftToHorizon::default();
+        left.add(950_001, 959_999, Instant::now());
+        let below = LedgerRange { to: 950_000, to_time: NOW.minus(12 * HOUR), ..held(900_000, 25) };
+        let found = missing(&[below, held(960_000, 10)], &mut left);
+        assert_eq!(gaps(&found.of_lake), [(FIRST_LEDGER, 899_999, NOW.minus(7 * DAY))]);
+        assert_eq!(gaps(&found.of_horizon), [(950_001, 959_999, NOW.minus(90 * DAY))]);
+        assert!(!found.is_day_complete);
+    }
 }
