@@ -139,3 +139,34 @@ fn held_ledgers_that_rpc_does_not_give_are_compared_with_the_lake() {
         });
     });
 }
+
+/// Only the lake has these prices, so a report that names it is of a comparison with it.
+#[test]
+fn held_ledgers_of_horizon_are_compared_with_the_lake() {
+    let sim = with_lake(244, 5.0, 1, FaultPlan::none());
+    let head = sim.oracle().head();
+    (head.elder + 1..=head.latest).for_each(|ledger| sim.lake().spoil(ledger, LakeFault::OtherPrices));
+    block_on(async {
+        let database = fresh_database().await;
+        let lake = lake_url(&sim);
+        let more = ["--lake-url", &lake, "--backfill-hours", "1"];
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &more);
+        let client = recomputation::connect(&database).await;
+        wait_until_history_is_complete(&daemon);
+        // A half, with held trades above and below it: ledgers are chosen between the oldest trade and the newest.
+        let quarter = (head.latest - head.elder) / 4;
+        let (from, to) = (head.elder + quarter, head.latest - quarter);
+        let half = format!("FROM trades WHERE toid >> 32 BETWEEN {from} AND {to}");
+        let count = format!("SELECT count(*) {half}");
+        let before = number(&client, &count).await;
+        assert!(before > 1_000, "{before} trades");
+        client.batch_execute(&format!("DELETE {half}")).await.unwrap();
+        wait_until("lost rows are missed", || {
+            daemon.status()["audit"]["reread"]["missing"].as_i64() > Some(0)
+        });
+        reached("all lost rows are stored again", async || number(&client, &count).await >= before).await;
+        let conflicts = "SELECT count(*) FROM quarantine
+                         WHERE source = 'audit' AND reason LIKE 'conflict: %the lake reports'";
+        reached("the lake's prices are reported", async || number(&client, conflicts).await > 0).await;
+    });
+}

@@ -121,8 +121,8 @@ fn each_fault_of_an_object_at_the_tip_of_a_lake_costs_time_only() {
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
             "a spoilt object at the tip of a lake is refused, reported, and read from Horizon",
-            "whole again after: {}; {trades} trades",
-            figures.join(", ")
+            "complete again after: {}. {trades} trades",
+            figures.join("; ")
         );
     });
 }
@@ -161,8 +161,8 @@ fn each_fault_of_a_lakes_server_costs_time_only() {
         let trades = settle(sim, &client, &[&daemon]).await;
         figure!(
             "a fault of a lake's server costs time only",
-            "the next ledger is stored after: {}; {trades} trades",
-            figures.join(", ")
+            "time until the next ledger is stored: {}. {trades} trades",
+            figures.join("; ")
         );
     });
 }
