@@ -88,7 +88,7 @@ fn kills_while_history_is_read_from_a_lake_lose_nothing_and_double_nothing() {
         }
         figure!(
             "kill -9 at random instants while history is read from a lake loses nothing and doubles nothing",
-            "{kills} kills, seed {seed}, in {histories} histories of two hours; {compared} trades compared"
+            "{kills} kills, seed {seed}; histories of two hours: {histories}; {compared} trades compared"
         );
     });
 }
