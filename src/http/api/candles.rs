@@ -88,13 +88,14 @@ async fn market_candles(
     .await
 }
 
-/// The same question about a later time, if memory alone holds the answer.
+/// The same question about a later time, if memory alone holds the answer. No older bucket is summed then.
 async fn within_memory(
     view: &MomentView,
     market: Market,
     query: CandleQuery,
 ) -> Result<CandleQuery, ApiError> {
-    if query.from >= oldest_held(view.listing()) {
+    let listing = view.listing();
+    if query.from >= oldest_held(listing) && !query.is_cut(listing.as_of()) {
         return Ok(query);
     }
     let nothing = StoredPart::default();

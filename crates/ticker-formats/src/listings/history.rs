@@ -116,8 +116,9 @@ impl<'a> MarketHistory<'a> {
         to: UnixSeconds,
     ) -> BTreeMap<UnixSeconds, TradeStats> {
         let (older, first) = self.stored_between(stored, from, to);
-        let mut filled = buckets.merge(older);
-        add(&mut filled, self.recent.iter().flat_map(|recent| recent.by_bucket(buckets, first..to)));
+        let recent = self.recent.as_ref().map(|recent| recent.by_bucket(buckets, first..to));
+        let mut filled = recent.unwrap_or_default();
+        add(&mut filled, buckets.merge(older));
         filled
     }
 
@@ -165,13 +166,13 @@ impl<'a> MarketHistory<'a> {
         })
     }
 
-    /// Statistics like those of [`Self::between`], in the orientation of new outputs.
+    /// Statistics like those of [`Self::between`], the oldest first, in the orientation of new outputs.
     pub(super) fn quoted(
         &self,
         buckets: Buckets,
         from: UnixSeconds,
         to: UnixSeconds,
-    ) -> BTreeMap<UnixSeconds, QuotedStats> {
+    ) -> Vec<(UnixSeconds, QuotedStats)> {
         let is_flipped = self.is_flipped();
         let filled = self.between(buckets, buckets.stored(), from, to).into_iter();
         filled.map(|(start, stats)| (start, QuotedStats::of(&stats, is_flipped))).collect()

@@ -4,7 +4,7 @@ mod window;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
 };
 
 use serde::Serialize;
@@ -467,7 +467,11 @@ pub fn trades(market: &MarketView<'_>, from: UnixSeconds, to: UnixSeconds, limit
 
 /// Writes any document as JSON.
 pub(crate) fn write_json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(out, document).map_err(io::Error::from)
+    // The serializer writes every comma and quote on its own.
+    let mut buffered = BufWriter::new(out);
+    serde_json::to_writer(&mut buffered, document).map_err(io::Error::from)?;
+    buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+    Ok(())
 }
 
 /// Any document as JSON.
