@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use stellar_ticker::{
     db::{
-        DbError,
+        Database, DbError,
         trades::{BatchKind, IncomingTrade, TradeBatch},
     },
     domain::{
@@ -76,20 +76,9 @@ async fn write_old_trades(daemon: &Daemon, client: &tokio_postgres::Client, now:
     write(daemon, client, &trades).await;
 }
 
-/// Writes trades into the daemon's database, as a backfill would, and derives their candles without the daemon's rests.
+/// Writes trades into the daemon's database and derives their candles, without the daemon's rests.
 pub(super) async fn write(daemon: &Daemon, client: &tokio_postgres::Client, trades: &[IncomingTrade]) {
-    let database = crate::database::open(&daemon.database);
-    let epoch = client.query_one("SELECT epoch FROM ingest_lease", &[]).await.unwrap().get(0);
-    for part in trades.chunks(500) {
-        let batch = TradeBatch {
-            kind: BatchKind::Backfill,
-            cursor: None,
-            trades: part.to_vec(),
-            quarantine: Vec::new(),
-            covered: None,
-        };
-        database.write_trades(epoch, &batch).await.unwrap();
-    }
+    let (database, epoch) = commit(daemon, client, trades).await;
     // Later batches follow all the time.
     let written: i64 = client.query_one("SELECT seq FROM ingest_lease", &[]).await.unwrap().get(0);
     let sql = "SELECT seq > $1 OR (seq = $1 AND rest_toid IS NULL) FROM candle_progress";
@@ -105,6 +94,27 @@ pub(super) async fn write(daemon: &Daemon, client: &tokio_postgres::Client, trad
         client.query_one(sql, &[&written]).await.unwrap().get(0)
     })
     .await;
+}
+
+/// Commits trades under the daemon's own lease, as a backfill would. Returns the database and the lease's epoch.
+async fn commit(
+    daemon: &Daemon,
+    client: &tokio_postgres::Client,
+    trades: &[IncomingTrade],
+) -> (Database, i64) {
+    let database = crate::database::open(&daemon.database);
+    let epoch = client.query_one("SELECT epoch FROM ingest_lease", &[]).await.unwrap().get(0);
+    for part in trades.chunks(500) {
+        let batch = TradeBatch {
+            kind: BatchKind::Backfill,
+            cursor: None,
+            trades: part.to_vec(),
+            quarantine: Vec::new(),
+            covered: None,
+        };
+        database.write_trades(epoch, &batch).await.unwrap();
+    }
+    (database, epoch)
 }
 
 pub(super) fn seconds(value: &Value, field: &str) -> i64 {
@@ -331,5 +341,30 @@ fn answers_of_older_spans_come_from_the_database_and_equal_a_recomputation() {
         ] {
             assert_eq!(daemon.get(&path).status, status, "{path}");
         }
+    });
+}
+
+/// The daemon's own candle keeper derives the candle: the test only commits the trade.
+#[test]
+fn a_late_trade_is_in_the_stored_candles() {
+    let sim = horizon();
+    block_on(async {
+        let daemon = daemon_with(&sim, &["--retention-days", "40"]).await;
+        let client = recomputation::connect(&daemon.database).await;
+        let sql = "SELECT coalesce(p.seq >= l.seq, false) AND p.rest_toid IS NULL
+                   FROM candle_progress p, ingest_lease l";
+        reached("all candles are derived", async || client.query_one(sql, &[]).await.unwrap().get(0)).await;
+        let second = chrono::Utc::now().timestamp() - 9 * DAY;
+        commit(&daemon, &client, &[old_trade(1, second, TEA)]).await;
+        let start = second - second.rem_euclid(HOUR);
+        let path = format!("/api/v1/markets/{TEA}_XLM/candles?interval=1h&from={start}&to={second}");
+        reached("the late trade is in its candle", async || {
+            let answer = daemon.get(&path);
+            answer.status == 200 && {
+                let candles = list(&answer.json(), "candles");
+                candles.len() == 1 && seconds(&candles[0], "time") == start && candles[0]["trade_count"] == 1
+            }
+        })
+        .await;
     });
 }
