@@ -19,6 +19,21 @@ function close(one, other) {
   assert.ok(Math.abs(one / other - 1) < 1e-9, `${one} is not ${other}`);
 }
 
+// A market of TEA as the server describes it.
+const teaMarket = (id, symbol) => ({ id, symbol, base: "TEA", quote: "XLM", active: true, type: "spot", spot: true,
+  precision: { amount: "0.0000001", price: "0.0000001" } });
+
+// A server that gives these answers by their paths, and a bot that reads it.
+async function served(answers) {
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answers[pathname]));
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const url = `http://127.0.0.1:${server.address().port}`;
+  return { bot: new ccxt.stellarticker({ urls: { api: { public: url } }, enableRateLimit: false }), server };
+}
+
 let symbol;
 
 before(async () => {
@@ -139,21 +154,13 @@ test("a fault that passes is one that bots try again", async () => {
 });
 
 test("a symbol means the market that was loaded, although its code has another owner now", async () => {
-  const market = (id, symbol) => ({ id, symbol, base: "TEA", quote: "XLM", active: true, type: "spot", spot: true,
-    precision: { amount: "0.0000001", price: "0.0000001" } });
   const ticker = (id, symbol, last) => ({ id, symbol, timestamp: 1, last });
   const answers = {
-    "/markets": [market("TEA-OLD_XLM", "TEA/XLM")],
+    "/markets": [teaMarket("TEA-OLD_XLM", "TEA/XLM")],
     "/tickers": [ticker("TEA-OLD_XLM", "TEA-OLD/XLM", "100"), ticker("TEA-NEW_XLM", "TEA/XLM", "0.001")],
     "/ticker": ticker("TEA-OLD_XLM", "TEA-OLD/XLM", "100"),
   };
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url, "http://localhost");
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answers[pathname]));
-  });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  const url = `http://127.0.0.1:${server.address().port}`;
-  const bot = new ccxt.stellarticker({ urls: { api: { public: url } }, enableRateLimit: false });
+  const { bot, server } = await served(answers);
   const tickers = await bot.fetchTickers(["TEA/XLM"]);
   assert.deepEqual(Object.keys(tickers), ["TEA/XLM"]);
   for (const found of [tickers["TEA/XLM"], await bot.fetchTicker("TEA/XLM")]) {
@@ -161,6 +168,19 @@ test("a symbol means the market that was loaded, although its code has another o
   }
   const all = await bot.fetchTickers();
   assert.deepEqual(Object.keys(all).sort(), ["TEA-NEW_XLM", "TEA/XLM"]);
+  server.close();
+});
+
+test("a figure that the server does not know is undefined, not 0", async () => {
+  const figures = ["bid", "ask", "high", "low", "open", "close", "last", "vwap", "change", "percentage", "average"];
+  const ticker = { id: "TEA_XLM", symbol: "TEA/XLM", timestamp: 1, baseVolume: 5, quoteVolume: 0.5,
+    ...Object.fromEntries(figures.map((figure) => [figure, null])) };
+  const answers = { "/markets": [teaMarket("TEA_XLM", "TEA/XLM")], "/tickers": [ticker], "/ticker": ticker };
+  const { bot, server } = await served(answers);
+  for (const found of [await bot.fetchTicker("TEA/XLM"), (await bot.fetchTickers())["TEA/XLM"]]) {
+    for (const figure of figures) assert.equal(found[figure], undefined, figure);
+    assert.equal(found.baseVolume, 5);
+  }
   server.close();
 });
 

@@ -310,8 +310,8 @@ mod tests {
 
     const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
 
-    /// Tick of the price of XLM in USDC, whose last price is this one.
-    fn tick_of(price: (i64, i64)) -> String {
+    /// View of the market of XLM in USDC, whose only trade has this price. It has no order book.
+    fn of_one_trade(price: (i64, i64)) -> (ListingView, Asset) {
         let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
         let (mut directory, mut windows) = (Directory::default(), Windows::default());
         directory.add_names([(1, Asset::Native), (2, usdc)]);
@@ -319,9 +319,34 @@ mod tests {
         windows.add(1, trade(1, 0, NOW.0, (10_000, 10_000), price));
         windows.advance(NOW);
         let snapshot = Arc::new(MarketSnapshot::new(windows.view(), directory));
-        let view = ListingView::new(7, snapshot, "Test".into(), &[], &Arc::default());
+        (ListingView::new(7, snapshot, "Test".into(), &[], &Arc::default()), usdc)
+    }
+
+    /// Tick of the price of XLM in USDC, whose last price is this one.
+    fn tick_of(price: (i64, i64)) -> String {
+        let (view, usdc) = of_one_trade(price);
         let market = view.market_of(&Asset::Native, &usdc).unwrap();
         tick(market.price_places(PRICE_PLACES)).0
+    }
+
+    #[test]
+    fn an_unknown_figure_is_null() {
+        let of_book = ["bid", "bidVolume", "ask", "askVolume", "previousClose"];
+        let of_prices = ["high", "low", "vwap", "open", "close", "last", "change", "percentage", "average"];
+        for (price, has_price) in [((1, 3), true), ((0, 0), false)] {
+            let (view, usdc) = of_one_trade(price);
+            let market = view.market_of(&Asset::Native, &usdc).unwrap();
+            let ticker: serde_json::Value =
+                serde_json::from_slice(&super::ticker(&market, IdStyle::Classic)).unwrap();
+            for figure in of_book {
+                assert!(ticker.get(figure).is_some_and(serde_json::Value::is_null), "{figure}: {ticker}");
+            }
+            for figure in of_prices {
+                assert_eq!(ticker.get(figure).map(serde_json::Value::is_number), Some(has_price), "{figure}");
+                assert_eq!(ticker[figure].is_null(), !has_price, "{figure}: {ticker}");
+            }
+            assert!(ticker["baseVolume"].as_f64() > Some(0.0), "{ticker}");
+        }
     }
 
     #[test]
