@@ -11,7 +11,7 @@ use std::{
 /// Bytes that the sink gets at once.
 const PIECE: usize = 64 * 1024;
 /// Pieces that the sink gets on the renderer's own thread. Most documents end before another thread is worth its
-/// start. To compress one piece takes some ten times as long as that.
+/// start. Compressing one piece takes some ten times as long as the start.
 const PIECES_HERE: usize = 1;
 /// Pieces that may wait for the sink. While there are as many, the renderer waits too.
 const WAITING_MAX: usize = 4;
