@@ -19,9 +19,6 @@ use super::{
     value,
 };
 
-/// Factor by which the time that is summed grows while it has too few buckets.
-const SPAN_FACTOR: i64 = 4;
-
 /// Selection of candles.
 #[derive(Clone, Copy, Debug)]
 pub struct CandleQuery {
@@ -120,7 +117,8 @@ pub fn candles(history: &MarketHistory<'_>, query: CandleQuery, out: &mut dyn Wr
         let first = filled.first().map(|(first, _)| query.from.max(*first));
         (filled, all_starts(buckets, first, last))
     } else {
-        let filled = newest(history, buckets, query.from, last, query.limit);
+        let end = last.plus(buckets.seconds);
+        let filled = history.newest(buckets, query.from..end, query.limit, |_| true);
         let starts = filled.iter().map(|(start, _)| *start).collect();
         (filled, starts)
     };
@@ -165,30 +163,10 @@ pub fn within_memory(history: &MarketHistory<'_>, query: CandleQuery) -> Option<
         let known_from = Some(buckets.start_of(priced)).filter(|start| *start >= held)?;
         return Some(CandleQuery { from, known_from: Some(known_from), ..query });
     }
-    let filled = newest(history, buckets, held.max(query.from), last, query.limit);
+    let times = held.max(query.from)..last.plus(buckets.seconds);
+    let filled = history.newest(buckets, times, query.limit, |_| true);
     let (from, _) = *filled.get(filled.len().checked_sub(query.limit)?)?;
     Some(CandleQuery { from, ..query })
-}
-
-/// Buckets with trades from `from` to `last`, or at least the newest `limit` of them. Begins with the newest, so that
-/// the older trades of a busy market are not summed.
-fn newest(
-    history: &MarketHistory<'_>,
-    buckets: Buckets,
-    from: UnixSeconds,
-    last: UnixSeconds,
-    limit: usize,
-) -> Vec<(UnixSeconds, QuotedStats)> {
-    let end = last.plus(buckets.seconds);
-    let mut span = i64::saturating_from(limit).saturating_mul(buckets.seconds);
-    loop {
-        let first = end.minus(span).max(from);
-        let filled = history.quoted(buckets, first, end);
-        if first == from || filled.len() >= limit {
-            return filled;
-        }
-        span = span.saturating_mul(SPAN_FACTOR);
-    }
 }
 
 fn all_starts(buckets: Buckets, first: Option<UnixSeconds>, last: UnixSeconds) -> Vec<UnixSeconds> {

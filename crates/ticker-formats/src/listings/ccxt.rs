@@ -254,7 +254,11 @@ pub fn trades(market: &MarketView<'_>, page: Page) -> Vec<u8> {
 /// high, low, close, base volume]`.
 #[must_use]
 pub fn ohlcv(history: &MarketHistory<'_>, interval: Interval, from: UnixSeconds, page: Page) -> Vec<u8> {
-    let filled = history.quoted(interval.buckets(), from, UnixSeconds(i64::MAX));
+    let (buckets, end) = (interval.buckets(), UnixSeconds(i64::MAX));
+    let filled = match page.since {
+        Some(_) => history.quoted(buckets, from, end),
+        None => history.newest(buckets, from..end, page.limit, |stats| stats.prices.is_some()),
+    };
     let candle = |(start, stats): (UnixSeconds, QuotedStats)| {
         let prices = stats.prices?;
         let price = |price| value::price(Some(price)).map(Number);

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use ticker_domain::{
     asset::Asset,
     candles::{Buckets, Stored},
+    conversions::SaturatingFrom,
     coverage::{LAG_MAX, TimeSpan, merge_times},
     instant::{DAY, HOUR, UnixSeconds},
     market::Market,
@@ -14,6 +15,9 @@ use ticker_domain::{
 };
 
 use super::{market::MarketView, view::ListingView};
+
+/// Factor by which the time that is summed grows while it has too few buckets.
+const SPAN_FACTOR: i64 = 4;
 
 /// Candles of a market that the database holds, in its orientation.
 #[derive(Clone, Debug, Default)]
@@ -149,7 +153,7 @@ impl<'a> MarketHistory<'a> {
         // The first second that memory holds, and the first candle of which it holds everything.
         let (oldest, held_from) = (oldest_held(self.view), held_from(self.view, stored));
         let is_wanted = move |start: &UnixSeconds| from < oldest && (from..to.min(held_from)).contains(start);
-        let older = self.stored.candles.iter().copied().filter(move |(start, _)| is_wanted(start));
+        let older = self.stored.candles.iter().filter(move |(start, _)| is_wanted(start)).copied();
         (older, if from < oldest { from.max(held_from) } else { from })
     }
 
@@ -176,6 +180,29 @@ impl<'a> MarketHistory<'a> {
         let is_flipped = self.is_flipped();
         let filled = self.between(buckets, buckets.stored(), from, to).into_iter();
         filled.map(|(start, stats)| (start, QuotedStats::of(&stats, is_flipped))).collect()
+    }
+
+    /// Newest buckets of those that [`Self::quoted`] has for the same times, the oldest first. At least `count` of
+    /// them are `counted`, if there are as many. The trades of older buckets are not summed.
+    pub(super) fn newest(
+        &self,
+        buckets: Buckets,
+        times: Range<UnixSeconds>,
+        count: usize,
+        counted: impl Fn(&QuotedStats) -> bool,
+    ) -> Vec<(UnixSeconds, QuotedStats)> {
+        // No trade is newer than the view, however late the times end.
+        let end = times.end.min(buckets.start_of(self.view.as_of()).plus(buckets.seconds));
+        let mut seconds = i64::saturating_from(count).saturating_mul(buckets.seconds);
+        loop {
+            let from = end.minus(seconds).max(times.start);
+            let filled = self.quoted(buckets, from, times.end);
+            let has_all = from == times.start;
+            if has_all || filled.iter().filter(|(_, stats)| counted(stats)).count() >= count {
+                return filled;
+            }
+            seconds = seconds.saturating_mul(SPAN_FACTOR);
+        }
     }
 
     /// Times of complete ledgers whose trades are in buckets made of these candles.

@@ -198,19 +198,23 @@ pub fn history(history: &MarketHistory<'_>, query: HistoryQuery) -> Vec<u8> {
     to_bytes(&history)
 }
 
-/// Number of bars before the end of the question.
+/// Number of bars before the end of the question. Those beyond `countback` may not be counted.
 #[must_use]
 pub fn count(history: &MarketHistory<'_>, query: HistoryQuery) -> usize {
     bars(history, query).len()
 }
 
-/// Bars that begin before the end of the question.
+/// Bars that begin before the end of the question. With `countback`, at least as many of the newest.
 fn bars(history: &MarketHistory<'_>, query: HistoryQuery) -> Vec<(UnixSeconds, QuotedStats)> {
     let buckets = query.interval.buckets();
     // The bar that holds the last second is whole.
     let end = buckets.next_start(query.to);
-    let bars = history.quoted(buckets, query.held, end).into_iter();
-    bars.filter(|(at, stats)| *at < query.to && stats.prices.is_some()).collect()
+    let mut bars = match query.countback {
+        Some(count) => history.newest(buckets, query.held..end, count, |stats| stats.prices.is_some()),
+        None => history.quoted(buckets, query.held, end),
+    };
+    bars.retain(|(at, stats)| *at < query.to && stats.prices.is_some());
+    bars
 }
 
 fn short_name(market: &MarketView<'_>) -> String {
@@ -235,7 +239,7 @@ mod tests {
         instant::{DAY, MINUTE},
         market::{Market, QUOTE_ASSETS},
         market_snapshot::MarketSnapshot,
-        test_support::trade,
+        test_support::{MERGES, trade},
         trade_stats::TradeStats,
         windows::Windows,
     };
@@ -245,8 +249,8 @@ mod tests {
 
     const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
 
-    /// Times of the bars, of a trade each minute of the last 20 days.
-    fn times(countback: Option<usize>, from: UnixSeconds) -> Vec<i64> {
+    /// Times of the bars, of a trade each minute of the last 20 days, and the merges that they cost.
+    fn times(countback: Option<usize>, from: UnixSeconds) -> (Vec<i64>, u64) {
         let usdc: Asset = QUOTE_ASSETS[0].parse().unwrap();
         let (mut directory, mut windows) = (Directory::default(), Windows::default());
         directory.add_names([(1, Asset::Native), (2, usdc)]);
@@ -264,20 +268,25 @@ mod tests {
         let held = minute.next_start(NOW.minus(30 * DAY));
         let query =
             HistoryQuery { interval: Interval::Minute, held, from, to: UnixSeconds(i64::MAX), countback };
-        let answer = history(&MarketHistory::new(&view, market, &stored), query);
+        let market = MarketHistory::new(&view, market, &stored);
+        let before = MERGES.get();
+        let answer = history(&market, query);
+        let merges = MERGES.get() - before;
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-        answer["t"].as_array().unwrap().iter().map(|at| at.as_i64().unwrap()).collect()
+        (answer["t"].as_array().unwrap().iter().map(|at| at.as_i64().unwrap()).collect(), merges)
     }
 
     #[test]
     fn an_answer_has_the_newest_bars_up_to_the_limit() {
         let last = Interval::Minute.buckets().start_of(NOW).0;
-        for (countback, from, count) in [
-            (None, UnixSeconds(0), BARS_MAX),
-            (None, NOW.minus(2 * DAY), 2_880),
-            (Some(3), UnixSeconds(0), 3),
+        for (countback, from, count, merges_max) in [
+            (None, UnixSeconds(0), BARS_MAX, u64::MAX),
+            (None, NOW.minus(2 * DAY), 2_880, u64::MAX),
+            // The trades of earlier bars are not summed.
+            (Some(3), UnixSeconds(0), 3, 20),
         ] {
-            let times = times(countback, from);
+            let (times, merges) = times(countback, from);
+            assert!(merges <= merges_max, "{merges} merges, {countback:?}");
             assert_eq!((times.len(), times.last()), (count, Some(&last)), "{countback:?} {from:?}");
         }
     }
