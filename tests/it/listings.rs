@@ -146,6 +146,11 @@ fn all_formats_equal_each_other_and_a_recomputation_from_the_rows() {
             let none = Expected::default();
             recomputed::compare(&market["windows"]["1h"], &of_hour.get(name).unwrap_or(&none).stats, name);
             assert_quotient(&market["last"], stats.clean_or_raw().last().copied(), name);
+            if name.ends_with(&format!("_{USDC}")) {
+                // USDC is an anchor: a unit is a dollar.
+                assert_amount(&market["usd"]["volume_24h"], Some(stats.quote), name);
+                assert_eq!(market["usd"]["last"], market["last"], "{name}");
+            }
             let is_valid = market["base"]["valid"] == true && market["quote"]["valid"] == true;
             assert_eq!(tickers.contains_key(name), is_valid, "{name}");
             assert_eq!(pairs.contains_key(name), is_valid, "{name}");
@@ -159,16 +164,11 @@ fn all_formats_equal_each_other_and_a_recomputation_from_the_rows() {
         assert_eq!((tickers.len(), pairs.len(), dex.as_object().unwrap().len()), (listed, listed, listed));
         let (summary, ticker) = (by(&summary, "trading_pairs"), ticker.as_object().unwrap());
         assert_eq!((summary.len(), ticker.len()), (listed, listed), "no two markets share a name");
-        let xlm = (summary["XLM_USDC"], &ticker["XLM_USDC"], own[&format!("XLM_{USDC}")]);
-        for (theirs, ours) in
-            [("last_price", "close"), ("base_volume", "base_volume"), ("quote_volume", "quote_volume")]
-        {
-            let ours: f64 = text(&xlm.2["windows"]["24h"], ours).parse().unwrap();
-            assert_eq!(
-                (xlm.0[theirs].as_f64(), xlm.1[theirs].as_f64()),
-                (Some(ours), Some(ours)),
-                "{theirs}"
-            );
+        let symbols = ok(&daemon, "/api/v1/symbols").json();
+        let symbols = by(&symbols["symbols"], "code");
+        for market in own.values().filter(|market| tickers.contains_key(text(market, "id"))) {
+            let pair = pair_of_symbols(market, &symbols);
+            coinmarketcap_equals_the_own(market, summary[&pair], &ticker[&pair], &pair);
         }
         trades_are_numbered(&daemon, &expected);
         books_have_levels(&daemon, &own);
@@ -195,6 +195,38 @@ fn listing_formats_equal_the_own(market: &Value, of_ticker: &Value, of_dex: &Val
     }
     for asset in [&market["base"], &market["quote"]] {
         assert!(text(asset, "contract_id").starts_with('C') && text(asset, "contract_id").len() == 56);
+    }
+}
+
+/// Name of a market in CoinMarketCap's formats: each side by its code if it stands for it.
+fn pair_of_symbols(market: &Value, symbols: &BTreeMap<String, &Value>) -> String {
+    let symbol = |side: &str| {
+        let (code, id) = (text(&market[side], "code"), text(&market[side], "id"));
+        let stands_for_code = symbols.get(code).is_some_and(|symbol| symbol["asset"] == id);
+        if stands_for_code { code.to_owned() } else { id.to_owned() }
+    };
+    format!("{}_{}", symbol("base"), symbol("quote"))
+}
+
+/// CoinMarketCap's numbers of one market against the ticker's own decimals, which are compared with the rows.
+fn coinmarketcap_equals_the_own(market: &Value, summary: &Value, ticker: &Value, pair: &str) {
+    let day = &market["windows"]["24h"];
+    for (ours, of_summary, of_ticker) in [
+        (&day["close"], "last_price", Some("last_price")),
+        (&day["base_volume"], "base_volume", Some("base_volume")),
+        (&day["quote_volume"], "quote_volume", Some("quote_volume")),
+        (&day["high"], "highest_price_24h", None),
+        (&day["low"], "lowest_price_24h", None),
+        (&day["change_percent"], "price_change_percent_24h", None),
+        (&market["bid"], "highest_bid", None),
+        (&market["ask"], "lowest_ask", None),
+    ] {
+        // These formats have no null.
+        let ours: f64 = ours.as_str().unwrap_or("0").parse().unwrap();
+        assert_eq!(summary[of_summary].as_f64(), Some(ours), "{pair} {of_summary}");
+        if let Some(of_ticker) = of_ticker {
+            assert_eq!(ticker[of_ticker].as_f64(), Some(ours), "{pair} {of_ticker}");
+        }
     }
 }
 

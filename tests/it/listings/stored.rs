@@ -11,7 +11,9 @@ use stellar_ticker::{
     domain::{
         amount::Amount,
         asset::{AccountId, Asset},
+        candles::Interval,
         cursor::PagingToken,
+        identity::pool_id,
         instant::UnixSeconds,
         trade::{Side, TradeRecord},
     },
@@ -34,12 +36,21 @@ pub(super) fn asset(name: &str) -> Asset {
     name.replacen('-', ":", 1).parse().unwrap()
 }
 
-/// A trade of XLM against another asset, `place` in the order of all.
+/// A trade of XLM against another asset, `place` in the order of all. Every third one is with a pool.
 fn old_trade(place: i64, second: i64, counter: &str) -> IncomingTrade {
-    priced_trade(place, second, counter, (1 + place % 5, 9 + place % 3))
+    let mut incoming = priced_trade(place, second, counter, (1 + place % 5, 9 + place % 3));
+    let trade = &mut incoming.trade;
+    trade.base_is_seller = place % 4 < 2;
+    if place % 3 == 0 {
+        // The maker is a pool, which has no account.
+        trade.liquidity_pool = pool_id(trade.market.base(), trade.market.counter());
+        let maker = if trade.base_is_seller { &mut trade.base_account } else { &mut trade.counter_account };
+        *maker = None;
+    }
+    incoming
 }
 
-/// The same at a price that Horizon sends: 0/0 is none.
+/// The same without pools, at a price that Horizon sends: 0/0 is none.
 pub(super) fn priced_trade(place: i64, second: i64, counter: &str, price: (i64, i64)) -> IncomingTrade {
     let account = AccountId::parse(&TEA[4..]).unwrap();
     let side = |asset, stroops| Side {
@@ -126,25 +137,22 @@ pub(super) fn list(answer: &Value, field: &str) -> Vec<Value> {
 }
 
 async fn candles_equal(daemon: &Daemon, client: &tokio_postgres::Client, oldest: i64) {
-    for (interval, length) in
-        [("1m", 60), ("5m", 300), ("15m", 900), ("1h", HOUR), ("4h", 4 * HOUR), ("1d", DAY)]
-    {
-        let mut expected = buckets(client, length).await;
-        expected.retain(|(at, ..)| *at > oldest);
-        let path = format!("/api/v1/markets/XLM_{USDC}/candles?interval={interval}&from={oldest}&limit=1000");
+    let trades = recomputed::trades(client, 0).await;
+    let market = format!("XLM_{USDC}");
+    for interval in Interval::ALL {
+        let mut expected = recomputed::candles(&trades, &market, interval);
+        expected.retain(|at, _| *at > oldest);
+        let name = interval.name();
+        let path = format!("/api/v1/markets/{market}/candles?interval={name}&from={oldest}&limit=1000");
         let candles = list(&ok(daemon, &path).json(), "candles");
         // The newest 1,000 of them.
-        let skipped = expected.len().saturating_sub(1_000);
-        let from = expected[skipped].0;
+        let wanted = || expected.iter().skip(expected.len().saturating_sub(1_000));
+        let from = *wanted().next().unwrap().0;
         let candles: Vec<Value> = candles.into_iter().filter(|of| seconds(of, "time") >= from).collect();
-        assert_eq!(candles.len(), expected.len() - skipped, "{interval}");
-        for (candle, (at, count, base, quote, prices)) in candles.iter().zip(&expected[skipped..]) {
-            assert_eq!((seconds(candle, "time"), candle["trade_count"].as_i64()), (*at, Some(*count)));
-            assert_amount(&candle["base_volume"], Some(*base), interval);
-            assert_amount(&candle["quote_volume"], Some(*quote), interval);
-            let ratio = |n: i64, d: i64| Some((i128::from(n), i128::from(d)));
-            assert_quotient(&candle["open_raw"], ratio(prices[0], prices[1]), interval);
-            assert_quotient(&candle["close_raw"], ratio(prices[2], prices[3]), interval);
+        assert_eq!(candles.len(), wanted().count(), "{name}");
+        for (candle, (at, stats)) in candles.iter().zip(wanted()) {
+            assert_eq!(seconds(candle, "time"), *at, "{name}");
+            recomputed::compare_candle(candle, stats, name);
         }
     }
     // An old span alone, without any trade of memory.
@@ -216,10 +224,12 @@ async fn volumes_equal(daemon: &Daemon, client: &tokio_postgres::Client, oldest:
         let question = format!("market=XLM_{USDC}&interval={interval}");
         assert_eq!(total(&question, "quote_volume"), of_usdc);
         assert_eq!(total(&question, "usd_volume"), of_usdc, "USDC counts as a dollar");
-        assert_eq!(
-            total(&format!("asset=XLM&interval={interval}"), "book_volume"),
-            sum("true", "base_amount").await
-        );
+        let of_pools = sum("c.code = 'USDC' AND t.liquidity_pool_id IS NOT NULL", "counter_amount").await;
+        assert_eq!(total(&question, "pool_volume"), of_pools);
+        for (field, condition) in [("pool_volume", "IS NOT NULL"), ("book_volume", "IS NULL")] {
+            let expected = sum(&format!("t.liquidity_pool_id {condition}"), "base_amount").await;
+            assert_eq!(total(&format!("asset=XLM&interval={interval}"), field), expected, "{field}");
+        }
         let tea = total(&format!("market={TEA}_XLM&interval={interval}"), "quote_volume");
         assert_eq!(tea, sum("c.code = 'TEA'", "base_amount").await, "a market without a trade in memory");
     }
@@ -293,8 +303,8 @@ async fn prices_of_the_past(daemon: &Daemon, client: &tokio_postgres::Client, ol
     );
     let minutes = client.query(&sql, &[]).await.unwrap();
     let is_of = |row: &tokio_postgres::Row| {
-        let [n, d] = [0, 1].map(|at| row.get::<_, &str>(at).parse::<f64>().unwrap());
-        (text(&past, "usd").parse::<f64>().unwrap() / (n / d) - 1.0).abs() < 1e-9
+        let [n, d] = [0, 1].map(|at| row.get::<_, &str>(at).parse::<i128>().unwrap());
+        text(&past, "usd") == recomputed::rounded(n, d)
     };
     assert!(minutes.iter().any(is_of), "{past}");
     assert_eq!(past["age_s"].as_i64(), Some(as_of - minutes[0].get::<_, i64>(2)));
