@@ -38,3 +38,17 @@ impl StreamSlots {
         Some(StreamSlot { _permit: permit })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_above_the_limit_gets_no_slot_until_another_one_leaves() {
+        let slots = StreamSlots::default();
+        let mut taken: Vec<StreamSlot> = (0..2_500).map(|_| slots.take().unwrap()).collect();
+        assert!(slots.take().is_none());
+        drop(taken.pop());
+        assert!(slots.take().is_some());
+    }
+}

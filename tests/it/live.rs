@@ -57,8 +57,9 @@ impl Reader {
         Self(Box::new(events))
     }
 
+    /// The next event that is not a sign of life.
     fn next(&mut self) -> Event {
-        self.0.next().expect("another event")
+        self.0.find(|event| event.name != "quiet").expect("another event")
     }
 
     /// Skips to the next event of this name.

@@ -149,4 +149,13 @@ mod tests {
         assert!(refused.iter().all(|response| response.status() == 503));
         assert_eq!(begun.elapsed(), ANSWER_MAX);
     }
+
+    #[tokio::test]
+    async fn a_reader_above_the_limit_is_refused_and_may_retry() {
+        let state = web::Data::new(PublicState::unreachable(Published::default()));
+        let taken: Vec<_> = std::iter::from_fn(|| state.stream_slots.take()).collect();
+        let refused = stream(TestRequest::default().to_http_request(), state.clone()).await;
+        assert_eq!((taken.len(), refused.status().as_u16()), (2_500, 503));
+        assert!(refused.headers().contains_key("retry-after"));
+    }
 }

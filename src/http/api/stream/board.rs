@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     event_id::{EventId, ResumeError},
-    events::{DRAIN_POLL, END, QUIET_BOARD, hello, reset},
+    events::{DRAIN_POLL, END, QUIET, hello, reset},
     frame::StreamFrame,
 };
 use crate::{
@@ -110,7 +110,7 @@ impl BoardReader {
                 let newest = self.published.newest()?;
                 Some(reset(EventId::of(&newest), ResumeError::NotKept).into())
             }
-            Ok(None) => self.frame.is_quiet().then(|| Bytes::from_static(QUIET_BOARD.as_bytes())),
+            Ok(None) => self.frame.is_quiet().then(|| Bytes::from_static(QUIET.as_bytes())),
         }
     }
 
@@ -134,5 +134,24 @@ impl BoardReader {
             making.add(view.moment(), began);
         });
         made.await.map_err(|_| ApiError::Busy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        http::{api::stream::events::RETRY, stream_slots::StreamSlots},
+        published::ListingSource,
+    };
+
+    #[tokio::test]
+    async fn a_reader_of_the_board_gets_a_sign_of_life_after_ten_seconds_of_silence() {
+        let views = Arc::new(Views::new(ListingSource::new("Test Network", [])));
+        let slot = StreamSlots::default().take().unwrap();
+        let mut reader = BoardReader::new(Arc::default(), views, UnixSeconds(1), None, slot);
+        assert_eq!(reader.next().await.unwrap(), RETRY, "no publication, so no hello");
+        reader.frame.age();
+        assert_eq!(reader.next().await.unwrap(), QUIET);
     }
 }

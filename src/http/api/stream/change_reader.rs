@@ -221,3 +221,69 @@ fn lines(change: &Change, published: &Published) -> Arc<Lines> {
     };
     Arc::clone(change.lines.get_or_init(render))
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+    use crate::{
+        domain::{
+            changes::Changes, directory::Directory, instant::UnixSeconds, market_snapshot::MarketSnapshot,
+            windows::Windows,
+        },
+        http::stream_slots::StreamSlots,
+        published::{FileMaker, ListingSource, Publication},
+    };
+
+    /// Publishes at these seconds. No market changes.
+    fn publish(state: &Published, seconds: impl IntoIterator<Item = i64>) {
+        for second in seconds {
+            let mut windows = Windows::default();
+            windows.advance(UnixSeconds(second));
+            let snapshot = MarketSnapshot::new(windows.view(), Directory::default());
+            let whole = Publication::render(1, None, snapshot, None, &mut FileMaker::default()).unwrap();
+            state.publish(Arc::new(Publication { changes: Changes::default(), ..whole }));
+        }
+    }
+
+    /// A new reader of everything, after its greeting.
+    async fn greeted(state: &Arc<Published>) -> ChangeReader {
+        let views = Arc::new(Views::new(ListingSource::new("Test Network", [])));
+        let slot = StreamSlots::default().take().unwrap();
+        let mut reader = ChangeReader::new(Arc::clone(state), views, Filter::all(), Start::New, slot);
+        let greeting = reader.next().await.unwrap();
+        assert!(greeting.ends_with(hello(EventId { seq: 1, as_of: UnixSeconds(1) }).as_bytes()));
+        reader
+    }
+
+    #[test]
+    fn a_reader_whose_next_change_is_gone_is_dropped_and_counted() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            actix_web::rt::System::new().block_on(async {
+                let state = Arc::new(Published::default());
+                publish(&state, [1]);
+                let mut reader = greeted(&state).await;
+                publish(&state, 2..=130);
+                assert_eq!(reader.next().await.unwrap(), DROPPED);
+                assert_eq!(reader.next().await, None);
+            });
+        });
+        let text = recorder.handle().render();
+        assert!(text.contains("ticker_live_readers_dropped_total 1\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_reader_gets_the_last_publication_or_learns_that_there_was_none() {
+        let state = Arc::new(Published::default());
+        publish(&state, [1]);
+        let mut reader = greeted(&state).await;
+        reader.frame.age();
+        assert_eq!(reader.next().await.unwrap(), QUIET);
+        publish(&state, [2]);
+        reader.frame.age();
+        let newest = EventId { seq: 1, as_of: UnixSeconds(2) };
+        assert_eq!(reader.next().await.unwrap(), published(newest));
+    }
+}
