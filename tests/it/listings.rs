@@ -369,25 +369,39 @@ fn a_document_of_the_same_view_is_not_sent_again(daemon: &Daemon) {
     });
 }
 
+/// Contract ids of XLM and USDC.
+fn contract_ids(daemon: &Daemon) -> [String; 2] {
+    let market = ok(daemon, &format!("/api/v1/markets/XLM_{USDC}")).json();
+    ["base", "quote"].map(|side| text(&market[side], "contract_id").to_owned())
+}
+
 /// An answer that does not name its market would give inverse prices.
 #[test]
-fn exchanged_sides_redirect_or_are_refused() {
+fn exchanged_sides_and_other_spellings_redirect_or_are_refused() {
     let sim = horizon();
     block_on(async {
         let daemon = daemon(&sim).await;
-        for path in ["coinmarketcap/trades", "coinmarketcap/orderbook", "contract/coinmarketcap/trades"] {
-            for (given, right) in [
-                ("USDC_XLM".to_owned(), "XLM_USDC".to_owned()),
-                (format!("{USDC}_native"), format!("native_{USDC}")),
-            ] {
-                let answer = daemon.get(&format!("/api/v1/{path}/{given}"));
-                let right = format!("/api/v1/{path}/{right}");
-                assert_eq!(
-                    (answer.status, answer.header("location")),
-                    (301, Some(right.as_str())),
-                    "{given}"
-                );
-                ok(&daemon, &right);
+        let [xlm, usdc] = contract_ids(&daemon);
+        let (symbols, contracts) = ("XLM_USDC".to_owned(), format!("{xlm}_{usdc}"));
+        for (family, right, other) in
+            [("coinmarketcap", &symbols, &contracts), ("contract/coinmarketcap", &contracts, &symbols)]
+        {
+            let exchanged = ["USDC_XLM".to_owned(), format!("{USDC}_native"), format!("{usdc}_{xlm}")];
+            let spelled = [format!("native_{USDC}"), format!("XLM_{USDC}"), "native_USDC".to_owned()];
+            for given in exchanged.iter().chain(&spelled).chain([other]) {
+                for document in ["trades", "orderbook"] {
+                    let answer = daemon.get(&format!("/api/v1/{family}/{document}/{given}?depth=2"));
+                    let right = format!("/api/v1/{family}/{document}/{right}?depth=2");
+                    let found = (answer.status, answer.header("location"));
+                    assert_eq!(found, (301, Some(right.as_str())), "{family} {document} {given}");
+                    ok(&daemon, &right);
+                }
+            }
+            // Crawlers send the names that these documents print.
+            let summary = ok(&daemon, &format!("/api/v1/{family}/summary")).json();
+            for pair in by(&summary, "trading_pairs").keys() {
+                ok(&daemon, &format!("/api/v1/{family}/trades/{pair}"));
+                ok(&daemon, &format!("/api/v1/{family}/orderbook/{pair}"));
             }
         }
         for path in [

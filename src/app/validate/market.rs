@@ -52,8 +52,10 @@ async fn trades(checker: &mut Checker, market: &Market, own: &str) -> Result<(),
         }
     }
     if checker.wants("coinmarketcap") {
-        for name in [market.figure("symbols").unwrap_or_default(), &market.id] {
-            let path = format!("/api/v1/coinmarketcap/trades/{name}");
+        // Under the names that summary prints: another spelling redirects.
+        for (prefix, names) in [("/api/v1/contract", "contracts"), ("/api/v1", "symbols")] {
+            let name = market.figure(names).unwrap_or_default();
+            let path = format!("{prefix}/coinmarketcap/trades/{name}");
             of_cap = checker.checked("coinmarketcap-trades", &path).await?;
         }
     }

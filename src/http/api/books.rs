@@ -31,10 +31,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     ] {
         requests::route(config, path, move |request, state| coingecko(request, state, style));
     }
-    // The answer names no asset, so it is the same in both.
-    for path in ["/api/v1/coinmarketcap/orderbook/{name}", "/api/v1/contract/coinmarketcap/orderbook/{name}"]
-    {
-        requests::route(config, path, coinmarketcap);
+    // The answer names no asset, so it is the same in both. The redirects are not.
+    for (path, style) in [
+        ("/api/v1/coinmarketcap/orderbook/{name}", IdStyle::Classic),
+        ("/api/v1/contract/coinmarketcap/orderbook/{name}", IdStyle::Contract),
+    ] {
+        requests::route(config, path, move |request, state, name| coinmarketcap(request, state, name, style));
     }
 }
 
@@ -68,12 +70,13 @@ async fn coinmarketcap(
     request: HttpRequest,
     state: web::Data<PublicState>,
     name: web::Path<String>,
+    style: IdStyle,
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &["depth", "level"])?;
         let level = parameters.number("level", 1, 3)?.unwrap_or(3);
         let a_side = if level == 1 { 1 } else { a_side(&parameters)? };
-        if let Some(redirect) = document::redirect_symbols(request, view.listing(), &name) {
+        if let Some(redirect) = document::redirect_symbols(request, view.listing(), &name, style) {
             return Ok(redirect);
         }
         let canonical = document::market_of_symbols(view.listing(), &name)?.name();

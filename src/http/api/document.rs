@@ -6,7 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
 };
-use ticker_formats::listings::{AssetView, ListingView, MarketView};
+use ticker_formats::listings::{AssetView, IdStyle, ListingView, MarketView, coinmarketcap};
 
 use super::{
     error::ApiError,
@@ -100,16 +100,18 @@ pub(super) fn market_of_symbols<'a>(view: &'a ListingView, text: &str) -> Result
     view.market_of_symbols(text).map_or_else(|| market_in_order(view, text), Ok)
 }
 
-/// Redirect (301) of such a path with exchanged sides, or `None` if they are in order.
+/// Redirect (301) of such a path to the name that `summary` and `ticker` of the same style print, or `None` if it has
+/// that name or names no market. Exchanged sides redirect too.
 pub(super) fn redirect_symbols(
     request: &HttpRequest,
     view: &ListingView,
     text: &str,
+    style: IdStyle,
 ) -> Option<HttpResponse> {
     let (one, other) = text.split_once('_')?;
-    let in_order = format!("{other}_{one}");
-    view.market_of_symbols(&in_order)?;
-    let mut redirect = redirect(request, text, &in_order)?;
+    let exchanged = || view.market_of_symbols(&format!("{other}_{one}"));
+    let market = view.market_of_symbols(text).or_else(exchanged)?;
+    let mut redirect = redirect(request, text, &coinmarketcap::pair_name(&market, style))?;
     // A symbol may stand for another asset later.
     redirect.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
     Some(redirect)

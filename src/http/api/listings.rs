@@ -4,6 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use ticker_formats::{
     listings::{
+        IdStyle,
         coingecko::{self, Side, TradeQuery},
         coinmarketcap,
     },
@@ -56,8 +57,11 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     for path in ["/api/v1/coingecko/historical_trades", "/api/v1/contract/coingecko/historical_trades"] {
         requests::route(config, path, historical_trades);
     }
-    for path in ["/api/v1/coinmarketcap/trades/{name}", "/api/v1/contract/coinmarketcap/trades/{name}"] {
-        requests::route(config, path, market_trades);
+    for (path, style) in [
+        ("/api/v1/coinmarketcap/trades/{name}", IdStyle::Classic),
+        ("/api/v1/contract/coinmarketcap/trades/{name}", IdStyle::Contract),
+    ] {
+        requests::route(config, path, move |request, state, name| market_trades(request, state, name, style));
     }
 }
 
@@ -108,9 +112,10 @@ async fn market_trades(
     request: HttpRequest,
     state: web::Data<PublicState>,
     name: web::Path<String>,
+    style: IdStyle,
 ) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, .. }| {
-        if let Some(redirect) = document::redirect_symbols(request, view.listing(), &name) {
+        if let Some(redirect) = document::redirect_symbols(request, view.listing(), &name, style) {
             return Ok(redirect);
         }
         let canonical = document::market_of_symbols(view.listing(), &name)?.name();

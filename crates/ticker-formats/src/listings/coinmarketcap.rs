@@ -207,7 +207,9 @@ pub(super) fn symbol(asset: &AssetView<'_>, view: &ListingView, style: IdStyle) 
     }
 }
 
-fn pair_name(market: &MarketView<'_>, style: IdStyle) -> String {
+/// Name of a market in `summary` and `ticker`.
+#[must_use]
+pub fn pair_name(market: &MarketView<'_>, style: IdStyle) -> String {
     let view = market.view();
     format!("{}_{}", symbol(market.base(), view, style), symbol(market.quote(), view, style))
 }

@@ -13,8 +13,11 @@ pub(super) const SECONDS: Values = Number(0, i64::MAX);
 pub(super) const MARKET: Parameter =
     in_path("market", "stellar-market", "Two assets with _ between them, in any spelling");
 pub(super) const ASSET: Parameter = in_path("asset", "stellar-asset", "Asset, in any spelling");
-pub(super) const PAIR: Parameter =
-    in_path("pair", "stellar-market", "Two symbols, or two assets in any spelling, with _ between them");
+pub(super) const PAIR: Parameter = in_path(
+    "pair",
+    "stellar-market",
+    "Two symbols or assets with _ between them, as summary names the pair. Other spellings redirect",
+);
 pub(super) const TICKER_ID: Parameter = Parameter {
     is_required: true,
     ..in_query("ticker_id", Values::Text("stellar-market"), "Two assets with _ between them, in any spelling")
