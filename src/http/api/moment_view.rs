@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// Limits on a view's answers to requests with names or parameters, and (`WHOLE`) on its documents of all markets,
-/// whose number is fixed. At most three views exist, so all caches together take at most some 300 MB.
+/// whose number is fixed. With two caches of 8 MiB each for still pages, a view takes at most 112 MiB. At most three
+/// views exist, so all caches together take at most 336 MiB.
 const ANSWERS: Limits = Limits { answers: 512, bytes: 32 << 20 };
 const WHOLE: Limits = Limits { answers: 64, bytes: 64 << 20 };
 

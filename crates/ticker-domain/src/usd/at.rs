@@ -286,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_legs_that_of_the_first_anchor_counts_as_at_present() {
+        let half: Asset = format!("HALF:{}", address(8)).parse().unwrap();
+        let markets = [usdc(), half].map(|anchor| market(tea(), anchor, 20, 1, Stored::Minute));
+        for anchors in [[usdc(), half], [half, usdc()]] {
+            let past =
+                PastMarkets { as_of: NOW, stored: Stored::Minute, anchors: &anchors, markets: &markets };
+            let leg = past.price(&tea()).0.unwrap().legs[0].market;
+            assert_eq!(leg, Market::of(tea(), anchors[0]).unwrap().0);
+        }
+    }
+
+    #[test]
     fn an_anchor_that_had_lost_the_dollar_has_a_price_of_its_own() {
         let half: Asset = format!("HALF:{}", address(8)).parse().unwrap();
         let anchors = [usdc(), half];

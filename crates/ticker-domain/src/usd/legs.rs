@@ -97,7 +97,8 @@ fn direct(snapshot: &MarketSnapshot, asset: AssetId, anchors: &[AssetId]) -> Opt
     let is_other_issuer = |anchor: &&AssetId| !has_same_issuer(snapshot, asset, **anchor);
     let legs =
         anchors.iter().filter(is_other_issuer).filter_map(|anchor| leg(snapshot, asset, *anchor, None));
-    let best = legs.max_by_key(|leg| (leg.volume, std::cmp::Reverse(leg.market)))?;
+    // Of equal volumes the first anchor's, as in prices of the past: ids of markets differ between databases.
+    let best = legs.reduce(|best, leg| if leg.volume > best.volume { leg } else { best })?;
     Some(UsdPrice {
         rate: best.rate,
         method: Method::Direct,

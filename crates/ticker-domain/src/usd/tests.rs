@@ -250,6 +250,18 @@ fn another_asset_has_a_direct_leg_or_one_through_xlm() {
 }
 
 #[test]
+fn of_equal_legs_that_of_the_first_anchor_counts() {
+    let mut tape = Tape::ordinary(30);
+    [TEA_USDC, TEA_YUSDC].into_iter().for_each(|market| tape.trade(market, 50, 3_000, 1, 25));
+    let snapshot = tape.snapshot();
+    let [usdc, yusdc] = anchors();
+    for (anchors, market) in [([usdc, yusdc], TEA_USDC), ([yusdc, usdc], TEA_YUSDC)] {
+        let tea = UsdPrices::of(&snapshot, &anchors).price(TEA).unwrap().clone();
+        assert_eq!(tea.legs[0].market, market);
+    }
+}
+
+#[test]
 fn a_leg_needs_a_hundred_dollars_and_another_issuer() {
     let mut tape = Tape::ordinary(30);
     tape.trade(XLM_TEA, 60, 900, 2, 1); // 90 dollars
