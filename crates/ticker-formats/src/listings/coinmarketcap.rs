@@ -22,12 +22,8 @@ use super::{
     view::{IdStyle, ListingView},
 };
 
-/// CoinMarketCap's own ids of assets, by identity.
-const UNIFIED_IDS: [(&str, u32); 3] = [
-    ("native", 512),
-    ("USDC:GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN", 3_408),
-    ("BTC:GDPJALI4AZKUU2W426U5WKMAT6CN3AJRPIIRYR2YM54TL2GDWO5O2MZM", 1),
-];
+/// CoinMarketCap's own ids of assets, by identity: a line of names, then an asset and its id on each line.
+const UNIFIED_IDS: &str = include_str!("coinmarketcap/unified_ids.csv");
 
 #[derive(Serialize)]
 struct Summary {
@@ -219,5 +215,31 @@ fn unified_id(asset: &AssetView<'_>) -> Option<u32> {
         Asset::Native => "native".to_owned(),
         issued @ Asset::Issued { .. } => issued.to_string(),
     };
-    UNIFIED_IDS.iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+    unified_ids().find(|(known, _)| *known == name).map(|(_, id)| id)
+}
+
+fn unified_ids() -> impl Iterator<Item = (&'static str, u32)> {
+    UNIFIED_IDS.lines().skip(1).filter_map(|line| {
+        let (asset, id) = line.split_once(',')?;
+        Some((asset, id.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_an_asset_with_an_id_of_its_own() {
+        assert!(UNIFIED_IDS.starts_with("asset,id\n"));
+        let lines = UNIFIED_IDS.lines().count() - 1;
+        let ids: BTreeMap<&str, u32> = unified_ids().collect();
+        let assets: BTreeMap<u32, &str> = unified_ids().map(|(asset, id)| (id, asset)).collect();
+        assert_eq!((ids.len(), assets.len()), (lines, lines), "{ids:?}");
+        for name in ids.keys() {
+            let asset = name.parse::<Asset>().map(|asset| asset.to_string());
+            assert!(*name == "native" || asset.as_deref() == Ok(*name), "{name}");
+        }
+        assert_eq!(ids["native"], 512);
+    }
 }
