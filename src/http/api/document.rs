@@ -100,8 +100,8 @@ pub(super) fn market_of_symbols<'a>(view: &'a ListingView, text: &str) -> Result
     view.market_of_symbols(text).map_or_else(|| market_in_order(view, text), Ok)
 }
 
-/// Redirect (301) of such a path to the name that `summary` and `ticker` of the same style print, or `None` if it has
-/// that name or names no market. Exchanged sides redirect too.
+/// Redirect (301) of such a path to the name that `summary` and `ticker` of the same style print. `None` if it has that
+/// name or the market's own one, or names no market. Exchanged sides redirect too.
 pub(super) fn redirect_symbols(
     request: &HttpRequest,
     view: &ListingView,
@@ -111,6 +111,9 @@ pub(super) fn redirect_symbols(
     let (one, other) = text.split_once('_')?;
     let exchanged = || view.market_of_symbols(&format!("{other}_{one}"));
     let market = view.market_of_symbols(text).or_else(exchanged)?;
+    if text == market.name() {
+        return None;
+    }
     let mut redirect = redirect(request, text, &coinmarketcap::pair_name(&market, style))?;
     // A symbol may stand for another asset later.
     redirect.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));

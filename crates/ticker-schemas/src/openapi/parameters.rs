@@ -16,7 +16,7 @@ pub(super) const ASSET: Parameter = in_path("asset", "stellar-asset", "Asset, in
 pub(super) const PAIR: Parameter = in_path(
     "pair",
     "stellar-market",
-    "Two symbols or assets with _ between them, as summary names the pair. Other spellings redirect",
+    "Name of the pair in summary, or full id of the market. Other spellings redirect",
 );
 pub(super) const TICKER_ID: Parameter = Parameter {
     is_required: true,
