@@ -3,6 +3,8 @@
 
 #[path = "script/needs.rs"]
 mod needs;
+#[path = "script/release.rs"]
+mod release;
 
 use std::{
     collections::BTreeSet,
