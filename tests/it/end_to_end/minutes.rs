@@ -106,8 +106,9 @@ fn trades_that_a_stream_left_out_are_read_from_pages_on_the_public_budget() {
         };
         let emitted = sim.oracle().trades(first..=last);
         let delays = emitted.iter().map(|trade| {
-            let at = seen[&(trade.id.toid, trade.id.order)];
-            at - sim.oracle().closed_at(u32::try_from(trade.id.toid >> 32).unwrap())
+            let at =
+                seen.get(&(trade.id.toid, trade.id.order)).unwrap_or_else(|| panic!("{trade:?} is missing"));
+            *at - sim.oracle().closed_at(u32::try_from(trade.id.toid >> 32).unwrap())
         });
         let mut delays: Vec<f64> = delays.map(|delay| delay.as_seconds_f64()).collect();
         delays.sort_by(f64::total_cmp);
