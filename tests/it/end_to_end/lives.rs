@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::*;
-use crate::support::SHORT_LEASE;
+use crate::support::{SHORT_LEASE, figure};
 
 #[test]
 fn a_kill_at_any_instant_loses_nothing_doubles_nothing_and_leaves_whole_files() {
@@ -204,13 +204,16 @@ fn the_demo_starts_again_after_a_kill_and_its_private_postgres_goes_with_it() {
     let pairs = |demo: &Daemon| demo.get("/markets.json").json()["pairs"].as_array().unwrap().len();
     wait_until("pairs are there", || pairs(&demo) > 0);
     demo.kill();
+    let begun = Instant::now();
     let mut demo = Daemon::start(&arguments);
     demo.wait_for_publication();
+    let took = begun.elapsed();
     assert!(pairs(&demo) > 0, "what was stored before the kill is there at once");
     assert!(demo.terminate().success());
     let pid_file = data_dir.join("demo/pg/postmaster.pid");
     assert!(!pid_file.exists(), "the private PostgreSQL was stopped");
     assert!(data_dir.join("demo/www/markets.json").exists());
+    figure!("second start of a demo until its first publication", "{:.1} s", took.as_secs_f64());
 }
 
 /// The allocator requests huge pages, which made up most of a small daemon's memory.
