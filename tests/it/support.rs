@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use actor_tree::supervision::policy::Policy;
+
 pub(crate) mod bound;
 pub(crate) mod busy_core;
 pub(crate) mod daemon;
@@ -52,6 +54,13 @@ pub(crate) use figure;
 pub(crate) fn print_figure(promise: &str, place: &str, figure: &str) {
     let test = place.split("::{{").next().unwrap_or(place).trim_start_matches("it::");
     println!("\n| {promise} | `{test}` | {figure} | {} |", chrono::Utc::now().format("%F"));
+}
+
+/// Shortest silence that the supervisor counts as this many missed probes. It rounds, since its ticks are never exactly
+/// on time.
+pub(crate) fn silence_of(missed: u32) -> Duration {
+    let every = Policy::default().probe_every;
+    every * missed - every / 2
 }
 
 /// Prints that something cannot be tested here. The harness does not hide it when the test passes.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Utc;
+use actor_tree::supervision::policy::Policy;
+use chrono::{DateTime, Utc};
 
 use super::{
     self_audit::{TRADES, audit_count, figure as published_figure, scene},
@@ -11,6 +12,7 @@ use super::{
 use crate::support::{
     figure,
     scripted::{LEDGER, trade},
+    silence_of,
 };
 
 /// Types of messages that come often, and who receives them. Each actor also receives `Ping`.
@@ -213,7 +215,7 @@ fn actors_that_hang_all_at_once_are_ended_and_are_back_and_nothing_is_lost() {
         let mut daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
         daemon.wait_for_publication();
         let names: Vec<String> = restarts(&daemon).into_iter().map(|(name, _)| name).collect();
-        let begun = Instant::now();
+        let (begun, provoked_at) = (Instant::now(), Utc::now());
         for name in &names {
             // Each hangs for good and leaves its thread free: only the answers to probes are missing.
             daemon.provoke(name, "hang-Ping");
@@ -225,7 +227,7 @@ fn actors_that_hang_all_at_once_are_ended_and_are_back_and_nothing_is_lost() {
                 let is_back = actor["state"] != "backoff" && actor["state"] != "stopped";
                 let last = actor["last_exit"]["reason"].as_str().unwrap_or_default().to_owned();
                 let is_written = actor["last_exit"]["crash_file"].is_string();
-                is_back && is_written && actor["restarts"] == 1 && last.starts_with("killed")
+                is_back && is_written && actor["restarts"] == 1 && last == "killed: did not answer its probes"
             })
         });
         let took = begun.elapsed();
@@ -234,6 +236,13 @@ fn actors_that_hang_all_at_once_are_ended_and_are_back_and_nothing_is_lost() {
             let text = std::fs::read(last["crash_file"].as_str().unwrap()).unwrap();
             let crash: Value = serde_json::from_slice(&text).unwrap();
             assert!(crash["actor"] == name.as_str() && crash["reason"] == last["reason"], "{crash} {last}");
+            let exited_at: DateTime<Utc> = last["at"].as_str().unwrap().parse().unwrap();
+            let silence = (exited_at - provoked_at).to_std().unwrap();
+            let missed = Policy::default().kill_after_missed;
+            assert!(
+                silence >= silence_of(missed),
+                "{name}: fewer than {missed} probes missed in {silence:?}"
+            );
         }
         assert_eq!((daemon.get("/livez").status, daemon.get("/markets.json").status), (200, 200));
         let client = recomputation::connect(&database).await;

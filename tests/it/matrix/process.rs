@@ -1,10 +1,11 @@
 //! The process itself: killed, stopped, and with a thread that is blocked.
 
+use actor_tree::supervision::policy::Policy;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::support::{postgres::fresh_database, recomputation::connect};
+use crate::support::{postgres::fresh_database, recomputation::connect, silence_of};
 
 #[test]
 #[ignore = "a minute: ./ticker matrix"]
@@ -86,6 +87,8 @@ fn a_blocked_thread_ends_the_process_and_the_next_one_goes_on() {
         let code = scene.daemon.wait().code();
         assert_eq!(code, Some(71), "hung");
         let noticed = begun.elapsed();
+        let missed = Policy::default().hung_after_missed;
+        assert!(noticed >= silence_of(missed), "fewer than {missed} probes missed in {noticed:?}");
         scene.daemon = Daemon::serve(&scene.sim.url(), &scene.server.url, PASSPHRASE, &[]);
         let took = scene.is_fresh_again().await;
         let trades = scene.finish().await;
