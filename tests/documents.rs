@@ -3,6 +3,8 @@
 
 #[path = "documents/alerts.rs"]
 mod alerts;
+#[path = "documents/debugging.rs"]
+mod debugging;
 #[path = "documents/metrics.rs"]
 mod metrics;
 #[path = "documents/named.rs"]

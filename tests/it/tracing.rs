@@ -2,6 +2,7 @@
 
 mod causes;
 mod faults;
+mod guide;
 mod way;
 
 use std::{

@@ -20,7 +20,7 @@ const PARTS: [&str; 11] = [
 ];
 
 /// Answer to the question for a trade, once it has all these stages.
-fn way_with(daemon: &Daemon, token: &str, stages: &[&str]) -> Value {
+pub(super) fn way_with(daemon: &Daemon, token: &str, stages: &[&str]) -> Value {
     let mut way = Value::Null;
     wait_until(&format!("its way has {stages:?}"), || {
         way = daemon.admin(&format!("/trace.json?trade={token}")).json();
@@ -31,7 +31,7 @@ fn way_with(daemon: &Daemon, token: &str, stages: &[&str]) -> Value {
 }
 
 /// Record of a stage. There is one, but for the first answer: each publication may have its own.
-fn stage<'a>(way: &'a Value, wanted: &str) -> &'a Value {
+pub(super) fn stage<'a>(way: &'a Value, wanted: &str) -> &'a Value {
     let of_name = way["records"].as_array().unwrap().iter().filter(|record| name(record) == wanted);
     of_name.min_by_key(|record| time(&record["ended"])).unwrap()
 }
