@@ -4,6 +4,7 @@ mod broken_database;
 mod broken_machine;
 mod broken_upstream;
 mod canned;
+mod complete;
 mod running;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
@@ -38,7 +39,7 @@ struct Setup {
 }
 
 /// Result of a run.
-struct Found {
+pub(crate) struct Found {
     code: i32,
     report: Value,
 }
@@ -67,9 +68,7 @@ impl Setup {
     }
 
     fn run(&self) -> Found {
-        let (code, out, log) = self.command(&["doctor", "--json"]);
-        let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}\n{log}"));
-        Found { code, report }
+        Found::read(self.command(&["doctor", "--json"]))
     }
 
     /// Runs a command in this set-up to its end: exit code, stdout, stderr.
@@ -91,17 +90,23 @@ impl Setup {
 }
 
 impl Found {
+    /// Reads what `doctor --json` returned: exit code, stdout, stderr.
+    pub(crate) fn read((code, out, log): (i32, String, String)) -> Self {
+        let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}\n{log}"));
+        Self { code, report }
+    }
+
     fn checks(&self) -> &Vec<Value> {
         self.report["checks"].as_array().unwrap()
     }
 
-    fn check(&self, name: &str) -> &Value {
+    pub(crate) fn check(&self, name: &str) -> &Value {
         let found = self.checks().iter().find(|check| check["name"] == name);
         found.unwrap_or_else(|| panic!("no check {name}: {:#}", self.report))
     }
 
     /// Asserts the status of a check, words of its detail, that there is a remedy, and the exit code.
-    fn assert(&self, name: &str, status: &str, words: &str) {
+    pub(crate) fn assert(&self, name: &str, status: &str, words: &str) {
         let check = self.check(name);
         assert_eq!(check["status"], status, "{:#}", self.report);
         assert!(check["detail"].as_str().unwrap().contains(words), "{words}: {check}");

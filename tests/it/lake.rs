@@ -1,5 +1,6 @@
 //! Trades from a data lake of ledger metadata: the same rows as from Horizon, and nothing that fails its hashes.
 
+mod examined;
 mod faults;
 mod holes;
 mod late;

@@ -40,50 +40,6 @@ fn a_source_that_is_a_lake_needs_one() {
 }
 
 #[test]
-fn doctor_reads_the_manifest_the_newest_ledger_and_its_hash_at_horizon() {
-    let sim = with_lake(82, 2.0, 1, FaultPlan::none());
-    let database = block_on(fresh_database());
-    let (url, lake) = (sim.url(), lake_url(&sim));
-    let examined = || {
-        let network = ["--horizon-url", &url, "--network", PASSPHRASE, "--database-url", &database];
-        let (_, report, log) = run(&[&["doctor", "--json", "--lake-url", &lake], &network[..]].concat());
-        let report: serde_json::Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{log}"));
-        let checks = report["checks"].as_array().unwrap().clone();
-        move |name: &str| {
-            let check = checks.iter().find(|check| check["name"] == name).unwrap();
-            check["status"].as_str().unwrap().to_owned()
-        }
-    };
-    let sound = examined();
-    for name in ["lake", "lake_lag", "lake_ledger", "lake_anchor"] {
-        assert_eq!(sound(name), "ok", "{name}");
-    }
-    sim.lake().announce("Another Network");
-    let other = examined();
-    assert_eq!((other("lake"), other("lake_ledger")), ("failure".to_owned(), "skipped".to_owned()));
-}
-
-#[test]
-fn doctor_warns_of_a_lake_whose_objects_may_be_too_large() {
-    let directory = tempfile::tempdir().unwrap();
-    let database = block_on(fresh_database());
-    let lake = format!("file://{}", directory.path().display());
-    let network = ["--horizon-url", NOWHERE, "--network", PASSPHRASE, "--database-url", &database];
-    for (ledgers, expected) in [(128, "ok"), (256, "warning")] {
-        let manifest = serde_json::json!({
-            "networkPassphrase": PASSPHRASE, "version": "1.0", "compression": "zstd",
-            "ledgersPerBatch": ledgers, "batchesPerPartition": 10,
-        });
-        std::fs::write(directory.path().join(".config.json"), manifest.to_string()).unwrap();
-        let (_, report, log) = run(&[&["doctor", "--json", "--lake-url", &lake], &network[..]].concat());
-        let report: serde_json::Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{log}"));
-        let checks = report["checks"].as_array().unwrap();
-        let check = checks.iter().find(|check| check["name"] == "lake").unwrap();
-        assert_eq!(check["status"], expected, "{check}");
-    }
-}
-
-#[test]
 fn a_page_of_a_proxy_in_place_of_the_manifest_refuses_no_lake() {
     let plan = FaultPlan::none();
     let sim = with_lake(209, 2.0, 0, plan.clone());
