@@ -276,8 +276,15 @@ fn a_small_disk_and_an_actor_in_backoff() {
             sound = scrape(&daemon);
             !fires("TickerActorDown", &sound, &sound)
         });
-        if disk.is_some() {
+        if let Some(disk) = &disk {
             assert!(fires("TickerDiskLow", &sound, &sound));
+            let mut check = serde_json::Value::Null;
+            wait_until("the check of the disks fails", || {
+                check = daemon.get("/readyz").json()["checks"]["disk"].clone();
+                check["ok"] == false
+            });
+            let detail = check["detail"].as_str().unwrap();
+            assert!(detail.contains(disk.path().to_str().unwrap()), "{check}");
         }
         // The second exit in a row is followed by a pause.
         let (mut down, series) = (
