@@ -269,6 +269,12 @@ fn actors_import_no_other_actor() {
 }
 
 #[test]
+fn messages_between_actors_are_declared_in_one_file() {
+    let strays = rules::stray_messages(&all(), "src/", &format!("{ACTORS}/messages.rs"));
+    assert_none("messages that are declared elsewhere", &strays);
+}
+
+#[test]
 fn sql_lives_only_in_its_layers() {
     assert_none("SQL elsewhere", &rules::stray_sql(&all(), &LAYERS, &SQL_LAYERS));
 }

@@ -145,6 +145,14 @@ fn serve(
 mod tests {
     use super::*;
 
+    /// `./ticker demo` keeps its data there.
+    #[test]
+    fn the_readme_shows_the_first_screen() {
+        let text = welcome_text("127.0.0.1:8080".parse().unwrap(), "./data/demo/www/markets.json");
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&format!("```\n{}\n```", text.trim())), "README.md lacks: {text}");
+    }
+
     #[test]
     fn the_first_screen_says_what_to_open_and_how_to_stop() {
         let text = welcome_text("0.0.0.0:8080".parse().unwrap(), "data/demo/www/markets.json");

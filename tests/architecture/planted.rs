@@ -80,6 +80,23 @@ fn the_small_workspace_breaks_no_rule() {
 }
 
 #[test]
+fn a_message_outside_of_its_file_is_found_in_every_form() {
+    let rule = |modules: &Modules| rules::stray_messages(modules, "src/", "src/actors/port.rs");
+    let forms = [
+        "struct Ask; impl Message for Ask {}",
+        "struct Ask; impl actix::Message for Ask {}",
+        "mod inner { struct Ask; impl super::Message for Ask {} }",
+    ];
+    each_breaks("src/actors/auditor.rs", &forms, rule);
+    each_breaks("src/http/server.rs", &forms, rule);
+    for form in forms {
+        assert_eq!(rule(&planted(&[("src/actors/port.rs", form)])), Vec::<String>::new(), "{form}");
+    }
+    let of_tests = "#[cfg(test)] mod tests { struct Ask; impl Message for Ask {} }";
+    assert_eq!(rule(&planted(&[("src/actors/auditor.rs", of_tests)])), Vec::<String>::new());
+}
+
+#[test]
 fn an_actor_that_imports_another_is_found_in_every_form() {
     let rule = |modules: &Modules| rules::actors_that_import_actors(modules, "src/actors");
     let forms = [

@@ -141,6 +141,17 @@ pub(crate) fn actors_that_import_actors(modules: &Modules, directory: &str) -> V
     faults
 }
 
+/// Types of messages below `directory` that another file than `file` declares.
+pub(crate) fn stray_messages(modules: &Modules, directory: &str, file: &str) -> Vec<String> {
+    let is_elsewhere =
+        |module: &&Module| !module.is_test && module.file.starts_with(directory) && module.file != file;
+    let strays = modules.values().filter(is_elsewhere).flat_map(|module| {
+        let messages = module.implementations.iter().filter(|(of, _)| of == "Message");
+        messages.map(move |(_, message)| format!("{}: {message}", module.file))
+    });
+    strays.collect()
+}
+
 /// Texts that are SQL, and SQL files that are included, outside the layers that may hold them.
 pub(crate) fn stray_sql(modules: &Modules, layers: &Layers<'_>, may_hold: &[&str]) -> Vec<String> {
     let outside = modules

@@ -1,6 +1,7 @@
-//! Documents of all markets, as values: routes, the JSON writer, `validate` and the OpenAPI document iterate over them.
+//! Documents of all markets, as values: the routes and the JSON writer iterate over them.
 //!
-//! A new document is its file in `listings/`, its schema, and one line in [`OUTPUTS`].
+//! A new document is its file in `listings/` and one line in [`OUTPUTS`]. `docs/how-to/add-an-output-format.md` names the
+//! lists that describe and check it.
 
 use std::io::{self, Write};
 
