@@ -69,9 +69,9 @@ fn figure_in(all: &BTreeMap<String, String>, name: &str, label: &str) -> Option<
     value.parse().ok()
 }
 
-/// Returns true if the alert fires on [`MINUTES`] of series that are made of two looks at a daemon. Gauges keep the value
-/// of `after`. Counters grow each minute by the difference, as if it happened again: this shows that the rule names the
-/// right series. `alerts_test.yml` tests its threshold and its times.
+/// Returns true if the alert fires on [`MINUTES`] of series that are made of two looks at a daemon. Gauges keep the
+/// value of `after`. Counters grow each minute by the difference, as if it happened again: this shows that the rule
+/// names the right series. `alerts_test.yml` tests its threshold and its times.
 fn fires(alert: &str, before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> bool {
     let series = after.iter().map(|(series, now)| {
         let then = before.get(series).unwrap_or(now);

@@ -1,7 +1,7 @@
 //! Documents of all markets, as values: the routes and the JSON writer iterate over them.
 //!
-//! A new document is its file in `listings/` and one line in [`OUTPUTS`]. `docs/how-to/add-an-output-format.md` names the
-//! lists that describe and check it.
+//! A new document is its file in `listings/` and one line in [`OUTPUTS`]. The lists that describe and check it are in
+//! `docs/how-to/add-an-output-format.md`.
 
 use std::io::{self, Write};
 

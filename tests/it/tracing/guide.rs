@@ -41,7 +41,8 @@ fn shown() -> Vec<(&'static str, &'static str)> {
     shown
 }
 
-/// Arguments of a command of the guide. Its example becomes the subject, and options that go on for ever are left out.
+/// Arguments of a command of the guide. The subject takes the place of its example, and options that go on for ever
+/// are left out.
 fn arguments<'a>(command: &'a str, subject: &'a Subject) -> Vec<&'a str> {
     let mut before = "";
     let mut arguments = Vec::new();
