@@ -139,8 +139,10 @@ impl PastMarkets<'_> {
             return None;
         }
         let clean = || candles.iter().filter(|(_, stats)| stats.clean_count > 0);
-        let hour = clean().map(|(start, _)| start.hour()).max()?;
-        let of_hour = || clean().filter(|(start, _)| start.hour() == hour);
+        // The network's clock may be ahead. Its trades count to the hour of the moment, as at present.
+        let hour_of = |start: &UnixSeconds| start.hour().min(self.as_of.hour());
+        let hour = clean().map(|(start, _)| hour_of(start)).max()?;
+        let of_hour = || clean().filter(|(start, _)| hour_of(start) == hour);
         let (mut quote, mut base) = (0_i128, 0_i128);
         for (_, stats) in of_hour() {
             let (of_quote, of_base) = stats.vwap?;
