@@ -12,6 +12,7 @@ mod rows;
 mod served;
 pub mod sums;
 pub mod symbols;
+pub mod usd;
 pub mod windows;
 
 pub use served::UnreadableError;

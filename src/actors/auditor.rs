@@ -6,6 +6,7 @@ mod lists;
 mod pace;
 mod slice;
 mod symbols;
+mod usd;
 
 use std::{
     cell::{Cell, RefCell},
@@ -36,8 +37,8 @@ use crate::{
     },
     clock::SharedClock,
     db::{Database, DbError},
-    domain::{asset::Asset, conversions::SaturatingFrom, symbol_choice::Choices, windows::MarketId},
-    published::{Part, Publication, Published, SelfAudit},
+    domain::{conversions::SaturatingFrom, symbol_choice::Choices, windows::MarketId},
+    published::{ListingSource, Part, Publication, Published, SelfAudit},
     shutdown, steps,
 };
 use pace::{Pace, SliceEnd};
@@ -92,8 +93,8 @@ pub struct Audit {
     /// Choices of the assets that stand for codes, as the last pass left them. A restart keeps them, because a
     /// change is found by comparison with them alone.
     pub choices_seen: Rc<RefCell<Choices>>,
-    /// Assets that count as one dollar.
-    pub anchors: Arc<[Asset]>,
+    /// Inputs of the view that prices in dollars are published from, and the assets that count as one dollar.
+    pub listing: ListingSource,
     /// The lease, under which candles are derived again and choices are set back.
     pub leadership: Leadership,
     /// Status in `/actors.json`.
@@ -123,7 +124,7 @@ impl DaemonActor for Auditor {
             next_candle_hour: Rc::default(),
             unconfirmed: Rc::default(),
             choices_seen: Rc::default(),
-            anchors: services.usd_anchors().into(),
+            listing: services.listing_source(),
             leadership: services.leadership.clone(),
             status,
         })
@@ -148,7 +149,7 @@ struct Tally {
     markets: u64,
     /// Markets that could not be compared, because their rows could not be read in time.
     unread: u64,
-    /// True if lists, symbols or candles could not be compared.
+    /// True if lists, symbols, prices in dollars or candles could not be compared.
     is_partial: bool,
     /// Differences that were found twice.
     differences: u64,
@@ -205,6 +206,11 @@ impl pace::Steps for Steps<'_> {
         if let Err(error) = self.audit.audit_symbols(&mut self.tally).await {
             self.tally.is_partial = true;
             warn!(%error, "audit of symbols failed, the next pass tries again");
+        }
+        // Before the slices: these rebuild wrong windows, and then no price shows the fault any more.
+        if let Err(error) = self.audit.audit_prices(self.context, &mut self.tally).await {
+            self.tally.is_partial = true;
+            warn!(%error, "audit of prices in dollars failed, the next pass tries again");
         }
         self.tally.spent
     }

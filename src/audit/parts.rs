@@ -74,7 +74,7 @@ impl PartSums {
 }
 
 /// True if one stroop on each side together is more than a thousandth: 1 / base + 1 / counter > 1 / 1,000.
-fn is_dust([base, counter]: [i128; 2]) -> bool {
+pub(super) fn is_dust([base, counter]: [i128; 2]) -> bool {
     base <= 0 || counter <= 0 || (base + counter).saturating_mul(1_000) > base.saturating_mul(counter)
 }
 

@@ -2,6 +2,7 @@
 
 mod aggregations;
 mod asked_books;
+mod audited_prices;
 mod candles;
 mod chosen;
 mod counted;

@@ -43,6 +43,18 @@ pub enum Confidence {
     High,
 }
 
+impl Confidence {
+    /// Name in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
 /// Price of an asset in dollars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsdPrice {

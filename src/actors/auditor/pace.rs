@@ -38,7 +38,8 @@ const SLICES_MIN: u64 = 3;
 
 /// Steps of a pass.
 pub(super) trait Steps {
-    /// Audits assets, markets and books. Returns the time that this and the reading of the markets took.
+    /// Audits assets, markets, books, symbols and prices in dollars. Returns the time that this and the reading of the
+    /// markets took.
     async fn lists(&mut self) -> Duration;
 
     /// Audits the markets of a slice. Reading them may take as long as `limit`.

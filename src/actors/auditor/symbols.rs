@@ -41,7 +41,7 @@ impl Audit {
             tally.is_partial |= !stored.is_empty();
             return Ok(());
         }
-        let shown = Symbols::of(&publication.snapshot, &self.anchors, &held.choices);
+        let shown = Symbols::of(&publication.snapshot, &self.listing.anchors, &held.choices);
         let compared = symbols::compare(&publication.snapshot, &shown, &stored);
         for difference in compared.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
             let (published, expected) = (&difference.served, &difference.expected);

@@ -10,9 +10,9 @@ use tokio_postgres::{
 
 use super::{Audited, Database, DbError, LaterColumns, later, transaction};
 use crate::{
-    audit::{sums::RawTrade, windows::MarketSums},
+    audit::{sums::RawTrade, usd::CleanMinutes, windows::MarketSums},
     db::trades::columns::TradeReader,
-    domain::{span::Span, windows::MarketId},
+    domain::{instant::UnixSeconds, span::Span, windows::MarketId},
 };
 
 /// Limits of a slice, except for the statement that scans the week. It runs on one core, so that its time is its cost.
@@ -21,9 +21,9 @@ pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '20s'; SET LOCAL 
 
 /// Result of summing the raw rows of some markets.
 #[derive(Debug)]
-pub enum Summed {
+pub enum Summed<T = BTreeMap<MarketId, MarketSums>> {
     /// Sums by market. A market without rows is missing.
-    Sums(BTreeMap<MarketId, MarketSums>),
+    Sums(T),
     /// Reason for which the rows at that `seq` cannot be determined. Retry with a newer publication.
     Missed(&'static str),
 }
@@ -41,18 +41,47 @@ impl Database {
         markets: &[MarketId],
         limit: Duration,
     ) -> Result<Summed, DbError> {
+        let edge = Span::Week.edge(audited.as_of);
+        let add = |sums: &mut BTreeMap<MarketId, MarketSums>, market: MarketId, trade: &RawTrade| {
+            sums.entry(market).or_default().add(trade, audited.as_of);
+        };
+        self.sum_rows(audited, edge, markets, limit, add).await
+    }
+
+    /// Sums the clean trades of some markets in the 24 hours before a publication, by minute. Scans these hours.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection, a time-out among them.
+    pub async fn clean_minutes(
+        &self,
+        audited: Audited,
+        markets: &[MarketId],
+        limit: Duration,
+    ) -> Result<Summed<CleanMinutes>, DbError> {
+        self.sum_rows(audited, Span::Day.edge(audited.as_of), markets, limit, CleanMinutes::add).await
+    }
+
+    /// Sums the raw rows of some markets after `edge`, as of a publication.
+    async fn sum_rows<T: Default>(
+        &self,
+        audited: Audited,
+        edge: UnixSeconds,
+        markets: &[MarketId],
+        limit: Duration,
+        add: impl Fn(&mut T, MarketId, &RawTrade),
+    ) -> Result<Summed<T>, DbError> {
         let mut client = self.client().await?;
         let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         let later = match later(&transaction, audited.seq).await? {
             Ok(later) => later,
             Err(missed) => return Ok(Summed::Missed(missed)),
         };
-        let edge = Span::Week.edge(audited.as_of);
         let LaterColumns { first, toids: [from_toids, to_toids], orders: [from_orders, to_orders] } =
             later.columns_since(&transaction, edge).await?;
-        let week = edge.to_utc();
+        let since = edge.to_utc();
         let params: [(&(dyn ToSql + Sync), Type); 7] = [
-            (&week, Type::TIMESTAMPTZ),
+            (&since, Type::TIMESTAMPTZ),
             (&markets, Type::INT4_ARRAY),
             (&first, Type::INT8),
             (&from_toids, Type::INT8_ARRAY),
@@ -62,7 +91,7 @@ impl Database {
         ];
         let scan_limit = format!("SET LOCAL statement_timeout = '{}ms'", limit.as_millis());
         transaction.batch_execute(&scan_limit).await?;
-        let mut sums: BTreeMap<MarketId, MarketSums> = BTreeMap::new();
+        let mut sums = T::default();
         // The rows are streamed and summed one by one, because those of a slice may not fit into memory. The block ends
         // the stream before the commit.
         {
@@ -71,7 +100,7 @@ impl Database {
             let mut reader = TradeReader::default();
             while let Some(row) = rows.try_next().await? {
                 let market = reader.market(&row)?;
-                sums.entry(market).or_default().add(&raw_trade(&row, &mut reader)?, audited.as_of);
+                add(&mut sums, market, &raw_trade(&row, &mut reader)?);
             }
         }
         transaction.commit().await?;

@@ -93,6 +93,10 @@ pub(super) const METRICS: &[Metric] = &[
     ),
     Metric::counter("ticker_audit_lists_total", "Comparisons of assets, markets and books with their rows."),
     Metric::counter(
+        "ticker_audit_prices_total",
+        "Prices in dollars recomputed from the raw trades and compared.",
+    ),
+    Metric::counter(
         "ticker_audit_differences_total",
         "Figures that differed from the raw trades in two publications.",
     ),

@@ -91,6 +91,9 @@ fn finds_nothing_while_trades_flow_and_books_and_assets_change() {
         wait_until("assets and books as well", || {
             forgetting::metric(&daemon, "ticker_audit_lists_total").is_some_and(|count| count > 0.0)
         });
+        wait_until("prices in dollars as well", || {
+            forgetting::metric(&daemon, "ticker_audit_prices_total").is_some_and(|count| count > 1.0)
+        });
         wait_until("a pass has ended", || daemon.status()["audit"]["markets"].as_u64() > Some(10));
         assert_eq!(forgetting::metric(&daemon, "ticker_audit_differences_total"), Some(0.0));
         let reread = daemon.status()["audit"]["reread"].clone();

@@ -9,12 +9,7 @@ use std::{
 
 use serde::Serialize;
 use ticker_domain::{
-    asset::Asset,
-    decimal,
-    identity::SpelledAsset,
-    instant::UnixSeconds,
-    span::Span,
-    usd::{Confidence, UsdPrice},
+    asset::Asset, decimal, identity::SpelledAsset, instant::UnixSeconds, span::Span, usd::UsdPrice,
 };
 
 use super::{
@@ -321,7 +316,7 @@ fn priced(
         xlm: if is_xlm { Some("1".to_owned()) } else { value::rate(in_xlm) },
         change_24h_percent: None,
         age_s: price.and_then(|price| age(price, xlm.map(|xlm| xlm.age_s))),
-        confidence: price.map(|price| confidence(price.confidence)),
+        confidence: price.map(|price| price.confidence.name()),
         method: price.map(|price| price.method.name()),
         legs: price.map(|price| legs(price, view)).unwrap_or_default(),
         constituents: xlm.filter(|_| is_xlm).map(|xlm| Constituents {
@@ -385,14 +380,6 @@ fn volume_against(asset: &AssetView<'_>, market: &MarketView<'_>) -> i128 {
         day.clean_quote_volume
     } else {
         day.vwap.map_or(0, |(_, base)| base)
-    }
-}
-
-pub(crate) const fn confidence(confidence: Confidence) -> &'static str {
-    match confidence {
-        Confidence::Low => "low",
-        Confidence::Medium => "medium",
-        Confidence::High => "high",
     }
 }
 

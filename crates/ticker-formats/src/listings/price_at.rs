@@ -12,7 +12,7 @@ use ticker_domain::{
 
 use super::{
     history::{MarketHistory, StoredPart, complete_times, held_from, is_known, oldest_held},
-    own::{confidence, to_bytes},
+    own::to_bytes,
     value,
     view::ListingView,
 };
@@ -131,7 +131,7 @@ pub fn price_at(
         reason: price.is_none().then_some(NO_WAY),
         xlm: if is_xlm { Some("1".to_owned()) } else { value::rate(in_xlm) },
         method: price.as_ref().map(|price| price.method),
-        confidence: price.as_ref().map(|price| confidence(price.confidence)),
+        confidence: price.as_ref().map(|price| price.confidence.name()),
         age_s: price.as_ref().map(|price| price.age_s),
         legs: price.as_ref().map(|price| price.legs.iter().map(leg).collect()).unwrap_or_default(),
         complete: is_known(view, from..end, &complete),

@@ -126,7 +126,9 @@ impl ListingView {
         &self.anchors
     }
 
-    pub(super) const fn usd(&self) -> &UsdPrices {
+    /// Prices in dollars.
+    #[must_use]
+    pub const fn usd(&self) -> &UsdPrices {
         &self.usd
     }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     board::{BoardRow, DollarVolume},
-    listings::{AssetView, ListingView, MarketView, own::confidence},
+    listings::{AssetView, ListingView, MarketView},
     shown,
 };
 
@@ -97,7 +97,7 @@ pub fn asset(asset: &AssetView<'_>, view: &ListingView, origin: &str, state: &Ti
             .and_then(|price| dollars((price.rate.n, price.rate.d)))
             .unwrap_or_else(|| shown::NONE.to_owned()),
         method: price.map(|price| price.method.name()),
-        confidence: price.map(|price| confidence(price.confidence)),
+        confidence: price.map(|price| price.confidence.name()),
         namesake_count: others.len(),
         namesakes: others.iter().take(NAMESAKES_MAX).map(named).collect(),
         stands_for_code: view.symbols().stands_for(code, asset.id()),

@@ -1,0 +1,126 @@
+//! Audit of prices in dollars: XLM's and those of some other assets, compared with prices out of the raw trades.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::counter;
+use tracing::{debug, info, warn};
+
+use super::{Audit, DIFFERENCES_LOGGED_MAX, Tally, WorkContext, slice::result_of};
+use crate::{
+    audit::{
+        Comparison,
+        usd::{self, CleanMinutes},
+    },
+    db::{
+        DbError,
+        recomputation::{Audited, Summed},
+    },
+    domain::{asset::Asset, conversions::SaturatingFrom},
+    published::Publication,
+};
+
+/// Longest time for reading the trades of 24 hours. A scan of the week may take twice as long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+impl Audit {
+    /// Compares the prices of some assets, and logs what differs twice. There is nothing to repair: a wrong window is
+    /// rebuilt with its slice, and any other difference is a fault of the program.
+    pub(super) async fn audit_prices(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
+        let Some(assets) = self.priced_assets(tally).await else {
+            tally.is_partial = true;
+            return Ok(());
+        };
+        let Some((first, found)) = self.compare_prices(context, &assets, tally, |_| true).await? else {
+            tally.is_partial = true;
+            info!("prices in dollars could not be compared, the next pass tries again");
+            return Ok(());
+        };
+        counter!("ticker_audit_prices_total").increment(u64::saturating_from(assets.len()));
+        if found.difference_count == 0 {
+            return Ok(());
+        }
+        debug!(
+            differences = found.difference_count,
+            seq = first.seq,
+            "prices in dollars differ, comparing again"
+        );
+        let again = self.found_twice(
+            &first,
+            tally,
+            async |tally, is_next| self.compare_prices(context, &assets, tally, is_next).await,
+            |comparison| comparison,
+        );
+        let Some(again) = again.await? else {
+            tally.is_partial = true;
+            info!("differing prices in dollars could not be compared again, the next pass tries again");
+            return Ok(());
+        };
+        for difference in again.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
+            warn!(
+                asset = %difference.entry, field = %difference.field,
+                published = %difference.served, expected = %difference.expected,
+                "published price in dollars differs from the trades"
+            );
+        }
+        Ok(())
+    }
+
+    /// Returns the assets whose prices this pass compares, or none if the pool failed. The second of the publication
+    /// chooses among them.
+    async fn priced_assets(&self, tally: &mut Tally) -> Option<Vec<Asset>> {
+        let publication = self.published.newest()?; // each pass begins with one
+        let begun = self.clock.monotonic();
+        let source = self.listing.clone();
+        let chosen = crate::blocking::run(move || {
+            let moment = publication.listing.moment(&source);
+            let turn = usize::saturating_from(publication.as_of.0);
+            Ok(usd::choose(&publication.snapshot, moment.view().usd(), turn))
+        });
+        let chosen = result_of(chosen.await);
+        tally.spent = tally.spent.saturating_add(self.since(begun));
+        chosen
+    }
+
+    async fn compare_prices(
+        &self,
+        context: &WorkContext,
+        assets: &[Asset],
+        tally: &mut Tally,
+        is_acceptable: impl Fn(&Publication) -> bool,
+    ) -> Result<Option<(Arc<Publication>, Comparison)>, DbError> {
+        let compare = async |publication: &Arc<Publication>| {
+            context.advance(); // the read may take a minute
+            self.compare_prices_of(publication, assets).await
+        };
+        self.compare_first(context, tally, is_acceptable, compare).await
+    }
+
+    async fn compare_prices_of(
+        &self,
+        publication: &Arc<Publication>,
+        assets: &[Asset],
+    ) -> Result<Option<Comparison>, DbError> {
+        let audited = Audited { seq: publication.seq, as_of: publication.as_of };
+        let markets = usd::markets_of(publication.snapshot.directory(), &self.listing.anchors, assets);
+        let summed = if markets.is_empty() {
+            Summed::Sums(CleanMinutes::default())
+        } else {
+            self.database.clean_minutes(audited, &markets, LIMIT).await?
+        };
+        let minutes = match summed {
+            Summed::Sums(minutes) => minutes,
+            Summed::Missed(reason) => {
+                debug!(reason, "publication expired before its prices in dollars were audited");
+                return Ok(None);
+            }
+        };
+        let (publication, source) = (Arc::clone(publication), self.listing.clone());
+        let assets = assets.to_vec();
+        let compared = crate::blocking::run(move || {
+            let moment = publication.listing.moment(&source);
+            let prices = moment.view().usd();
+            Ok(usd::compare(&publication.snapshot, prices, &source.anchors, &assets, &minutes))
+        });
+        Ok(result_of(compared.await))
+    }
+}
