@@ -276,17 +276,6 @@ fn a_leg_needs_a_hundred_dollars_and_another_issuer() {
 }
 
 #[test]
-fn of_legs_with_equal_volume_that_of_the_first_anchor_counts() {
-    let mut tape = Tape::ordinary(30);
-    tape.trade(TEA_USDC, 60, 3_000, 1, 1);
-    tape.trade(TEA_YUSDC, 60, 1_500, 2, 1);
-    let snapshot = tape.snapshot();
-    let [one, other] = anchors();
-    let leg = |anchors: [Asset; 2]| UsdPrices::of(&snapshot, &anchors).price(TEA).unwrap().legs[0].market;
-    assert_eq!((leg([one, other]), leg([other, one])), (TEA_USDC, TEA_YUSDC));
-}
-
-#[test]
 fn a_leg_is_priced_by_its_last_hour_with_trades() {
     let mut tape = Tape::ordinary(30);
     tape.trade(TEA_USDC, 5 * HOUR, 1_000, 1, 1);
