@@ -143,6 +143,56 @@ test("a tap into a row holds neither the order nor the markets of the list", asy
   await close();
 });
 
+// Numbers of the markets from the top of the list to its end.
+const order = (page) => page.$$eval("#rows tr", (rows) =>
+  rows.map((row) => [row.getBoundingClientRect().top, row.dataset.number]).sort(([one], [other]) => one - other).map(([, number]) => number));
+
+// Shows later figures, in which market 17 has this price, and waits for it. `look` has the page read them.
+async function showLater(page, documents, price, change = () => {}, look = () => page.clock.fastForward(11_000)) {
+  documents.figures = later(documents.figures, (figures) => {
+    figures.price[17] = price;
+    change(figures);
+  });
+  await look();
+  await page.waitForSelector(`#rows tr[data-number="17"] .price >> text=${price}`);
+}
+
+for (const [use, enter, leave] of [
+  ["pointer", (page) => page.hover('#rows tr[data-number="17"] .price'), (page) => page.mouse.move(700, 5)],
+  ["focus", (page) => page.focus('#rows tr[data-number="17"] a'), (page) => page.focus("#q")],
+]) {
+  test(`no row moves under a ${use}, and the order follows once it has left`, async () => {
+    const documents = feed(20);
+    const { page, close } = await list(documents);
+    const before = await order(page);
+    assert.deepEqual(before.slice(0, 3), ["19", "18", "17"]);
+    await enter(page);
+    await showLater(page, documents, "0.77777", (figures) => { figures.volume_usd[3] = 9_999; });
+    assert.deepEqual(await order(page), before);
+    await leave(page);
+    await showLater(page, documents, "0.88888");
+    assert.deepEqual((await order(page)).slice(0, 4), ["3", "19", "18", "17"]);
+    await close();
+  });
+}
+
+test("two changes within five seconds give one new order", async () => {
+  const documents = feed(20);
+  const { page, close } = await list(documents);
+  await page.clock.pauseAt(Date.now() + 60_000);
+  await showLater(page, documents, "0.66666", (figures) => { figures.volume_usd[3] = 9_999; });
+  const first = await order(page);
+  assert.equal(first[0], "3");
+  // A page that a reader comes back to reads the figures at once.
+  const comeBack = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await showLater(page, documents, "0.77777", (figures) => { figures.volume_usd[4] = 99_999; }, comeBack);
+  assert.deepEqual(await order(page), first);
+  await page.clock.runFor(5_000);
+  await showLater(page, documents, "0.88888", () => {}, comeBack);
+  assert.deepEqual(await order(page), ["4", ...first.filter((number) => number !== "4")]);
+  await close();
+});
+
 test("a page from before the first trade is loaded again after it", async () => {
   const before = (html) => html.replace(/(<dd id="ledger">)[^<]*/, "$1no trade yet").replace(/<div><dt>Age<\/dt>.*<\/div>/, "");
   const { page, close } = await cached(browser, "/status", before);
