@@ -1,6 +1,6 @@
 //! Files that are part of the program: they are embedded without a build step, and served in all codings.
 
-use std::{io, sync::OnceLock};
+use std::{borrow::Cow, io, sync::OnceLock};
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
@@ -30,6 +30,24 @@ pub(super) struct Source {
     pub(super) content_type: &'static str,
     /// Its bytes.
     pub(super) bytes: &'static [u8],
+    /// True for a script of our own. Its lines of comments are not sent: they are a quarter of the compressed bytes.
+    pub(super) is_own_script: bool,
+}
+
+impl Source {
+    /// Bytes to send. A line of an own script that holds only a comment is empty, so that a browser that reports an
+    /// error names the line of the source.
+    pub(super) fn sent(&self) -> Cow<'static, [u8]> {
+        if !self.is_own_script {
+            return Cow::Borrowed(self.bytes);
+        }
+        let mut sent = Vec::with_capacity(self.bytes.len());
+        for line in self.bytes.split_inclusive(|byte| *byte == b'\n') {
+            let is_comment = line.trim_ascii_start().starts_with(b"//");
+            sent.extend_from_slice(if is_comment { b"\n" } else { line });
+        }
+        Cow::Owned(sent)
+    }
 }
 
 /// Files that belong together. All are encoded at the first request for one, because most processes never serve any.
@@ -89,6 +107,23 @@ impl EmbeddedFiles {
     }
 
     fn encode(&self) -> io::Result<Vec<Document>> {
-        self.sources.iter().map(|source| Document::with_brotli(source.bytes)).collect()
+        self.sources.iter().map(|source| Document::with_brotli(&source.sent())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_own_script_is_sent_without_its_lines_of_comments_and_with_the_same_line_numbers() {
+        let source = |is_own_script| Source {
+            name: "own.js",
+            content_type: SCRIPT,
+            bytes: b"// why\nlet url = \"https://a\"; // of a\n  // more\nuse(url);\n",
+            is_own_script,
+        };
+        assert_eq!(&*source(true).sent(), b"\nlet url = \"https://a\"; // of a\n\nuse(url);\n");
+        assert_eq!(&*source(false).sent(), source(false).bytes);
     }
 }

@@ -23,12 +23,18 @@ macro_rules! source {
             name: $name,
             content_type: $content_type,
             bytes: include_bytes!(concat!("../../web/graphiql/", $directory, $name)),
+            is_own_script: false,
         }
     };
 }
 
 static SOURCES: [Source; 8] = [
-    Source { name: PAGE, content_type: HTML, bytes: include_bytes!("../../web/graphiql/index.html") },
+    Source {
+        name: PAGE,
+        content_type: HTML,
+        bytes: include_bytes!("../../web/graphiql/index.html"),
+        is_own_script: false,
+    },
     source!("", "page.css", CSS),
     source!("", "start.js", SCRIPT),
     source!("vendor/", "graphiql.min.css", CSS),

@@ -12,25 +12,34 @@ const ROBOTS: &str = "/robots.txt";
 const FILE: &str = "/web/{name}";
 const VENDORED: &str = "/web/vendor/{name}";
 
-/// Script of `web/`.
+/// Own script of `web/`.
 macro_rules! script {
     ($name:literal) => {
         Source {
             name: concat!("/web/", $name),
             content_type: SCRIPT,
             bytes: include_bytes!(concat!("../../../../web/", $name)),
+            is_own_script: true,
+        }
+    };
+}
+
+/// Any other file of `web/`, at this path.
+macro_rules! other {
+    ($path:expr, $name:literal, $content_type:expr) => {
+        Source {
+            name: $path,
+            content_type: $content_type,
+            bytes: include_bytes!(concat!("../../../../web/", $name)),
+            is_own_script: false,
         }
     };
 }
 
 static SOURCES: [Source; 16] = [
-    Source { name: STYLE, content_type: CSS, bytes: include_bytes!("../../../../web/page.css") },
-    Source {
-        name: "/web/favicon.svg",
-        content_type: SVG,
-        bytes: include_bytes!("../../../../web/favicon.svg"),
-    },
-    Source { name: ROBOTS, content_type: TEXT, bytes: include_bytes!("../../../../web/robots.txt") },
+    other!(STYLE, "page.css", CSS),
+    other!("/web/favicon.svg", "favicon.svg", SVG),
+    other!(ROBOTS, "robots.txt", TEXT),
     script!("board.js"),
     script!("frame.js"),
     script!("chart.js"),
@@ -42,12 +51,8 @@ static SOURCES: [Source; 16] = [
     script!("stream.js"),
     script!("table.js"),
     script!("updates.js"),
-    script!("vendor/lightweight-charts.js"),
-    Source {
-        name: "/web/vendor/lightweight-charts.LICENSE.txt",
-        content_type: TEXT,
-        bytes: include_bytes!("../../../../web/vendor/lightweight-charts.LICENSE.txt"),
-    },
+    other!("/web/vendor/lightweight-charts.js", "vendor/lightweight-charts.js", SCRIPT),
+    other!("/web/vendor/lightweight-charts.LICENSE.txt", "vendor/lightweight-charts.LICENSE.txt", TEXT),
 ];
 
 static FILES: EmbeddedFiles = EmbeddedFiles::new(
@@ -118,7 +123,7 @@ mod tests {
         assert_eq!(list.len(), 8, "{list:?}");
         let size = |path: &&str| {
             let source = SOURCES.iter().find(|source| source.name == *path).unwrap();
-            Document::with_brotli(source.bytes).unwrap().brotli.unwrap().len()
+            Document::with_brotli(&source.sent()).unwrap().brotli.unwrap().len()
         };
         let sum: usize = list.iter().map(size).sum();
         assert!(sum < LIST_MAX, "{sum} bytes");
