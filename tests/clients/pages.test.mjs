@@ -15,6 +15,7 @@ before(async () => {
 after(() => browser?.close());
 
 const CHART = "#chart[data-ready]";
+const LIST = "#board[data-ready]";
 const path = () => `/m/${market.id}`;
 
 test("a page from a cache tells its true age", async () => {
@@ -50,14 +51,66 @@ test("the progress before the first publication keeps the focus, and ends with a
   await context.close();
 });
 
-test("three clicks lead to the price, the reason of a figure and the API", async () => {
+test("a click after a search leads to the price of the asset of this key", async () => {
+  const { page, faults, close } = await open(browser, "/");
+  await page.waitForSelector(LIST);
+  const key = market.quote.issuer;
+  await page.fill("#q", `${market.quote.code} ${key.slice(0, 8)}`);
+  await page.click(`#rows a[href="${path()}"]`);
+  await page.waitForURL(TICKER + path());
+  assert.match(await page.textContent(".price strong"), /^[\d,.]+$/);
+  assert.deepEqual(await page.$$eval(".issuers code", (keys) => keys.map((one) => one.textContent)), [`${key.slice(0, 4)}…${key.slice(-4)}`]);
+  assert.equal(await page.getAttribute(".issuers a >> nth=-1", "href"), `/a/${market.quote.id}`);
+  assert(await page.isVisible(`text=curl -s '${TICKER}/api/v1/markets/${market.id}'`));
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("two clicks lead to candles of five minutes from the start of the history on, or of a day", async () => {
   const { page, faults, close } = await open(browser, "/");
   await page.click(`#rows a[href="${path()}"]`);
-  assert.match(await page.textContent(".price strong"), /^[\d,.]+$/);
-  assert(await page.isVisible(`text=curl -s '${TICKER}/api/v1/markets/${market.id}'`));
+  await page.waitForSelector(CHART);
+  await page.click('label:has(input[value="5m"])');
+  await page.waitForURL(/interval=5m/);
+  const { coverage } = await (await fetch(`${TICKER}/api/v1/status`)).json();
+  const start = Math.max(Date.parse(coverage.at(-1).from_time), Date.now() - 86_400_000);
+  // The market trades many times in ten minutes.
+  const latest = new Date(start + 600_000).toISOString().slice(0, 16).replace("T", " ");
+  await page.focus("#slider");
+  await page.keyboard.press("Home");
+  const first = (await page.textContent("#readout")).slice(0, 16);
+  assert(first <= latest, `${first}, and the history begins before ${latest}`);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("two clicks lead to the reason of a figure", async () => {
+  const { page, faults, close } = await open(browser, "/");
+  await page.click(`#rows a[href="${path()}"]`);
   await page.click(".figures a >> text=24 h high");
   assert.match(await page.textContent("h1"), /^Why is the 24 h high [\d.,]+(e-\d+)?\?$/);
   assert.match(await page.textContent('[aria-labelledby="right"]'), /the same figure/);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("a click on a market with a tag leads to its warning in words", async () => {
+  const { page, faults, close } = await open(browser, "/");
+  await page.waitForSelector(LIST);
+  const row = page.locator("#rows tr", { has: page.locator(".tag", { hasText: "look-alike" }) }).first();
+  await row.locator("a").click();
+  await page.waitForURL(/\/m\//);
+  assert(await page.isVisible("section.warning"));
+  assert.match(await page.textContent("section.warning"), /Look-alike\. \S+ .*has the code of/);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("a click at the foot leads to the API", async () => {
+  const { page, faults, close } = await open(browser, "/");
+  await page.click("footer a[href='/docs']");
+  await page.waitForURL(`${TICKER}/docs`);
+  assert.match(await page.textContent("main"), /\/api\/v1\/markets/);
   assert.deepEqual(faults, []);
   await close();
 });
