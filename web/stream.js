@@ -97,7 +97,7 @@ function hold(channel, onEvent, onState) {
       stream.close();
       setTimeout(open, failures >= FAILURES_MAX ? RETRY_SLOWLY_MS : RETRY_MS);
     };
-    const heard = () => {
+    const received = () => {
       clearTimeout(watch);
       watch = setTimeout(() => {
         isDoubted = true;
@@ -106,8 +106,8 @@ function hold(channel, onEvent, onState) {
         again();
       }, SILENCE_MS);
     };
-    heard();
-    for (const name of ["hello", "board", "reset", "quiet", "error"]) stream.addEventListener(name, heard);
+    received();
+    for (const name of ["hello", "board", "reset", "quiet", "error"]) stream.addEventListener(name, received);
     stream.addEventListener("board", ({ data }) => {
       arrives();
       pass(JSON.parse(data));

@@ -98,6 +98,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(read("/", index))
         .service(read("/admin.css", files::style))
         .service(read("/admin.js", files::script))
+        .service(read("/favicon.svg", files::icon))
         .route("/provoke/{actor}/{message}", web::post().to(provoke))
         .default_service(web::to(|| async {
             problem(StatusCode::NOT_FOUND, "there is nothing at this path")

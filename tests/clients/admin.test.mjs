@@ -37,6 +37,22 @@ test("the picture has every actor and every message of the last minute, and link
   await close();
 });
 
+test("both pages have the icon of the ticker", async () => {
+  const { page, close } = await open(browser, `${ADMIN}/actors`);
+  for (const path of ["/actors", "/trace"]) {
+    await page.goto(ADMIN + path);
+    const [icon, own] = await Promise.all([
+      page.$eval('link[rel="icon"]', (link) => link.href), `${TICKER}/web/favicon.svg`,
+    ].map(async (address) => {
+      const answer = await fetch(await address);
+      return [answer.status, answer.headers.get("content-type"), await answer.text()];
+    }));
+    assert.deepEqual(icon, own);
+    assert.deepEqual(icon.slice(0, 2), [200, "image/svg+xml"]);
+  }
+  await close();
+});
+
 test("the page follows the daemon", async () => {
   const { page, faults, close } = await open(browser, `${ADMIN}/actors`);
   const count = () => page.textContent('tr:has-text("PublicationReady") td:nth-child(4)');

@@ -193,6 +193,17 @@ test("two changes within five seconds give one new order", async () => {
   await close();
 });
 
+for (const [reducedMotion, animation] of [["no-preference", "fade"], ["reduce", "none"]]) {
+  test(`a new price has the animation "${animation}" with the setting "${reducedMotion}"`, async () => {
+    const documents = feed(20);
+    const { page, close } = await list(documents, { reducedMotion });
+    await showLater(page, documents, "0.77777");
+    const mark = await page.waitForSelector('#rows tr[data-number="17"] .changed');
+    assert.equal(await mark.evaluate((one) => getComputedStyle(one).animationName), animation);
+    await close();
+  });
+}
+
 test("a page from before the first trade is loaded again after it", async () => {
   const before = (html) => html.replace(/(<dd id="ledger">)[^<]*/, "$1no trade yet").replace(/<div><dt>Age<\/dt>.*<\/div>/, "");
   const { page, close } = await cached(browser, "/status", before);

@@ -1,7 +1,7 @@
 // A real browser at the pages of an asset, the explanation, the status and the licences, and at what all pages share.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { DEADLINE_MS, aged, cached, findings, isSound, launch, open } from "./chromium.mjs";
+import { DEADLINE_MS, aged, cached, isSound, launch, open } from "./chromium.mjs";
 import { TICKER } from "./ticker.mjs";
 
 let browser;
@@ -17,6 +17,7 @@ after(() => browser?.close());
 const CHART = "#chart[data-ready]";
 const LIST = "#board[data-ready]";
 const path = () => `/m/${market.id}`;
+const UNKNOWN = "/m/XLM_NONE-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
 
 test("a page from a cache tells its true age", async () => {
   const { page, close } = await cached(browser, `/a/${market.quote.id}`, (html) => aged(html, 3 * 86_400 + 60));
@@ -25,17 +26,16 @@ test("a page from a cache tells its true age", async () => {
 });
 
 test("the progress before the first publication keeps the focus, and ends with any other page", async () => {
-  const unknown = "/m/XLM_NONE-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
   const context = await browser.newContext();
   const page = await context.newPage();
   page.setDefaultTimeout(DEADLINE_MS);
   let percent = 0;
   const starting = () => `<!doctype html><script type="module" src="/web/frame.js"></script><main id="content">
     <p data-live id="share">${percent} %</p><progress></progress><a id="again" href="">Look again</a></main>`;
-  await page.route((url) => url.pathname === unknown, (route) =>
+  await page.route((url) => url.pathname === UNKNOWN, (route) =>
     (percent < 100 ? route.fulfill({ status: 503, contentType: "text/html", body: starting() }) : route.continue()));
   await page.clock.install();
-  await page.goto(TICKER + unknown);
+  await page.goto(TICKER + UNKNOWN);
   await page.focus("#again");
   percent = 50;
   await page.clock.fastForward(6_000);
@@ -132,7 +132,14 @@ test("every asset and market shows its texts as text", async () => {
     assert.equal(data.currency, id.split("-")[0]);
     assert.equal(await page.locator("main img, main script, main iframe").count(), 0, id);
   }
-  for (const { id } of markets.slice(0, 20)) await page.goto(`${TICKER}/m/${id}`);
+  for (const { id } of markets.slice(0, 20)) {
+    await page.goto(`${TICKER}/m/${id}`);
+    const data = JSON.parse(await page.textContent('script[type="application/ld+json"]'));
+    const address = await page.getAttribute('link[rel="canonical"]', "href");
+    assert.deepEqual([address, data.url], [`${TICKER}/m/${id}`, `${TICKER}/m/${id}`]);
+    assert.deepEqual([data.currency, data.currentExchangeRate.priceCurrency], id.split("_").map((asset) => asset.split("-")[0]));
+    assert.match(`${data.currentExchangeRate.price}`, /^\d|^null$/, id);
+  }
   assert.deepEqual(faults, []);
   await context.close();
 });
@@ -152,16 +159,21 @@ test("the foot leads to the API, the explorer and the listing", async () => {
 });
 
 test("what is not there is a page with a search", async () => {
-  const unknown = "/m/XLM_NONE-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
-  const { page, response, faults, close } = await open(browser, unknown, { status: 404 });
+  const { page, response, faults, close } = await open(browser, UNKNOWN, { status: 404 });
   assert.equal(response.status(), 404);
-  assert.deepEqual(await findings(page), []);
   await page.fill("main #q", "xlm");
   await page.keyboard.press("Enter");
   await page.waitForURL(/\?q=xlm/);
   assert.deepEqual(faults, []);
   await close();
 });
+
+for (const [name, address, options] of [
+  ["for an unknown market", UNKNOWN, { status: 404 }],
+  ["of a search without a match", "/?q=zzzz", { ready: ".js #empty:not([hidden])" }],
+]) {
+  test(`axe finds nothing on the page ${name}, at all widths and in both schemes`, () => isSound(browser, address, options));
+}
 
 for (const name of ["market", "flagged", "explain", "asset", "status", "licences", "docs"]) {
   test(`axe finds nothing on the page ${name}, at all widths and in both schemes`, async () => {

@@ -1,4 +1,4 @@
-//! Styles and script of the admin listener's pages.
+//! Styles, script and icon of the admin listener's pages.
 
 use actix_web::{HttpResponse, http::header};
 
@@ -8,6 +8,10 @@ pub(super) async fn style() -> HttpResponse {
 
 pub(super) async fn script() -> HttpResponse {
     asset("text/javascript; charset=utf-8", include_str!("../../../web/admin.js"))
+}
+
+pub(super) async fn icon() -> HttpResponse {
+    asset("image/svg+xml", include_str!("../../../web/favicon.svg"))
 }
 
 fn asset(content_type: &'static str, body: &'static str) -> HttpResponse {
