@@ -165,6 +165,38 @@ fn requests_with_conditions_and_codings_are_answered_as_by_the_daemon() {
 }
 
 #[test]
+fn the_page_has_one_tag_for_all_methods_and_its_headers_in_every_coding() {
+    let Served { nginx, daemon: _daemon, .. } = served(407);
+    for (coding, sent) in CODINGS {
+        let asked = format!("Accept: text/html\r\n{}", accept(coding));
+        wait_until("all requests meet the same view", || {
+            let page = nginx.ask("GET", "/", &asked);
+            let head = nginx.ask("HEAD", "/", &asked);
+            let tag = page.header("ETag").unwrap();
+            let unchanged = nginx.ask("GET", "/", &format!("{asked}If-None-Match: {tag}\r\n"));
+            if head.header("ETag") != Some(tag) || unchanged.status == 200 {
+                return false;
+            }
+            assert_eq!((page.status, page.header("Content-Encoding")), (200, sent), "{coding}");
+            assert_eq!(page.header("Content-Type"), Some("text/html; charset=utf-8"), "{coding}");
+            assert!(String::from_utf8(unpacked(&page)).unwrap().contains("id=\"board\""), "{coding}");
+            assert_eq!((head.status, head.body.len()), (200, 0), "{coding}");
+            let length = page.body.len().to_string();
+            assert_eq!(head.header("Content-Length"), Some(length.as_str()), "{coding}");
+            assert_eq!((unchanged.status, unchanged.body.len()), (304, 0), "{coding}");
+            assert_eq!(unchanged.header("ETag"), Some(tag), "{coding}");
+            for answer in [&page, &head, &unchanged] {
+                assert_eq!(answer.header("Vary"), Some("Accept, Accept-Encoding"), "{}", answer.head);
+                let policy = answer.header("Content-Security-Policy").unwrap();
+                assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+                assert_well_formed(coding, answer);
+            }
+            true
+        });
+    }
+}
+
+#[test]
 fn what_clients_write_in_many_ways_is_kept_once_and_never_mixed() {
     let Served { daemon, nginx, .. } = served(403);
     for accepted in [
@@ -287,6 +319,32 @@ fn when_the_daemon_is_gone_readers_get_the_last_answer_or_the_files() {
     }
 }
 
+#[test]
+fn without_the_daemon_a_browser_gets_a_page_that_says_so_and_others_the_file() {
+    let www = open_tempdir();
+    fs::write(www.path().join("markets.json"), "{\"earlier\": true}").unwrap();
+    let nginx = alone_with(www.path());
+    let ask = |accept: &str| nginx.ask("GET", "/?q=xlm", &format!("Accept: {accept}\r\n"));
+    for browser in ["text/html", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"] {
+        let page = ask(browser);
+        let html = String::from_utf8_lossy(&page.body);
+        assert_eq!((page.status, page.header("Content-Type")), (503, Some("text/html; charset=utf-8")));
+        assert_eq!(
+            (page.header("Retry-After"), page.header("Referrer-Policy")),
+            (Some("1"), Some("no-referrer"))
+        );
+        assert!(
+            html.contains("The ticker does not answer") && html.contains("href=\"/markets.json\""),
+            "{html}"
+        );
+    }
+    for other in ["text/html;q=0.1, */*", "x/1, text/html", "text/*", "application/json", "*/*"] {
+        let file = ask(other);
+        assert_eq!((file.status, file.header("X-Cache")), (200, Some("FILE")), "{other}: {}", file.head);
+        assert_eq!(file.json()["earlier"], true, "{other}");
+    }
+}
+
 /// An address where nothing listens.
 fn nobody() -> std::net::SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
@@ -311,6 +369,10 @@ fn without_a_publication_and_without_files_that_is_said() {
         assert_eq!(answer.header("Retry-After"), Some("1"));
         assert_well_formed(path, &answer);
     }
+    let page = nginx.ask("GET", "/", "Accept: text/html\r\n");
+    assert_eq!((page.status, page.header("Content-Type")), (503, Some("text/html; charset=utf-8")));
+    assert_eq!(page.header("Retry-After"), Some("5"));
+    assert!(String::from_utf8_lossy(&page.body).contains("<progress"), "{}", page.head);
     assert_eq!(nginx.get("/livez").status, 200);
     // The file of an earlier run.
     fs::create_dir_all(file.parent().unwrap()).unwrap();
