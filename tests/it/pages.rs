@@ -1,5 +1,6 @@
 //! Pages for people: who gets them, and that they show the figures of the API.
 
+mod against_api;
 mod links;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,17 +41,23 @@ fn plain(html: &str) -> String {
     text.trim().to_owned()
 }
 
-/// Cells of a list: each row is the name of the market and the texts of its cells by class.
+/// Cells of a list: each row is the name of the market and the texts of its cells by class. A small text of a cell
+/// has its place behind the class, as in `range 0`, and so have tags.
 fn rows(html: &str) -> Vec<(String, Vec<(String, String)>)> {
     let rows = between(html, "<tr role=\"row\"", "</tr>");
     let rows = rows.into_iter().filter(|row| row.contains("data-number"));
     rows.map(|row| {
         let name = between(row, "<a href=\"/m/", "\"")[0].to_owned();
-        let cells = between(row, "<td role=\"cell\" class=\"", "</td>").into_iter().map(|cell| {
+        let cells = between(row, "<td role=\"cell\" class=\"", "</td>").into_iter().flat_map(|cell| {
             let (class, content) = cell.split_once("\">").unwrap();
-            (class.to_owned(), plain(content.split("<small>").next().unwrap()))
+            let small = between(content, "<small>", "</small>").into_iter().map(plain).enumerate();
+            let small = small.map(move |(place, text)| (format!("{class} {place}"), text));
+            let text = plain(content.split("<small>").next().unwrap());
+            std::iter::once((class.to_owned(), text)).chain(small)
         });
-        (name, cells.collect())
+        let tags = between(row, "<span class=\"tag\">", "</span>").into_iter().map(plain).enumerate();
+        let tags = tags.map(|(place, text)| (format!("tag {place}"), text));
+        (name, cells.chain(tags).collect())
     })
     .collect()
 }
@@ -102,7 +109,7 @@ fn the_root_is_a_page_for_clients_that_prefer_html_and_json_for_all_others() {
             assert!(answer.json()["pairs"].is_array());
             assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
         }
-        for (coding, sent) in [("gzip", Some("gzip")), ("identity", None)] {
+        for (coding, sent) in [("br", Some("br")), ("gzip", Some("gzip")), ("identity", None)] {
             let headers = format!("{BROWSER}Accept-Encoding: {coding}\r\n");
             let answer = ask("GET", &headers);
             assert_eq!((answer.status, kind(&answer).as_str()), (200, "text/html; charset=utf-8"));
@@ -132,6 +139,34 @@ fn the_root_is_a_page_for_clients_that_prefer_html_and_json_for_all_others() {
     });
 }
 
+/// Share of the spread in the middle of the best prices, in percent.
+fn spread_percent(market: &Value) -> Value {
+    let [spread, mid] =
+        ["spread", "mid"].map(|field| market[field].as_str().map(|text| text.parse::<f64>().unwrap()));
+    spread.zip(mid).map(|(spread, mid)| (spread / mid * 100.0).to_string()).into()
+}
+
+/// Tags of a row.
+fn tags(cells: &[(String, String)]) -> BTreeSet<&str> {
+    let tags = cells.iter().filter(|(class, _)| class.starts_with("tag "));
+    tags.map(|(_, text)| text.as_str()).collect()
+}
+
+/// Tags for the flags of a market of the API.
+fn warned(market: &Value) -> BTreeSet<&'static str> {
+    let tag = |flag: &Value| match text(flag, "flag") {
+        "stale" => "no trade in 24 h",
+        "thin" => "thin",
+        "concentrated" => "concentrated",
+        "invalid_asset" => "not valid",
+        "lookalike_of" => "look-alike",
+        "unverified_anchor" => "unverified anchor",
+        "depeg" => "lost the dollar",
+        other => panic!("{other}"),
+    };
+    market["flags"].as_array().unwrap().iter().map(tag).collect()
+}
+
 #[test]
 fn the_list_shows_the_figures_of_the_api_in_every_order() {
     let sim = horizon();
@@ -155,6 +190,13 @@ fn the_list_shows_the_figures_of_the_api_in_every_order() {
                 assert_shows(cell(cells, "d7"), &market["windows"]["7d"]["change_percent"], &what("7d"));
                 assert_shows(cell(cells, "volume"), &market["usd"]["volume_24h"], &what("volume"));
                 assert_shows(cell(cells, "best"), &market["bid"], &what("bid"));
+                assert_shows(cell(cells, "best 0"), &market["ask"], &what("ask"));
+                assert_shows(cell(cells, "range 0"), &day["low"], &what("low"));
+                assert_shows(cell(cells, "range 1"), &day["high"], &what("high"));
+                let (volume, _code) = cell(cells, "volume 0").rsplit_once(' ').unwrap();
+                assert_shows(volume, &day["quote_volume"], &what("quote volume"));
+                assert_shows(cell(cells, "spread"), &spread_percent(market), &what("spread"));
+                assert_eq!(tags(cells), warned(market), "{name}");
                 let trades = cell(cells, "trades").replace(',', "");
                 assert_eq!(trades, day["trade_count"].to_string(), "{name}");
             }
