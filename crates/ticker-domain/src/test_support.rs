@@ -25,7 +25,13 @@ thread_local! {
 /// Valid account address made of one repeated byte.
 #[must_use]
 pub fn address(byte: u8) -> String {
-    stellar_strkey::ed25519::PublicKey([byte; 32]).to_string().as_str().to_owned()
+    address_of([byte; 32])
+}
+
+/// Address of the account with this public key.
+#[must_use]
+pub fn address_of(key: [u8; 32]) -> String {
+    stellar_strkey::ed25519::PublicKey(key).to_string().as_str().to_owned()
 }
 
 /// Trade of a ledger. `amounts` are base and counter in stroops, `price` is numerator and denominator.

@@ -3,6 +3,9 @@
 //! Markets have the numbers of the database, which never change and are the same on every replica. Another database has
 //! other numbers, so readers compare its identity.
 
+#[cfg(test)]
+mod size;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
