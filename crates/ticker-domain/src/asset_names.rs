@@ -15,21 +15,28 @@ pub type AssetId = i32;
 pub struct AssetNames {
     by_id: HashMap<AssetId, Asset>,
     by_name: HashMap<Asset, AssetId>,
-    /// Assets by their contracts. Computed on first use: few readers spell assets by contract.
-    by_contract: OnceLock<HashMap<ContractId, AssetId>>,
+    /// Contracts of all assets. Computed on first use.
+    contracts: OnceLock<Contracts>,
+}
+
+/// Contracts of the assets on one network.
+#[derive(Debug)]
+struct Contracts {
+    by_asset: HashMap<AssetId, ContractId>,
+    by_contract: HashMap<ContractId, AssetId>,
 }
 
 impl Clone for AssetNames {
     /// The copy computes its contracts again, since it is made to be changed.
     fn clone(&self) -> Self {
-        Self { by_id: self.by_id.clone(), by_name: self.by_name.clone(), by_contract: OnceLock::new() }
+        Self { by_id: self.by_id.clone(), by_name: self.by_name.clone(), contracts: OnceLock::new() }
     }
 }
 
 impl AssetNames {
     /// Adds assets.
     pub(super) fn add(&mut self, assets: impl IntoIterator<Item = (AssetId, Asset)>) {
-        self.by_contract = OnceLock::new();
+        self.contracts = OnceLock::new();
         for (id, asset) in assets {
             self.by_id.insert(id, asset);
             self.by_name.insert(asset, id);
@@ -66,12 +73,22 @@ impl AssetNames {
 
     /// Computes the contracts of all assets, so that no look-up has to. Does nothing if they are known.
     pub fn prepare_contracts(&self, passphrase: &str) {
-        self.by_contract(passphrase);
+        self.contracts(passphrase);
     }
 
-    fn by_contract(&self, passphrase: &str) -> &HashMap<ContractId, AssetId> {
-        self.by_contract
-            .get_or_init(|| self.iter().map(|(id, asset)| (ContractId::of(asset, passphrase), id)).collect())
+    fn contracts(&self, passphrase: &str) -> &Contracts {
+        self.contracts.get_or_init(|| {
+            let contract = |(id, asset): (AssetId, &Asset)| (id, ContractId::of(asset, passphrase));
+            let by_asset: HashMap<AssetId, ContractId> = self.iter().map(contract).collect();
+            let by_contract = by_asset.iter().map(|(id, contract)| (*contract, *id)).collect();
+            Contracts { by_asset, by_contract }
+        })
+    }
+
+    /// Contract of the asset with this id, on the network with this passphrase: the same one as in [`Self::find`].
+    #[must_use]
+    pub fn contract(&self, id: AssetId, passphrase: &str) -> Option<ContractId> {
+        self.contracts(passphrase).by_asset.get(&id).copied()
     }
 
     /// Asset that a reader spells, on the network with this passphrase. `None` for an asset that never traded.
@@ -82,7 +99,7 @@ impl AssetNames {
     pub fn find(&self, spelled: &SpelledAsset, passphrase: &str) -> Option<AssetId> {
         match spelled {
             SpelledAsset::Classic(asset) => self.by_name.get(asset).copied(),
-            SpelledAsset::Contract(contract) => self.by_contract(passphrase).get(contract).copied(),
+            SpelledAsset::Contract(contract) => self.contracts(passphrase).by_contract.get(contract).copied(),
         }
     }
 }
@@ -103,6 +120,8 @@ mod tests {
         let find =
             |directory: &Directory, text: &str| directory.names().find(&text.parse().unwrap(), NETWORK);
         let contract = ContractId::of(&tea, NETWORK).to_string();
+        let kept = |id| directory.names().contract(id, NETWORK).map(|contract| contract.to_string());
+        assert_eq!((kept(7).as_ref(), kept(8)), (Some(&contract), None));
         for text in [tea.name(), tea.to_string(), format!("{}-1", tea.name()), contract] {
             assert_eq!(find(&directory, &text), Some(7), "{text}");
         }

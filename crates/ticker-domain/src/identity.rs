@@ -15,6 +15,12 @@ use super::{
 const ENVELOPE_TYPE_CONTRACT_ID: u32 = 8;
 /// `CONTRACT_ID_PREIMAGE_FROM_ASSET`.
 const PREIMAGE_FROM_ASSET: u32 = 1;
+/// `ASSET_TYPE_NATIVE`.
+const NATIVE: u32 = 0;
+/// `ASSET_TYPE_CREDIT_ALPHANUM4`.
+const ALPHANUM_4: u32 = 1;
+/// `ASSET_TYPE_CREDIT_ALPHANUM12`.
+const ALPHANUM_12: u32 = 2;
 /// `LIQUIDITY_POOL_CONSTANT_PRODUCT`.
 const CONSTANT_PRODUCT: u32 = 0;
 /// Fee of every pool of the protocol, in basis points.
@@ -41,7 +47,7 @@ impl ContractId {
         preimage.extend(ENVELOPE_TYPE_CONTRACT_ID.to_be_bytes());
         preimage.extend(Sha256::digest(passphrase));
         preimage.extend(PREIMAGE_FROM_ASSET.to_be_bytes());
-        write_asset(&mut preimage, asset);
+        ProtocolAsset::of(asset).write(&mut preimage);
         Self(Sha256::digest(preimage).into())
     }
 
@@ -71,13 +77,16 @@ impl fmt::Debug for ContractId {
 /// Id of the one liquidity pool of two assets, or `None` for an asset and itself.
 #[must_use]
 pub fn pool_id(one: &Asset, other: &Asset) -> Option<PoolId> {
-    let (mut assets, same) = ([one, other], one == other);
-    assets.sort_by_cached_key(|asset| protocol_order(asset));
+    if one == other {
+        return None;
+    }
+    let mut assets = [ProtocolAsset::of(one), ProtocolAsset::of(other)];
+    assets.sort_unstable();
     let mut preimage = Vec::with_capacity(112);
     preimage.extend(CONSTANT_PRODUCT.to_be_bytes());
-    assets.iter().for_each(|asset| write_asset(&mut preimage, asset));
+    assets.iter().for_each(|asset| asset.write(&mut preimage));
     preimage.extend(POOL_FEE_BP.to_be_bytes());
-    (!same).then(|| PoolId::of_hash(Sha256::digest(preimage).into()))
+    Some(PoolId::of_hash(Sha256::digest(preimage).into()))
 }
 
 impl FromStr for SpelledAsset {
@@ -109,30 +118,39 @@ impl FromStr for SpelledAsset {
     }
 }
 
-/// Order of assets in the protocol: by type, then code, then the bytes of the issuer's key.
-fn protocol_order(asset: &Asset) -> (u32, [u8; 12], [u8; 32]) {
-    match asset {
-        Asset::Native => (0, [0; 12], [0; 32]),
-        Asset::Issued { code, issuer } => (asset_type(code), *code.padded(), issuer.key()),
+/// Asset as the protocol stores it. Assets are ordered by type, then code, then the bytes of the issuer's key.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct ProtocolAsset {
+    /// `AssetType`.
+    kind: u32,
+    /// Code, padded with zero bytes.
+    code: [u8; 12],
+    /// Public key of the issuer.
+    issuer: [u8; 32],
+}
+
+impl ProtocolAsset {
+    fn of(asset: &Asset) -> Self {
+        match asset {
+            Asset::Native => Self { kind: NATIVE, code: [0; 12], issuer: [0; 32] },
+            Asset::Issued { code, issuer } => {
+                let kind = if code.is_short() { ALPHANUM_4 } else { ALPHANUM_12 };
+                Self { kind, code: *code.padded(), issuer: issuer.key() }
+            }
+        }
     }
-}
 
-/// `AssetType` of an issued asset.
-const fn asset_type(code: &AssetCode) -> u32 {
-    if code.is_short() { 1 } else { 2 }
-}
-
-/// Appends the XDR of an asset.
-fn write_asset(bytes: &mut Vec<u8>, asset: &Asset) {
-    let Asset::Issued { code, issuer } = asset else {
-        bytes.extend(0_u32.to_be_bytes());
-        return;
-    };
-    bytes.extend(asset_type(code).to_be_bytes());
-    let length = if code.is_short() { 4 } else { 12 };
-    bytes.extend(code.padded().iter().take(length));
-    bytes.extend(0_u32.to_be_bytes()); // the type of the issuer's key: ed25519
-    bytes.extend(issuer.key());
+    /// Appends its XDR.
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.kind.to_be_bytes());
+        if self.kind == NATIVE {
+            return;
+        }
+        let length = if self.kind == ALPHANUM_4 { 4 } else { 12 };
+        bytes.extend(self.code.iter().take(length));
+        bytes.extend(0_u32.to_be_bytes()); // the type of the issuer's key: ed25519
+        bytes.extend(self.issuer);
+    }
 }
 
 #[cfg(test)]
@@ -171,11 +189,11 @@ mod tests {
         let pairs = (0..=u8::MAX).flat_map(|one| [(issued("TEA", one), issued("TEA", one.wrapping_add(7)))]);
         let differ = pairs.filter(|(one, other)| {
             let by_text = one.issuer().cmp(other.issuer());
-            by_text != protocol_order(one).cmp(&protocol_order(other))
+            by_text != ProtocolAsset::of(one).cmp(&ProtocolAsset::of(other))
         });
         assert!(differ.count() > 0, "no pair shows the difference");
         let (long, short) = (issued("TEA12", 1), issued("ZZZ", 2));
-        assert!(protocol_order(&short) < protocol_order(&long), "short codes come first");
+        assert!(ProtocolAsset::of(&short) < ProtocolAsset::of(&long), "short codes come first");
     }
 
     #[test]

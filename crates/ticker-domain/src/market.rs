@@ -66,9 +66,10 @@ impl Market {
 fn quote_rank(asset: &Asset) -> usize {
     match asset {
         Asset::Native => QUOTE_ASSETS.len(),
-        Asset::Issued { .. } => {
-            let name = asset.to_string();
-            QUOTE_ASSETS.iter().position(|listed| *listed == name).unwrap_or(QUOTE_ASSETS.len() + 1)
+        Asset::Issued { code, issuer } => {
+            let parts = Some((code.as_str(), issuer.as_str()));
+            let place = QUOTE_ASSETS.iter().position(|listed| listed.split_once(':') == parts);
+            place.unwrap_or(QUOTE_ASSETS.len() + 1)
         }
     }
 }

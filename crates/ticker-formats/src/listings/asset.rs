@@ -58,7 +58,8 @@ impl<'a> AssetView<'a> {
     /// `C…`
     #[must_use]
     pub(crate) fn contract_id(&self) -> String {
-        self.view.contract(self.asset).to_string()
+        let kept = self.view.snapshot().directory().names().contract(self.id, self.view.passphrase());
+        kept.unwrap_or_else(|| self.view.contract(self.asset)).to_string()
     }
 
     /// True if Horizon knows the asset and its issuer's file, as for the legacy files.
