@@ -31,6 +31,16 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Statistics of a span, or `None` for an hour, which no market keeps.
+    #[must_use]
+    pub const fn kept(&self, span: Span) -> Option<&TradeStats> {
+        match span {
+            Span::Hour => None,
+            Span::Day => Some(&self.day),
+            Span::Week => Some(&self.week),
+        }
+    }
+
     /// Statistics by span.
     #[must_use]
     pub(crate) const fn by_span(&self) -> [(Span, &TradeStats); Span::KEPT.len()] {

@@ -15,7 +15,7 @@ use ticker_domain::{
     span::Span,
     trade_stats::{TradeStats, WindowTrade},
     usd::Rate,
-    windows::MarketId,
+    windows::{Figures, MarketId},
 };
 
 use super::{
@@ -33,6 +33,8 @@ pub struct MarketView<'a> {
     id: MarketId,
     base: AssetView<'a>,
     quote: AssetView<'a>,
+    /// Kept statistics, in the orientation of the database. `None` without a trade in the last 7 days.
+    figures: Option<&'a Figures>,
     /// True if the base of new outputs is the counter of the normalised market.
     is_flipped: bool,
 }
@@ -44,7 +46,8 @@ impl<'a> MarketView<'a> {
         let (market, _) = Market::of(*base.asset(), *counter.asset())?;
         let is_flipped = market.quoted().0 != base.asset();
         let (base, quote) = if is_flipped { (counter, base) } else { (base, counter) };
-        Some(Self { view, id, base, quote, is_flipped })
+        let figures = view.snapshot().windows().figures_of(id);
+        Some(Self { view, id, base, quote, figures, is_flipped })
     }
 
     /// Id of the market in the database.
@@ -85,15 +88,17 @@ impl<'a> MarketView<'a> {
 
     /// True if both assets are valid and a trade of the last 24 hours set a price.
     pub(super) fn is_listed(&self) -> bool {
-        let kept = self.view.snapshot().windows().figures_of(self.id);
-        let has_price = kept.is_some_and(|kept| kept.day.prices.is_some());
+        let has_price = self.figures.is_some_and(|figures| figures.day.prices.is_some());
         has_price && self.base.is_valid() && self.quote.is_valid()
     }
 
     /// Statistics of a span.
     #[must_use]
     pub fn stats(&self, span: Span) -> QuotedStats {
-        QuotedStats::of(&self.view.snapshot().windows().stats(self.id, span), self.is_flipped)
+        match self.figures.and_then(|figures| figures.kept(span)) {
+            Some(kept) => QuotedStats::of(kept, self.is_flipped),
+            None => QuotedStats::of(&self.view.snapshot().windows().stats(self.id, span), self.is_flipped),
+        }
     }
 
     pub(super) fn book(&self) -> Option<QuotedBook> {
@@ -195,8 +200,7 @@ impl<'a> MarketView<'a> {
     /// Close time of the latest trade.
     #[must_use]
     pub(crate) fn last_trade_at(&self) -> Option<UnixSeconds> {
-        let kept = self.view.snapshot().windows().figures_of(self.id)?;
-        kept.week.times.map(|(_, last)| last)
+        self.figures?.week.times.map(|(_, last)| last)
     }
 
     /// All trades that closed after `edge`, in the orientation of the database.
