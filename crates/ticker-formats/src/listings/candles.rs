@@ -16,7 +16,7 @@ use super::{
     history::{MarketHistory, oldest_held},
     one_by_one::Each,
     own::write_json,
-    value,
+    value::{self, PriceTexts},
 };
 
 /// Selection of candles.
@@ -91,15 +91,6 @@ struct Bucket {
     /// Last close before the bucket, which a bucket without trades repeats.
     previous: Option<Price>,
     is_complete: bool,
-}
-
-/// Prices of a candle as decimal strings.
-#[derive(Default)]
-struct PriceTexts {
-    open: Option<String>,
-    high: Option<String>,
-    low: Option<String>,
-    close: Option<String>,
 }
 
 /// Writes `/api/v1/markets/{market}/candles`, the oldest first.
@@ -178,18 +169,6 @@ fn all_starts(buckets: Buckets, first: Option<UnixSeconds>, last: UnixSeconds) -
 /// Closing price of the last of these buckets that has one.
 fn last_close(filled: &[(UnixSeconds, QuotedStats)]) -> Option<Price> {
     filled.iter().rev().find_map(|(_, stats)| stats.prices).map(|prices| prices.close)
-}
-
-impl PriceTexts {
-    fn of(prices: Option<QuotedPrices>) -> Self {
-        let Some(prices) = prices else { return Self::default() };
-        let open = value::price(Some(prices.open));
-        // In most candles some price is that of the open, and a division takes longer than a copy.
-        let text = |price: Price| {
-            if price == prices.open { open.clone() } else { value::price(Some(price)) }
-        };
-        Self { high: text(prices.high), low: text(prices.low), close: text(prices.close), open }
-    }
 }
 
 impl Serialize for Bucket {

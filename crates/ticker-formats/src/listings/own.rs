@@ -2,10 +2,7 @@
 
 mod window;
 
-use std::{
-    collections::BTreeMap,
-    io::{self, BufWriter, Write},
-};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 use ticker_domain::{
@@ -23,7 +20,7 @@ use super::{
     view::ListingView,
 };
 
-use window::MarketWindow;
+use window::MarketWindows;
 pub(super) use window::figure;
 
 /// Reason of a null price: no rule of the prices in dollars reaches the asset.
@@ -40,7 +37,7 @@ pub struct MarketDocument {
     quote: AssetReference,
     last: Option<String>,
     last_trade: Option<LastTrade>,
-    windows: BTreeMap<&'static str, MarketWindow>,
+    windows: MarketWindows,
     bid: Option<String>,
     ask: Option<String>,
     spread: Option<String>,
@@ -199,7 +196,7 @@ pub fn market(market: &MarketView<'_>) -> MarketDocument {
         quote: reference(market.quote()),
         last: value::price(last),
         last_trade: last_trade(market),
-        windows: Span::ALL.into_iter().map(|span| (span.name(), window::of(market, span))).collect(),
+        windows: window::of(market),
         bid: book.as_ref().and_then(QuotedBook::bid),
         ask: book.as_ref().and_then(QuotedBook::ask),
         spread: book.as_ref().and_then(QuotedBook::spread),

@@ -2,11 +2,32 @@
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use ticker_domain::{decimal, price::Price, usd::Rate};
+use ticker_domain::{decimal, price::Price, quoted::QuotedPrices, usd::Rate};
 
 /// Price as a decimal string, or null.
 pub(super) fn price(price: Option<Price>) -> Option<String> {
     price.and_then(|price| decimal::quotient(price.n().into(), price.d().into()))
+}
+
+/// Prices of a set of trades as decimal strings, or nulls.
+#[derive(Clone, Default)]
+pub(super) struct PriceTexts {
+    pub(super) open: Option<String>,
+    pub(super) high: Option<String>,
+    pub(super) low: Option<String>,
+    pub(super) close: Option<String>,
+}
+
+impl PriceTexts {
+    pub(super) fn of(prices: Option<QuotedPrices>) -> Self {
+        let Some(prices) = prices else { return Self::default() };
+        let open = self::price(Some(prices.open));
+        // In most sets some price is that of the open, and a division takes longer than a copy.
+        let text = |price: Price| {
+            if price == prices.open { open.clone() } else { self::price(Some(price)) }
+        };
+        Self { high: text(prices.high), low: text(prices.low), close: text(prices.close), open }
+    }
 }
 
 /// Rate as a decimal string, or null.
