@@ -105,6 +105,13 @@ impl<K: Clone + Eq + Hash + MemorySize, V: MemorySize> AnswerCache<K, V> {
         lock(&self.0).slots.get(key)?.cell.get().cloned()
     }
 
+    /// Drops all answers. One that is being made still reaches its readers.
+    pub(super) fn clear(&self) {
+        let mut state = lock(&self.0);
+        state.slots.clear();
+        state.bytes = 0;
+    }
+
     /// Returns the number of cached answers and their bytes.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
@@ -400,6 +407,19 @@ mod tests {
         }
         assert_eq!((counted.made(), counted.cache.size()), (3, (1, 601)));
         assert!(counted.cache.made("a").is_some());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_made_while_the_cache_is_cleared_reaches_its_readers_alone() {
+        let counted = Counted::new(LIMITS);
+        counted.get("made", 9).await;
+        let waiting = counted.cache.entry("waiting".to_owned());
+        counted.cache.clear();
+        assert_eq!(counted.cache.size(), (0, 0));
+        let made = waiting.get(async { Ok::<_, Infallible>("x".to_owned()) }).await;
+        assert_eq!((made.unwrap().as_str(), counted.cache.size()), ("x", (0, 0)));
+        counted.get("made", 9).await;
+        assert_eq!((counted.made(), counted.cache.size()), (2, (1, 13)), "it is made again");
     }
 
     #[tokio::test]

@@ -59,6 +59,11 @@ impl MomentView {
         }
     }
 
+    /// Drops the documents of all markets. A later reader of this view makes them again.
+    pub(super) fn drop_whole(&self) {
+        self.whole.clear();
+    }
+
     /// The view and its board.
     pub(super) const fn moment(&self) -> &Arc<ListedMoment> {
         &self.moment

@@ -54,6 +54,10 @@ impl Kept {
     }
 
     fn pin(&mut self, slot: Slot) -> Slot {
+        // The view before is read for the pages of its lists alone. Its documents of all markets have tens of MB.
+        if let Some(before) = self.pinned.front().and_then(|slot| slot.view.get()) {
+            before.drop_whole();
+        }
         self.pinned.push_front(slot.clone());
         self.pinned.truncate(VIEWS_KEPT);
         slot
@@ -224,6 +228,21 @@ mod tests {
         );
         let live = views.live(&publication(11, 126)).await.unwrap();
         assert_eq!(moment(&live), (11, 126));
+    }
+
+    #[tokio::test]
+    async fn the_view_before_keeps_the_pages_of_its_lists_and_no_document_of_all_markets() {
+        let views = Views::new(ListingSource::new("Test Network", []));
+        let before = views.pinned(&publication(1, 100)).await.unwrap();
+        for cache in [Cache::Whole, Cache::Answers] {
+            before.made(cache, "/".to_owned(), |_| Document::gzipped(b"{}")).await.unwrap();
+        }
+        let kept = || [Cache::Whole, Cache::Answers].map(|cache| before.made_already(cache, "/").is_some());
+        views.pinned(&publication(5, 109)).await.unwrap();
+        assert_eq!(kept(), [true, true], "the same view");
+        views.pinned(&publication(6, 110)).await.unwrap();
+        assert_eq!(kept(), [false, true]);
+        assert!(Arc::ptr_eq(&views.named(1, UnixSeconds(100)).unwrap(), &before));
     }
 
     #[tokio::test]
