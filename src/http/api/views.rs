@@ -39,9 +39,10 @@ pub struct Views {
 struct Kept {
     /// Pinned views, the newest first.
     pinned: VecDeque<Slot>,
+    pinned_read_at: Option<Instant>,
     /// View of the newest publication that was asked for.
     live: Option<Slot>,
-    read_at: Option<Instant>,
+    live_read_at: Option<Instant>,
 }
 
 impl Kept {
@@ -57,6 +58,10 @@ impl Kept {
         // The view before is read for the pages of its lists alone. Its documents of all markets have tens of MB.
         if let Some(before) = self.pinned.front().and_then(|slot| slot.view.get()) {
             before.drop_whole();
+        }
+        // Every publication has a live view of its own, so nobody gets an older one again.
+        if self.live.as_ref().is_some_and(|live| live.listing.as_of() < slot.listing.as_of()) {
+            self.live = None;
         }
         self.pinned.push_front(slot.clone());
         self.pinned.truncate(VIEWS_KEPT);
@@ -101,9 +106,12 @@ impl Views {
 
     /// The pinned view: of the newest publication, or of one that is less than ten seconds older.
     pub(super) async fn pinned(&self, newest: &Publication) -> Result<Arc<MomentView>, ApiError> {
-        let slot = self.slot(|kept| match kept.recent(newest) {
-            Some(slot) => slot.clone(),
-            None => kept.pin(Slot::of(newest)),
+        let slot = self.slot(|kept| {
+            kept.pinned_read_at = Some(Instant::now());
+            match kept.recent(newest) {
+                Some(slot) => slot.clone(),
+                None => kept.pin(Slot::of(newest)),
+            }
         });
         self.filled(slot).await
     }
@@ -118,6 +126,7 @@ impl Views {
     /// Pins a view of the newest publication, which readers get from now on.
     pub(super) fn pin(&self, newest: &Publication) {
         let mut kept = self.kept();
+        kept.pinned_read_at = Some(Instant::now());
         if !kept.pinned.front().is_some_and(|slot| slot.is_of(newest.seq, newest.as_of)) {
             kept.pin(Slot::of(newest));
         }
@@ -125,19 +134,19 @@ impl Views {
 
     /// The view of the newest publication.
     pub(super) async fn live(&self, newest: &Publication) -> Result<Arc<MomentView>, ApiError> {
-        let slot =
-            self.slot(|kept| match kept.live.as_ref().filter(|slot| slot.is_of(newest.seq, newest.as_of)) {
+        let slot = self.slot(|kept| {
+            kept.live_read_at = Some(Instant::now());
+            match kept.live.as_ref().filter(|slot| slot.is_of(newest.seq, newest.as_of)) {
                 Some(slot) => slot.clone(),
                 None => kept.live.insert(Slot::of(newest)).clone(),
-            });
+            }
+        });
         self.filled(slot).await
     }
 
-    /// Chooses a slot, and notes that somebody reads.
+    /// Chooses a slot under the lock, which must not be held while the view is made.
     fn slot(&self, choose: impl FnOnce(&mut Kept) -> Slot) -> Slot {
-        let mut kept = self.kept();
-        kept.read_at = Some(Instant::now());
-        choose(&mut kept)
+        choose(&mut self.kept())
     }
 
     /// The pinned view of this publication, if it is still kept.
@@ -147,12 +156,17 @@ impl Views {
         slot.view.get().cloned()
     }
 
-    /// Drops everything if nobody has read for five minutes before `now`. A view keeps the windows of its moment in
-    /// memory.
+    /// Drops the pinned views, and the live one, if nobody has read them for five minutes before `now`. A view keeps
+    /// the windows of its moment in memory.
     pub fn drop_if_idle(&self, now: Instant) {
+        let is_idle = |read_at: Instant| now.saturating_duration_since(read_at) >= IDLE_MAX;
         let mut kept = self.kept();
-        if kept.read_at.is_some_and(|read_at| now.saturating_duration_since(read_at) >= IDLE_MAX) {
-            *kept = Kept::default();
+        if kept.pinned_read_at.is_some_and(is_idle) {
+            kept.pinned.clear();
+        }
+        if kept.live_read_at.is_some_and(is_idle) {
+            kept.live = None;
+            // Every event of the board is made of a live view.
             self.board_feed.clear();
         }
     }
@@ -246,17 +260,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_live_view_goes_when_a_newer_one_is_pinned() {
+        let views = Views::new(ListingSource::new("Test Network", []));
+        let newest = publication(1, 100);
+        let live = Arc::downgrade(&views.live(&newest).await.unwrap());
+        views.pinned(&newest).await.unwrap();
+        assert!(live.upgrade().is_some(), "the next reader gets it");
+        views.pinned(&publication(5, 110)).await.unwrap();
+        assert!(live.upgrade().is_none(), "nobody gets it again");
+    }
+
+    #[tokio::test]
     async fn views_without_a_reader_are_dropped_after_five_minutes() {
         let views = Views::new(ListingSource::new("Test Network", []));
         let newest = publication(1, 100);
         let pinned = Arc::downgrade(&views.pinned(&newest).await.unwrap());
         let live = Arc::downgrade(&views.live(&newest).await.unwrap());
-        let read_at = views.kept().read_at.unwrap();
+        let read_at = views.kept().pinned_read_at.unwrap();
+        views.kept().live_read_at = Some(read_at + Duration::from_secs(60));
         let are_held = |idle_s| {
             views.drop_if_idle(read_at + Duration::from_secs(idle_s));
             (pinned.upgrade().is_some(), live.upgrade().is_some())
         };
-        assert_eq!([are_held(299), are_held(300)], [(true, true), (false, false)]);
+        // Readers of one kind do not keep the other.
+        let held = [are_held(299), are_held(300), are_held(359), are_held(360)];
+        assert_eq!(held, [(true, true), (false, true), (false, true), (false, false)]);
     }
 
     #[tokio::test]
