@@ -96,12 +96,16 @@ impl ListingView {
         self.usd().xlm().map(|xlm| xlm.rate)
     }
 
-    /// All markets with a trade in the last 7 days, sorted by name.
+    /// All markets with a trade in the last 7 days, sorted by name. The first call sorts them.
     #[must_use]
     pub fn markets(&self) -> Vec<MarketView<'_>> {
+        if let Some(ids) = self.by_name().get() {
+            return ids.iter().filter_map(|id| self.market(*id)).collect();
+        }
         let mut markets: Vec<MarketView<'_>> =
             self.snapshot().windows().figures().filter_map(|(id, _)| self.market(id)).collect();
         markets.sort_by_cached_key(MarketView::name);
+        self.by_name().get_or_init(|| markets.iter().map(MarketView::id).collect());
         markets
     }
 
@@ -130,7 +134,16 @@ mod tests {
     use ticker_domain::{directory::Directory, test_support::address, windows::Windows};
 
     use super::*;
-    use crate::test_view::view_of;
+    use crate::test_view::{self, view_of};
+
+    #[test]
+    fn all_markets_are_sorted_by_name_at_every_call() {
+        let view = test_view::view(&["TEA", "ALE", "MILK"].map(|code| (code.to_owned(), 1)));
+        let names = || view.markets().iter().map(MarketView::name).collect::<Vec<_>>();
+        let (first, second) = (names(), names());
+        assert_eq!((first.len(), first.is_sorted()), (4, true), "{first:?}");
+        assert_eq!(second, first);
+    }
 
     /// A page shows the first of them only. A hundred copies must not crowd out the one that people hold, nor may the
     /// order differ between replicas.

@@ -1,6 +1,6 @@
 //! View of one publication, from which all documents of the API are rendered.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ticker_domain::{
     asset::Asset,
@@ -37,6 +37,7 @@ pub struct ListingView {
     symbols: Symbols,
     anchors: Arc<[Asset]>,
     facts: Arc<HourlyFacts>,
+    by_name: OnceLock<Vec<MarketId>>,
 }
 
 impl ListingView {
@@ -63,6 +64,7 @@ impl ListingView {
             symbols,
             anchors: anchors.into(),
             facts: Arc::clone(facts),
+            by_name: OnceLock::new(),
         }
     }
 
@@ -130,6 +132,11 @@ impl ListingView {
     #[must_use]
     pub const fn usd(&self) -> &UsdPrices {
         &self.usd
+    }
+
+    /// Markets with a trade in the last 7 days, sorted by name: empty until [`Self::markets`] has sorted them.
+    pub(super) const fn by_name(&self) -> &OnceLock<Vec<MarketId>> {
+        &self.by_name
     }
 
     pub(crate) const fn symbols(&self) -> &Symbols {
