@@ -6,7 +6,7 @@ use ticker_domain::{
     decimal,
     listed_asset::ListedAsset,
     plain_text::{stripped, without_emoji},
-    toml_link::TomlLink,
+    toml_link,
     usd::UsdPrice,
 };
 
@@ -81,7 +81,7 @@ impl<'a> AssetView<'a> {
     /// Host of the issuer's stellar.toml as it is read, with common mistakes repaired, without hidden characters.
     #[must_use]
     pub fn home_domain(&self) -> Option<String> {
-        let host = TomlLink::parse(&self.listed?.toml_url)?.authority;
+        let host = toml_link::authority(&self.listed?.toml_url)?;
         (!host.is_empty()).then(|| stripped(&host).into_owned())
     }
 
