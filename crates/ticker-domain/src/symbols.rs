@@ -15,7 +15,7 @@ use super::{
     quoted::QuotedStats,
     span::Span,
     symbol_choice::{Candidate, Choices, best_of_week},
-    usd::UsdPrices,
+    usd::{UsdPrices, XlmPrice},
 };
 
 /// Fewest holders of an asset that stands for its code. A home domain alone proves nothing.
@@ -63,9 +63,20 @@ impl Symbols {
     /// owner: nobody else has led for a week.
     #[must_use]
     pub fn of(snapshot: &MarketSnapshot, anchors: &[Asset], stored: &Choices) -> Self {
+        Self::with_xlm(snapshot, anchors, xlm_price(snapshot, anchors).as_ref(), stored)
+    }
+
+    /// The same, with a known price of XLM against these anchors. That price reads all their trades of 24 hours.
+    #[must_use]
+    pub fn with_xlm(
+        snapshot: &MarketSnapshot,
+        anchors: &[Asset],
+        xlm: Option<&XlmPrice>,
+        stored: &Choices,
+    ) -> Self {
         let names = snapshot.directory().names();
         let mut symbols = BTreeMap::new();
-        for (code, candidates) in candidates(snapshot, anchors) {
+        for (code, candidates) in candidates_with_xlm(snapshot, anchors, xlm) {
             if let Some(asset) = best_of_week(&candidates).and_then(|best| names.id_of(&best.asset)) {
                 symbols.insert(code, Symbol { asset, reason: SymbolReason::Volume, since: None });
             }
@@ -117,11 +128,18 @@ fn listed() -> impl Iterator<Item = Asset> {
 /// domains confirm, and that enough accounts hold. Codes of the fixed list have none, nor has `native`.
 #[must_use]
 pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<String, Vec<Candidate>> {
+    candidates_with_xlm(snapshot, anchors, xlm_price(snapshot, anchors).as_ref())
+}
+
+fn candidates_with_xlm(
+    snapshot: &MarketSnapshot,
+    anchors: &[Asset],
+    xlm: Option<&XlmPrice>,
+) -> BTreeMap<String, Vec<Candidate>> {
     let directory = snapshot.directory();
     let names = directory.names();
-    let mut anchors: Vec<AssetId> = anchors.iter().filter_map(|anchor| names.id_of(anchor)).collect();
-    let xlm = UsdPrices::of_xlm(snapshot, &anchors);
-    anchors.retain(|anchor| xlm.as_ref().is_none_or(|xlm| !xlm.depegged.contains(anchor)));
+    let mut anchors = ids_of(snapshot, anchors);
+    anchors.retain(|anchor| xlm.is_none_or(|xlm| !xlm.depegged.contains(anchor)));
     let native = names.id_of(&Asset::Native).zip(xlm.map(|xlm| xlm.rate));
     let fixed: Vec<Asset> = listed().collect();
     let mut candidates: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
@@ -152,6 +170,15 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
         candidates.entry(listed.code().to_owned()).or_default().push(candidate);
     }
     candidates
+}
+
+fn ids_of(snapshot: &MarketSnapshot, assets: &[Asset]) -> Vec<AssetId> {
+    let names = snapshot.directory().names();
+    assets.iter().filter_map(|asset| names.id_of(asset)).collect()
+}
+
+fn xlm_price(snapshot: &MarketSnapshot, anchors: &[Asset]) -> Option<XlmPrice> {
+    UsdPrices::of_xlm(snapshot, &ids_of(snapshot, anchors))
 }
 
 /// Clean volume of a span against another asset, in stroops of that one.
@@ -298,5 +325,9 @@ mod tests {
             .collect();
         assert_eq!(volumes, BTreeMap::from([(issued("TEA", 1), 50), (issued("TEA", 2), 49)]));
         assert!(Symbols::of(&snapshot, &[usdc], &Choices::new()).stands_for("TEA", 2));
+        let usd = UsdPrices::of(&snapshot, &[usdc]);
+        assert!(Symbols::with_xlm(&snapshot, &[usdc], usd.xlm(), &Choices::new()).stands_for("TEA", 2));
+        let without = Symbols::with_xlm(&snapshot, &[usdc], None, &Choices::new());
+        assert!(without.stands_for("TEA", 3), "the volume against XLM has no worth");
     }
 }

@@ -54,7 +54,7 @@ impl ListingView {
     ) -> Self {
         snapshot.directory().names().prepare_contracts(&passphrase);
         let usd = UsdPrices::of(&snapshot, anchors);
-        let symbols = Symbols::of(&snapshot, anchors, &facts.choices);
+        let symbols = Symbols::with_xlm(&snapshot, anchors, usd.xlm(), &facts.choices);
         Self {
             seq,
             snapshot,
