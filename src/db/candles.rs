@@ -25,7 +25,13 @@ use self::{
     progress::{Pending, Progress, TokenRange},
     rows::CandleMarketId,
 };
-use super::{Database, DbError, binary::Encoder, fenced, trades::rows::read_trades, transaction};
+use super::{
+    Database, DbError,
+    binary::Encoder,
+    fenced,
+    trades::{columns, rows::read_trades},
+    transaction,
+};
 use crate::domain::{
     candles::{MINUTE_CANDLE_DAYS, Stored},
     conversions::SaturatingFrom,
@@ -217,13 +223,7 @@ async fn places(
         (&limit, Type::INT8),
     ];
     let rows = transaction.query_typed(include_str!("sql/candles/touched.sql"), &params).await?;
-    rows.iter()
-        .map(|row| {
-            let closed_at: DateTime<Utc> = row.try_get(3)?;
-            let token = PagingToken { toid: row.try_get(1)?, order: row.try_get(2)? };
-            Ok((row.try_get(0)?, token, closed_at.into()))
-        })
-        .collect()
+    rows.iter().map(columns::place).collect()
 }
 
 /// Candles of an hour.

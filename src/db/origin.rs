@@ -2,9 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
 
-use super::{Database, DbError, candles::READ_LIMITS, transaction};
+use super::{Database, DbError, candles::READ_LIMITS, trades::columns::TradeReader, transaction};
 use crate::domain::{cursor::PagingToken, instant::UnixSeconds, windows::MarketId};
 
 /// Value of a query and its type.
@@ -91,34 +94,31 @@ impl Database {
         let refused: [Value<'_>; 2] = [(&text, Type::TEXT), limit];
         let refused = transaction.query_typed(include_str!("sql/quarantine/of_token.sql"), &refused).await?;
         transaction.commit().await?;
-        let stored = stored.first().map(|row| {
-            Ok::<_, DbError>(StoredTrade {
-                ledger_close_time: row.try_get(0)?,
-                market: row.try_get(1)?,
-                base_stroops: row.try_get(2)?,
-                counter_stroops: row.try_get(3)?,
-                price_n: row.try_get(4)?,
-                price_d: row.try_get(5)?,
-            })
-        });
-        let batch = |row: &tokio_postgres::Row| {
-            Ok::<_, DbError>(OriginBatch {
-                seq: row.try_get(0)?,
-                kind: row.try_get(1)?,
-                committed_at: row.try_get(2)?,
-            })
-        };
-        let refusal = |row: &tokio_postgres::Row| {
-            Ok::<_, DbError>(OriginRefusal {
-                seen_at: row.try_get(0)?,
-                source: row.try_get(1)?,
-                reason: row.try_get(2)?,
-            })
-        };
         Ok(TradeOrigin {
-            stored: stored.transpose()?,
+            stored: stored.first().map(stored_trade).transpose()?,
             batches: batches.iter().map(batch).collect::<Result<_, _>>()?,
             quarantine: refused.iter().map(refusal).collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn stored_trade(row: &Row) -> Result<StoredTrade, DbError> {
+    let mut reader = TradeReader::default();
+    let (market, figures) = (reader.market(row)?, reader.figures(row)?);
+    Ok(StoredTrade {
+        ledger_close_time: figures.closed_at.to_utc(),
+        market,
+        base_stroops: figures.base_amount,
+        counter_stroops: figures.counter_amount,
+        price_n: figures.price_n,
+        price_d: figures.price_d,
+    })
+}
+
+fn batch(row: &Row) -> Result<OriginBatch, DbError> {
+    Ok(OriginBatch { seq: row.try_get(0)?, kind: row.try_get(1)?, committed_at: row.try_get(2)? })
+}
+
+fn refusal(row: &Row) -> Result<OriginRefusal, DbError> {
+    Ok(OriginRefusal { seen_at: row.try_get(0)?, source: row.try_get(1)?, reason: row.try_get(2)? })
 }

@@ -125,7 +125,7 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         self.claim.check(&*transaction).await?;
-        let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
+        let seq = last_seq(&transaction).await?;
         let mut read = LoadedRows { seq, ..LoadedRows::default() };
         load_lists_into(&transaction, &mut read).await?;
         transaction.commit().await?;
@@ -146,13 +146,18 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = transaction::begin_snapshot(&mut client, LIMITS).await?;
         self.claim.check(&*transaction).await?;
-        let seq = transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?;
+        let seq = last_seq(&transaction).await?;
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&edge.to_utc(), Type::TIMESTAMPTZ), (&markets, Type::INT4_ARRAY)];
         read_trades(&transaction, include_str!("sql/trades/of_markets.sql"), &params, sink).await?;
         transaction.commit().await?;
         Ok(seq)
     }
+}
+
+/// Returns the number of the last batch.
+async fn last_seq(transaction: &Transaction<'_>) -> Result<i64, DbError> {
+    Ok(transaction.query_typed_one(include_str!("sql/lease/seq.sql"), &[]).await?.try_get(0)?)
 }
 
 async fn load_everything(

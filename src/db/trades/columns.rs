@@ -1,7 +1,7 @@
 //! Rows of `trades`, read by the names of their columns. Apart from the SQL, only this file knows these names.
 //!
 //! [`TradeReader`] looks each name up once per statement, because `try_get("name")` would compare strings for every
-//! row.
+//! row. The functions beside it do that, for statements of few rows or few columns.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Column, Row};
@@ -176,6 +176,12 @@ pub(in crate::db) fn identity(row: &Row) -> Result<(PagingToken, UnixSeconds), D
     let closed_at: DateTime<Utc> = row.try_get("ledger_close_time")?;
     let token = PagingToken { toid: row.try_get("toid")?, order: row.try_get("trade_order")? };
     Ok((token, closed_at.into()))
+}
+
+/// Returns the market, identity and close time of a row.
+pub(in crate::db) fn place(row: &Row) -> Result<(MarketId, PagingToken, UnixSeconds), DbError> {
+    let (token, closed_at) = identity(row)?;
+    Ok((row.try_get("market_id")?, token, closed_at))
 }
 
 /// Returns a row of `since.sql`. Binary `COPY` sends no names, so a test compares the order of the fields with the

@@ -309,3 +309,13 @@ async fn the_search_for_a_trade_has_a_time_limit() {
     let asked = tokio::time::timeout(Duration::from_secs(60), scene.database.trade_origin(token(5, 0)));
     assert!(asked.await.expect("it has ended").is_err());
 }
+
+#[tokio::test]
+async fn the_search_for_a_trade_returns_its_row() {
+    let scene = Scene::new().await;
+    scene.database.write_trades(scene.epoch, &batch(None, vec![trade(5, 0, 1, 10)])).await.unwrap();
+    let stored = scene.database.trade_origin(token(5, 0)).await.unwrap().stored.unwrap();
+    assert_eq!(stored.ledger_close_time.timestamp(), NOW + 5);
+    assert_eq!((stored.base_stroops, stored.counter_stroops, stored.price_n, stored.price_d), (10, 20, 2, 1));
+    assert_eq!(scene.count(&format!("markets WHERE id = {}", stored.market)).await, 1);
+}
