@@ -19,7 +19,7 @@ mod validate;
 use std::process::ExitCode;
 
 use crate::{
-    actors::unfit::Unfit,
+    actors::unfit::UnfitError,
     cli::Command,
     config::{EXIT_CONFIG, EXIT_USAGE},
     db::DbError,
@@ -86,11 +86,11 @@ impl From<DbError> for CommandError {
     }
 }
 
-impl From<Unfit> for CommandError {
-    fn from(unfit: Unfit) -> Self {
+impl From<UnfitError> for CommandError {
+    fn from(unfit: UnfitError) -> Self {
         match unfit {
-            Unfit::OtherNetwork(_) => Self::Configuration(unfit.to_string()),
-            Unfit::NoTables | Unfit::Replaced => Self::Software(unfit.to_string()),
+            UnfitError::OtherNetwork(_) => Self::Configuration(unfit.to_string()),
+            UnfitError::NoTables | UnfitError::Replaced => Self::Software(unfit.to_string()),
         }
     }
 }

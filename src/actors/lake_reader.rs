@@ -26,7 +26,7 @@ use crate::{
     lake::{Lake, LakeError, VerifiedLedger},
 };
 
-pub use ahead_of_clock::AheadOfClock;
+pub use ahead_of_clock::AheadOfClockError;
 pub use collected::Collected;
 pub use hash_checker::{HASH_TIMEOUT, HashAtHorizon, HashChecker};
 pub use refused::{RefusedFor, RefusedLedgers};
@@ -100,8 +100,8 @@ impl LakeReader {
     ///
     /// # Errors
     ///
-    /// [`AheadOfClock`] if it cannot be stored now.
-    pub fn check_clock(&self, ledger: &VerifiedLedger) -> Result<(), AheadOfClock> {
-        AheadOfClock::check(ledger.sequence, ledger.closed_at, self.clock.now().into())
+    /// [`AheadOfClockError`] if it cannot be stored now.
+    pub fn check_clock(&self, ledger: &VerifiedLedger) -> Result<(), AheadOfClockError> {
+        AheadOfClockError::check(ledger.sequence, ledger.closed_at, self.clock.now().into())
     }
 }

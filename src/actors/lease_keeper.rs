@@ -24,7 +24,7 @@ use super::{
         messages::{Drain, Ping, Pulse},
         status::ChildStatus,
     },
-    unfit::{Unfit, UnfitReport},
+    unfit::{UnfitError, UnfitReport},
     wiring::{DaemonActor, Wiring},
 };
 use crate::{
@@ -267,7 +267,7 @@ fn report_answer(deps: &LeaseKeeperDeps, leads: bool) {
 /// Makes the daemon end if all answers for some time show that the database is not the one of the start. This process
 /// would never create its tables, and must not mix two networks.
 fn end_if_unfit(deps: &LeaseKeeperDeps, state: &State, error: &DbError) {
-    let Some(unfit) = Unfit::shown_by(error) else {
+    let Some(unfit) = UnfitError::shown_by(error) else {
         state.unfit_since.set(None);
         return;
     };

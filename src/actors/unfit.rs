@@ -9,7 +9,7 @@ use crate::db::{DbError, fault::Fault};
 
 /// Reason for the end. The text says what the next start does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum UnfitError {
     /// The tables are missing.
     #[error(
         "the database has no ticker tables any more: the next start creates them and reads history again"
@@ -23,7 +23,7 @@ pub enum Unfit {
     OtherNetwork(String),
 }
 
-impl Unfit {
+impl UnfitError {
     /// Returns the reason that an error shows; none if this process may go on.
     #[must_use]
     pub fn shown_by(error: &DbError) -> Option<Self> {
@@ -38,7 +38,7 @@ impl Unfit {
 
 /// Report of the lease keeper to the daemon, which then ends. All clones are the same report.
 #[derive(Clone, Debug)]
-pub struct UnfitReport(Arc<watch::Sender<Option<Unfit>>>);
+pub struct UnfitReport(Arc<watch::Sender<Option<UnfitError>>>);
 
 impl Default for UnfitReport {
     fn default() -> Self {
@@ -48,12 +48,12 @@ impl Default for UnfitReport {
 
 impl UnfitReport {
     /// Makes the daemon end.
-    pub fn report(&self, unfit: Unfit) {
+    pub fn report(&self, unfit: UnfitError) {
         self.0.send_replace(Some(unfit));
     }
 
     /// Waits until the database is reported as unfit.
-    pub async fn reported(&self) -> Unfit {
+    pub async fn reported(&self) -> UnfitError {
         let mut reports = self.0.subscribe();
         loop {
             let unfit = reports.borrow_and_update().clone();

@@ -27,7 +27,7 @@ use crate::{
         stream_ingester::StreamIngest,
         supervision::{messages::Drain, status::ChildStatus},
         toml_checker::TomlCheck,
-        unfit::Unfit,
+        unfit::UnfitError,
         worker::{Work, WorkContext},
     },
     clock::SystemClock,
@@ -210,7 +210,7 @@ async fn refusal(services: &Services) -> CommandError {
             let fault = fault.unwrap_or_else(|| "did not grant it in time; try again".to_owned());
             CommandError::Unavailable(format!("the lease could not be taken: the database {fault}"))
         }
-        Err(error) => match Unfit::shown_by(&error) {
+        Err(error) => match UnfitError::shown_by(&error) {
             Some(unfit) => unfit.into(),
             None => error.into(),
         },

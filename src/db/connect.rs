@@ -28,7 +28,7 @@ use tracing::debug;
 
 use super::{
     targets::{Address, Target, targets},
-    unreachable::Unreachable,
+    unreachable::UnreachableError,
 };
 use crate::{
     connection_string::is_plain,
@@ -110,7 +110,7 @@ impl Attempt {
                 Some(Err(error)) => failure = error,
                 None => {
                     self.passed_over.was_silent(Place::Host(host.index));
-                    failure = self.failed(Unreachable::silent(&host.address, self.host_timeout)).await;
+                    failure = self.failed(UnreachableError::silent(&host.address, self.host_timeout)).await;
                 }
             }
         }
@@ -148,11 +148,11 @@ impl Attempt {
                     config.ssl_mode(SslMode::Disable);
                     self.session(&config, stream, NoTls, "").await
                 }
-                Err(error) => Err(self.failed(Unreachable::failed(&host.address, &error)).await),
+                Err(error) => Err(self.failed(UnreachableError::failed(&host.address, &error)).await),
             },
             Address::Host { dialled, name, port } => match self.dial(dialled, *port, dialling).await {
                 Ok(stream) => self.session(&self.config, stream, self.tls.clone(), name).await,
-                Err(error) => Err(self.failed(Unreachable::failed(&host.address, &error)).await),
+                Err(error) => Err(self.failed(UnreachableError::failed(&host.address, &error)).await),
             },
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
-use super::unreachable::Unreachable;
+use super::unreachable::UnreachableError;
 use crate::connection_string::ConnectionStringError;
 
 /// Text of tokio-postgres for a server that refuses TLS.
@@ -155,7 +155,7 @@ const REFUSED_CERTIFICATES: [&str; 3] =
 fn describe_connecting(error: &tokio_postgres::Error) -> String {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     let inner = source.and_then(io::Error::get_ref);
-    if let Some(unreachable) = inner.and_then(|inner| inner.downcast_ref::<Unreachable>()) {
+    if let Some(unreachable) = inner.and_then(|inner| inner.downcast_ref::<UnreachableError>()) {
         return unreachable.to_string();
     }
     let text = format!("no database connection: {}", describe(error));

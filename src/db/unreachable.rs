@@ -7,9 +7,9 @@ use super::targets::Address;
 /// Failure to connect to one host. Its text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection to PostgreSQL at {0}")]
-pub(super) struct Unreachable(String);
+pub(super) struct UnreachableError(String);
 
-impl Unreachable {
+impl UnreachableError {
     /// Wraps an error of the operating system or of the resolver.
     pub(super) fn failed(address: &Address, error: &io::Error) -> io::Error {
         let place = address.to_string();
@@ -79,10 +79,10 @@ mod tests {
                 "/run/postgresql/.s.PGSQL.5432: No such file or directory (does this server run?)",
             ),
         ] {
-            let error = Unreachable::failed(&address, &refused(text));
+            let error = UnreachableError::failed(&address, &refused(text));
             assert_eq!(error.to_string(), format!("no connection to PostgreSQL at {expected}"));
         }
-        let silent = Unreachable::silent(&host("db"), Duration::from_secs(5)).to_string();
+        let silent = UnreachableError::silent(&host("db"), Duration::from_secs(5)).to_string();
         assert!(silent.starts_with("no connection to PostgreSQL at db:5432 within 5 s (correct"), "{silent}");
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     connection::CloseReason,
-    head_limit::{HeadLimit, HeadRefusal, LargeHeads},
+    head_limit::{HeadError, HeadLimit, LargeHeads},
     request_gate::{BODY_BYTES_MAX, Phase, RequestGate},
 };
 use crate::domain::conversions::SaturatingFrom;
@@ -79,7 +79,7 @@ impl<Io> GatedStream<Io> {
     }
 
     /// Returns how many of these bytes pass, and moves the gate behind them. The gate must be open.
-    fn admit(&mut self, bytes: &[u8]) -> Result<usize, HeadRefusal> {
+    fn admit(&mut self, bytes: &[u8]) -> Result<usize, HeadError> {
         match self.gate.phase() {
             Phase::Head => {
                 let end = self.head.admit(bytes)?;
@@ -143,7 +143,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> GatedStream<Io> {
     }
 
     /// Refuses a head, as well as it can be done at once: nothing is being sent, so the socket has room for an answer.
-    fn refuse(&mut self, cx: &mut Context<'_>, refusal: HeadRefusal) -> Error {
+    fn refuse(&mut self, cx: &mut Context<'_>, refusal: HeadError) -> Error {
         CloseReason::Head.count();
         let _sent = Pin::new(&mut self.io).poll_write(cx, refusal.answer());
         Error::other(refusal)

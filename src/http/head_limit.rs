@@ -56,15 +56,15 @@ impl HeadLimit {
     /// # Errors
     ///
     /// The head is too large, or it is large and has no place.
-    pub(super) fn admit(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadRefusal> {
+    pub(super) fn admit(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
         let end = self.scan.end(bytes);
         self.bytes = self.bytes.saturating_add(end.unwrap_or(bytes.len()));
         if self.bytes > HEAD_BYTES_MAX {
-            return Err(HeadRefusal::TooLarge);
+            return Err(HeadError::TooLarge);
         }
         if self.bytes > SMALL_HEAD_BYTES && self.place.is_none() {
             let place = Arc::clone(&self.large_heads.0).try_acquire_owned();
-            self.place = Some(place.map_err(|_| HeadRefusal::NoPlace)?);
+            self.place = Some(place.map_err(|_| HeadError::NoPlace)?);
         }
         if end.is_some() {
             self.bytes = 0;
@@ -85,14 +85,14 @@ impl HeadLimit {
 
 /// Reason for refusing a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HeadRefusal {
+pub(super) enum HeadError {
     #[error("the head of a request is too large")]
     TooLarge,
     #[error("too many connections have sent a large head")]
     NoPlace,
 }
 
-impl HeadRefusal {
+impl HeadError {
     /// Answer to the client. The connection ends after it.
     pub(super) const fn answer(self) -> &'static [u8] {
         match self {

@@ -1,7 +1,7 @@
 //! Errors of reading history.
 
 use crate::{
-    actors::{lake_reader::AheadOfClock, network_check::NetworkError, trade_writer::WriteError},
+    actors::{lake_reader::AheadOfClockError, network_check::NetworkError, trade_writer::WriteError},
     db::DbError,
     domain::cursor::PagingToken,
     horizon::HorizonError,
@@ -40,7 +40,7 @@ pub(super) enum HistoryError {
     Lake(#[from] LakeError),
     /// The clock does not allow a ledger of the lake.
     #[error(transparent)]
-    Ahead(#[from] AheadOfClock),
+    Ahead(#[from] AheadOfClockError),
     /// Several ledgers in a row have other hashes than at Horizon.
     #[error("the lake's ledgers have other hashes than Horizon's: one of the two belongs to another network")]
     OtherHashes,

@@ -1,7 +1,7 @@
 //! Results of a look at the next object of the lake.
 
 use crate::{
-    actors::lake_reader::{AheadOfClock, LedgersInDoubt, RefusedLedgers},
+    actors::lake_reader::{AheadOfClockError, LedgersInDoubt, RefusedLedgers},
     lake::{LakeError, VerifiedLedger},
 };
 
@@ -17,7 +17,7 @@ pub enum LakeStep {
     /// Ledgers that are passed over, because they are refused.
     Refused(RefusedLedgers),
     /// Ledger that the clock does not allow yet. It is read again.
-    Ahead(AheadOfClock),
+    Ahead(AheadOfClockError),
     /// Stored ledgers that a hash of Horizon puts in doubt, or a chain that it confirms. The caller takes them out of
     /// the coverage, ends the notes about the chain, and then calls
     /// [`note_uncovered`](super::LakeFollower::note_uncovered).
@@ -36,5 +36,5 @@ pub(super) enum Refusal {
     /// It, or its place in the chain, is wrong.
     Wrong(RefusedLedgers),
     /// The clock does not allow it yet.
-    Ahead(AheadOfClock),
+    Ahead(AheadOfClockError),
 }

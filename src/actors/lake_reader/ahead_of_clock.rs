@@ -9,12 +9,12 @@ use crate::domain::instant::{DAY, UnixSeconds};
     "the clock of this machine is more than a day slow, or ledger {ledger} of the lake is wrong: it closed at {}. It is \
      read again later", .closed_at.to_rfc3339()
 )]
-pub struct AheadOfClock {
+pub struct AheadOfClockError {
     ledger: u32,
     closed_at: UnixSeconds,
 }
 
-impl AheadOfClock {
+impl AheadOfClockError {
     /// Checks the close time of a ledger.
     pub(super) fn check(ledger: u32, closed_at: UnixSeconds, now: UnixSeconds) -> Result<(), Self> {
         if closed_at > now.plus(DAY) { Err(Self { ledger, closed_at }) } else { Ok(()) }
@@ -28,8 +28,8 @@ mod tests {
     #[test]
     fn a_ledger_may_be_a_day_ahead_of_the_clock() {
         let now = UnixSeconds(1_800_000_000);
-        assert_eq!(AheadOfClock::check(7, now.plus(DAY), now), Ok(()));
-        let ahead = AheadOfClock::check(7, now.plus(DAY + 1), now).unwrap_err();
+        assert_eq!(AheadOfClockError::check(7, now.plus(DAY), now), Ok(()));
+        let ahead = AheadOfClockError::check(7, now.plus(DAY + 1), now).unwrap_err();
         assert!(ahead.to_string().contains("more than a day slow, or ledger 7 of the lake"), "{ahead}");
     }
 }
