@@ -11,6 +11,8 @@ mod modules;
 mod names;
 #[path = "architecture/planted.rs"]
 mod planted;
+#[path = "architecture/rows.rs"]
+mod rows;
 #[path = "architecture/rules.rs"]
 mod rules;
 
@@ -29,6 +31,8 @@ const COLUMNS_MAX: usize = 120;
 
 /// Directory of the actors.
 const ACTORS: &str = "src/actors";
+/// File with the list of the actors.
+const ACTOR_LIST: &str = "src/app/daemon/tree.rs";
 
 /// Each layer and the place of its files. ARCHITECTURE.md says which layer imports which.
 const LAYERS: Layers<'static> = Layers(&[
@@ -263,8 +267,8 @@ fn the_layers_that_the_architecture_calls_pure_are_the_checked_ones() {
 #[test]
 fn actors_import_no_other_actor() {
     let modules = all();
-    let actors = rules::actors(&modules, ACTORS);
-    assert!(actors.len() > 10, "actors that were found: {actors:?}");
+    let listed = rules::listed_actors(&text(&root().join(ACTOR_LIST)));
+    assert_eq!(rules::actors(&modules, ACTORS), listed, "actors that were found, and {ACTOR_LIST} (right)");
     assert_none("actors that import others", &rules::actors_that_import_actors(&modules, ACTORS));
 }
 
@@ -277,6 +281,18 @@ fn messages_between_actors_are_declared_in_one_file() {
 #[test]
 fn sql_lives_only_in_its_layers() {
     assert_none("SQL elsewhere", &rules::stray_sql(&all(), &LAYERS, &SQL_LAYERS));
+}
+
+#[test]
+fn names_of_errors_end_in_error() {
+    assert_none("errors with another name", &rules::misnamed_errors(&all()));
+}
+
+#[test]
+fn rows_of_trades_are_read_by_name() {
+    let sql = |path: &str| fs::read_to_string(root().join("src/db").join(path)).ok();
+    let files: Files = sources().into_iter().filter(|(file, _)| file.starts_with("src/db")).collect();
+    assert_none("columns of trades that are read by position", &rows::read_by_position(&files, sql));
 }
 
 /// All files of code, of tests and of benches.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use syn::{Item, Meta, UseTree, visit::Visit};
+use syn::{Item, Meta, UseTree, punctuated::Punctuated, visit::Visit};
 
 /// Source files by their path in the repository.
 pub(crate) type Files = BTreeMap<String, String>;
@@ -43,8 +43,10 @@ pub(crate) struct Module {
     pub(crate) imports: BTreeMap<String, Mention>,
     pub(crate) mentions: Vec<Mention>,
     pub(crate) texts: Vec<Text>,
-    /// Types of `impl Trait for Type` items without generic parameters, by the trait's last segment.
+    /// Traits and the types that implement or derive them, by their last segments.
     pub(crate) implementations: Vec<(String, String)>,
+    /// Traits that the type parameters of an implementing type must have, by the type.
+    pub(crate) bounds: BTreeMap<String, Vec<String>>,
 }
 
 /// Modules by their absolute path, such as `stellar_ticker::domain::window`.
@@ -145,6 +147,21 @@ fn path_attribute(attributes: &[syn::Attribute]) -> Option<String> {
     })
 }
 
+/// The last segment of a path.
+fn last(path: &syn::Path) -> Option<String> {
+    path.segments.last().map(|segment| segment.ident.to_string())
+}
+
+/// Traits in the list of type parameters.
+fn bounds(generics: &syn::Generics) -> Vec<String> {
+    let bounds = generics.type_params().flat_map(|parameter| &parameter.bounds);
+    let of_trait = |bound: &syn::TypeParamBound| match bound {
+        syn::TypeParamBound::Trait(bound) => last(&bound.path),
+        _ => None,
+    };
+    bounds.filter_map(of_trait).collect()
+}
+
 /// Collects what one module holds, without the modules inside it.
 #[derive(Default)]
 struct Reader {
@@ -193,6 +210,17 @@ impl Reader {
         self.module.texts.push(Text { value, line });
     }
 
+    /// Collects the traits that attributes derive for a type.
+    fn derived(&mut self, attributes: &[syn::Attribute], implementer: &Ident) {
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("derive")) {
+            let derived = attribute
+                .parse_args_with(Punctuated::<syn::Path, syn::Token![,]>::parse_terminated)
+                .expect("a derive attribute lists paths");
+            let traits = derived.iter().filter_map(last);
+            self.module.implementations.extend(traits.map(|of| (of, implementer.to_string())));
+        }
+    }
+
     /// Finds paths and texts in the tokens of a macro, whose grammar is unknown.
     fn tokens(&mut self, tokens: TokenStream) {
         let trees: Vec<TokenTree> = tokens.into_iter().collect();
@@ -236,13 +264,24 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        if let (Some((_, of, _)), syn::Type::Path(implementer), true) =
-            (&item.trait_, &*item.self_ty, item.generics.params.is_empty())
-            && let (Some(of), Some(implementer)) = (of.segments.last(), implementer.path.segments.last())
+        if let (Some((_, of, _)), syn::Type::Path(implementer)) = (&item.trait_, &*item.self_ty)
+            && let (Some(of), Some(implementer)) = (last(of), implementer.path.segments.last())
         {
-            self.module.implementations.push((of.ident.to_string(), implementer.ident.to_string()));
+            let implementer = implementer.ident.to_string();
+            self.module.bounds.entry(implementer.clone()).or_default().extend(bounds(&item.generics));
+            self.module.implementations.push((of, implementer));
         }
         syn::visit::visit_item_impl(self, item);
+    }
+
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.derived(&item.attrs, &item.ident);
+        syn::visit::visit_item_struct(self, item);
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        self.derived(&item.attrs, &item.ident);
+        syn::visit::visit_item_enum(self, item);
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

@@ -2,6 +2,7 @@
 
 use super::{
     modules::{self, Files, Modules},
+    rows,
     rules::{self, Edges, Layers},
 };
 
@@ -77,6 +78,77 @@ fn the_small_workspace_breaks_no_rule() {
     assert_eq!(rules::circles_of_files(&modules), Vec::<Vec<String>>::new());
     assert_eq!(rules::circles_of_layers(&listed()), Vec::<Vec<String>>::new());
     assert_eq!(rules::forbidden_names(&modules, &LAYERS, super::forbidden_in), Vec::<String>::new());
+    assert_eq!(rules::misnamed_errors(&modules), Vec::<String>::new());
+}
+
+#[test]
+fn an_actor_that_is_not_in_the_list_is_found_in_every_form() {
+    let list = "use crate::actors::{aggregator::Aggregator, auditor::Audit};\n\
+                macro_rules! actors { ($($slot:ident: $actor:ty,)*) => {}; }\n\
+                actors! { aggregator: Aggregator, checker: Audit, }";
+    let listed = rules::listed_actors(list);
+    assert_eq!(rules::actors(&planted(&[]), "src/actors"), listed);
+    for form in [
+        "struct Cleaner; impl Work for Cleaner {}",
+        "struct Cleaner; impl super::Actor for Cleaner {}",
+        "struct Cleaner<T>(T); impl<T> Work for Cleaner<T> {}",
+        "struct Cleaner<T>(T); impl<T: Clone> Actor for Cleaner<T> {}",
+        "struct Cleaner<const N: usize>; impl<const N: usize> Work for Cleaner<N> {}",
+    ] {
+        let found = rules::actors(&planted(&[("src/actors/port.rs", form)]), "src/actors");
+        assert_eq!(found.difference(&listed).collect::<Vec<_>>(), ["port"], "{form}");
+    }
+}
+
+#[test]
+fn an_error_with_another_name_is_found_in_every_form() {
+    let forms = [
+        "#[derive(Debug, thiserror::Error)] enum Refusal {}",
+        "use thiserror::Error; #[derive(Error)] struct Refusal;",
+        "#[derive(Debug)] #[derive(Error)] struct Refusal;",
+        "impl std::error::Error for Refusal {}",
+        "impl<T> Error for Refusal<T> {}",
+        "fn f() { #[derive(Error)] enum Refusal {} }",
+    ];
+    each_breaks("src/http/server.rs", &forms, rules::misnamed_errors);
+    let fine = "#[derive(Debug, thiserror::Error)] enum ReadError {} impl std::error::Error for OtherError {} \
+                #[derive(Debug)] enum Outcome {}";
+    assert_eq!(rules::misnamed_errors(&planted(&[("src/http/server.rs", fine)])), Vec::<String>::new());
+}
+
+#[test]
+fn a_row_of_trades_that_is_read_by_position_is_found_in_every_form() {
+    let sql = |path: &str| {
+        let statement = match path {
+            "sql/rows.sql" => "-- Rows.\nSELECT market_id, toid, trade_order FROM trades",
+            "sql/joined.sql" => "SELECT t.price_n, t.price_d\nFROM unnest($1) AS a JOIN trades t ON true",
+            "sql/times.sql" => {
+                "SELECT (SELECT max(ledger_close_time) FROM trades), frozen_before FROM progress"
+            }
+            "sql/batches.sql" => "SELECT seq, kind FROM ingest_batches",
+            _ => return None,
+        };
+        Some(statement.to_owned())
+    };
+    let found = |text: &str| {
+        let files = Files::from([("src/db/a.rs".to_owned(), text.to_owned())]);
+        rows::read_by_position(&files, sql)
+    };
+    for form in [
+        "fn f() { query(include_str!(\"sql/rows.sql\")).get(0) }",
+        "fn f() { let rows = query(include_str!(\"sql/joined.sql\")); rows.map(|row| row.try_get(1)) }",
+        "impl X { async fn f() { query(include_str!(\"../sql/rows.sql\")).await?.try_get::<_, i64>(2)? } }",
+    ] {
+        assert_eq!(found(form), ["src/db/a.rs:1"], "{form}");
+    }
+    for fine in [
+        "fn f() { query(include_str!(\"sql/rows.sql\")).try_get(\"toid\") }",
+        "fn f() { query(include_str!(\"sql/times.sql\")).try_get(0) }",
+        "fn f() { query(include_str!(\"sql/batches.sql\")).try_get(0) }",
+        "fn f() { include_str!(\"sql/rows.sql\"); } fn g() { row.try_get(0) }",
+    ] {
+        assert_eq!(found(fine), Vec::<String>::new(), "{fine}");
+    }
 }
 
 #[test]
@@ -257,6 +329,12 @@ fn sql_outside_its_layers_is_found_in_every_form() {
         "fn f() { query(\"select pg_advisory_lock(1)\") }",
         "fn f() { query(\"drop table trades\") }",
         "fn f() { query(\"begin; create schema x\") }",
+        "fn f() { query(\"lock table trades in exclusive mode\") }",
+        "fn f() { query(\"copy trades from stdin binary\") }",
+        "fn f() { query(\"COPY (SELECT 1) TO STDOUT\") }",
+        "fn f() { query(\"truncate trades, assets\") }",
+        "fn f() { query(\"merge into trades using new on true\") }",
+        "const Q: &str = \"-- The code.\\nSELECT code FROM assets\";",
         "const Q: &str = include_str!(\"../db/sql/trades/find.sql\");",
     ];
     each_breaks("src/http/server.rs", &forms, rule);
@@ -265,6 +343,8 @@ fn sql_outside_its_layers_is_found_in_every_form() {
         "const T: &str = \"update failed: the set is empty\";",
         "/// SELECT code FROM assets\nfn f() {}",
         "const T: &str = \"the table of trades is dropped\";",
+        "const T: &str = \"copy the options from the service\";",
+        "const T: &str = \"truncated body\";",
     ];
     for text in fine {
         assert_eq!(rule(&planted(&[("src/http/server.rs", text)])), Vec::<String>::new(), "{text}");

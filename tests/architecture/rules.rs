@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     circles::{self, Graph},
-    modules::{Mention, Module, Modules},
+    modules::{self, Files, Mention, Module, Modules},
     names::{Target, resolve},
 };
 
@@ -107,17 +107,56 @@ fn covers(path: &[String], forbidden: &str) -> bool {
     (is_below || is_glob) && known.iter().zip(&forbidden).all(|(one, other)| one == other)
 }
 
+/// Traits of actors.
+const ACTOR_TRAITS: [&str; 2] = ["Actor", "Work"];
+
 /// The actors: files of `directory`, or folders with the file of the same name, that hold `impl Actor for` or
-/// `impl Work for`.
+/// `impl Work for`. An implementation for everything that has one of these traits wraps an actor and is none itself.
 pub(crate) fn actors(modules: &Modules, directory: &str) -> BTreeSet<String> {
+    let is_of_actors = |name: &String| ACTOR_TRAITS.contains(&name.as_str());
+    let is_wrapper = |module: &Module, implementer: &str| {
+        module.bounds.get(implementer).is_some_and(|bounds| bounds.iter().any(is_of_actors))
+    };
     let is_actor = |module: &Module| {
-        module.implementations.iter().any(|(of, _)| ["Actor", "Work"].contains(&of.as_str()))
+        let mut implementations = module.implementations.iter();
+        implementations.any(|(of, implementer)| is_of_actors(of) && !is_wrapper(module, implementer))
     };
     modules
         .values()
         .filter(|module| !module.is_test && is_actor(module))
         .filter_map(|module| owner(&module.file, directory))
         .collect()
+}
+
+/// The actors that the call of `actors!` in a file lists, by the modules from which the file imports them.
+pub(crate) fn listed_actors(text: &str) -> BTreeSet<String> {
+    let tree = syn::parse_file(text).expect("the file parses");
+    let call = tree.items.iter().find_map(|item| match item {
+        syn::Item::Macro(item) if item.mac.path.is_ident("actors") => Some(item.mac.tokens.to_string()),
+        _ => None,
+    });
+    let fields = format!("struct Actors {{ {} }}", call.expect("the file calls actors!"));
+    let fields: syn::ItemStruct = syn::parse_str(&fields).expect("actors! lists names and types");
+    let files = Files::from([("tree.rs".to_owned(), text.to_owned())]);
+    let modules = modules::read(&files, &[("tree".to_owned(), "tree.rs".to_owned())]);
+    let imports = &modules[&vec!["tree".to_owned()]].imports;
+    let module = |field: &syn::Field| {
+        let syn::Type::Path(listed) = &field.ty else { panic!("an actor is a type") };
+        let name = listed.path.segments.last()?.ident.to_string();
+        let import = imports.get(&name).unwrap_or_else(|| panic!("{name} is not imported"));
+        import.segments.iter().nth_back(1).cloned()
+    };
+    fields.fields.iter().filter_map(module).collect()
+}
+
+/// Errors with a name that does not say so.
+pub(crate) fn misnamed_errors(modules: &Modules) -> Vec<String> {
+    let misnamed = modules.values().filter(|module| !module.is_test).flat_map(|module| {
+        let errors = module.implementations.iter().filter(|(of, _)| of == "Error");
+        let misnamed = errors.filter(|(_, error)| !error.ends_with("Error"));
+        misnamed.map(move |(_, error)| format!("{}: {error}", module.file))
+    });
+    misnamed.collect()
 }
 
 /// `aggregator` for `src/actors/aggregator.rs` and `src/actors/aggregator/pace.rs`.
@@ -167,7 +206,9 @@ pub(crate) fn stray_sql(modules: &Modules, layers: &Layers<'_>, may_hold: &[&str
 /// Returns true if a text holds a statement of SQL, in capitals or not. A sentence in English is none.
 pub(crate) fn is_sql(text: &str) -> bool {
     let lower = text.to_lowercase();
-    let words: Vec<&str> = lower.split(|c: char| c.is_whitespace() || "();".contains(c)).collect();
+    let code: Vec<&str> = lower.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let code = code.join("\n");
+    let words: Vec<&str> = code.split(|c: char| c.is_whitespace() || "();".contains(c)).collect();
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     let pair = |one: &str, other: &str| words.windows(2).any(|pair| pair == [one, other]);
     let objects =
@@ -178,14 +219,20 @@ pub(crate) fn is_sql(text: &str) -> bool {
     let is_select = first == "select" && words.contains(&"from") && !is_english;
     let is_with = first == "with" && words.get(2) == Some(&"as") && words.contains(&"select");
     let is_update = first == "update" && words.get(2) == Some(&"set");
-    let is_call = first == "select" && lower.contains('(');
+    let is_call = first == "select" && code.contains('(');
+    let is_copy = first == "copy" && ["from", "to"].iter().any(|word| words.contains(word)) && !is_english;
+    let is_truncate = first == "truncate" && words.len() > 1 && !is_english;
     is_made
         || is_select
         || is_with
         || is_update
         || is_call
+        || is_copy
+        || is_truncate
         || pair("insert", "into")
         || pair("delete", "from")
+        || pair("merge", "into")
+        || pair("lock", "table")
         || pair("truncate", "table")
         || lower.ends_with(".sql")
 }
