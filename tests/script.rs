@@ -256,6 +256,31 @@ fn commits_of_the_remotes_main_have_landed_and_those_of_the_local_main_have_not(
 }
 
 #[test]
+fn without_a_remote_the_commits_of_main_are_checked_since_the_newest_tag() {
+    let checkout = Checkout::new();
+    checkout.git(&["tag", "v1"]);
+    checkout.git(&["checkout", "--quiet", "main"]);
+    assert_eq!(checkout.check().status.code(), Some(0), "nothing is newer than the tag");
+    checkout.commit("area: change it\n\nThe reason.");
+    assert_eq!(checkout.check().status.code(), Some(0));
+    checkout.commit(&format!("{}\n\nThe reason.", "a".repeat(73)));
+    let output = checkout.check();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the subject has 73 characters"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("\"start\""), "the tagged commit: {}", stderr(&output));
+}
+
+#[test]
+fn without_a_remote_or_a_tag_all_commits_of_main_are_checked() {
+    let checkout = Checkout::new();
+    checkout.git(&["checkout", "--quiet", "main"]);
+    checkout.commit("area: change it\n\nThe reason.");
+    let output = checkout.check();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("\"start\": the body is missing"), "{}", stderr(&output));
+}
+
+#[test]
 fn check_looks_for_rustfmt_and_clippy_before_anything_else() {
     for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         let machine = Machine::new();
