@@ -332,7 +332,7 @@ fn resident_mib() -> u64 {
 }
 
 #[test]
-fn a_silent_live_request_is_given_up_after_ten_seconds_and_a_slow_one_is_read() {
+fn a_silent_live_request_fails_at_its_limit_of_ten_seconds_and_a_slow_one_is_read() {
     const ONE_PIECE: usize = 1_000_000;
     let faults = FaultPlan::none();
     faults.push(Endpoint::Trades, Fault::Stall { after_bytes: 500 });
@@ -344,13 +344,17 @@ fn a_silent_live_request_is_given_up_after_ten_seconds_and_a_slow_one_is_read() 
         let live = client(&sim);
         let assets = live.of_class(Class::Assets);
         let trades = async {
+            let begun = Instant::now();
             let given_up = live.trades_page(None, PageOrder::Descending, 200).await.unwrap_err();
+            let waited = begun.elapsed();
             let patient = live.trades_page(None, PageOrder::Descending, 200).await;
-            (given_up, patient)
+            (given_up, waited, patient)
         };
-        let ((given_up, patient), assets) = tokio::join!(trades, assets.assets_page(None, 200));
-        let HorizonError::Silent(after) = given_up else { panic!("{given_up}") };
-        assert_eq!(after, Duration::from_secs(10));
+        let ((given_up, waited, patient), assets) = tokio::join!(trades, assets.assets_page(None, 200));
+        let HorizonError::Silent(limit) = given_up else { panic!("{given_up}") };
+        assert_eq!(limit, Duration::from_secs(10));
+        // The error names the limit of its timer. A busy machine may notice the end late, but never early.
+        assert!(waited >= limit, "given up after {waited:?}");
         assert!(patient.is_ok(), "who was given up once is waited for longer: {patient:?}");
         assert!(assets.is_ok(), "no trade waits for assets: {assets:?}");
     });
