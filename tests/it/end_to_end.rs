@@ -30,7 +30,7 @@ mod readiness;
 mod redirected_file;
 mod requirements;
 mod reset_network;
-pub(crate) mod self_audit;
+mod self_audit;
 mod silent_database;
 mod slow_machine;
 mod start_and_stop;

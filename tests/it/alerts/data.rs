@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::{
-    end_to_end::self_audit::scene,
     lake::{NOWHERE, reading_lake, with_lake},
-    support::{postgres::execute, progress::wait_for_trades, recomputation},
+    support::{postgres::execute, progress::wait_for_trades, recomputation, scripted::scene},
 };
 use stellar_ticker::sim::lake::LakeFault;
 

@@ -5,13 +5,10 @@ use std::collections::BTreeSet;
 use actor_tree::supervision::policy::Policy;
 use chrono::{DateTime, Utc};
 
-use super::{
-    self_audit::{TRADES, audit_count, figure as published_figure, scene},
-    *,
-};
+use super::{self_audit::audit_count, *};
 use crate::support::{
     figure,
-    scripted::{LEDGER, trade},
+    scripted::{LEDGER, TRADES, figure as published_figure, scene, trade},
     silence_of,
 };
 

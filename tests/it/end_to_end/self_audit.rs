@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use serde_json::json;
-use stellar_ticker::sim::{Endpoint, Fault, FixedSource};
+use stellar_ticker::sim::{Endpoint, Fault};
 
 use super::*;
 use crate::{
@@ -10,15 +10,9 @@ use crate::{
     support::{
         postgres::execute,
         reached,
-        scripted::{LEDGER, address, scripted, scripted_since, trade},
+        scripted::{LEDGER, TRADES, address, figure, scene, scene_on, scripted_since, trade},
     },
 };
-
-pub(super) const TRADES: u32 = 12;
-
-pub(super) fn figure(daemon: &Daemon, name: &str) -> f64 {
-    daemon.get("/markets.json").json()["pairs"][0][name].as_f64().unwrap_or(-1.0)
-}
 
 pub(super) fn audit_count(daemon: &Daemon, names: &[&str]) -> u64 {
     names
@@ -26,35 +20,6 @@ pub(super) fn audit_count(daemon: &Daemon, names: &[&str]) -> u64 {
         .fold(daemon.status()["audit"].clone(), |value, name| value[*name].clone())
         .as_u64()
         .unwrap_or(0)
-}
-
-/// A daemon on a Horizon with a few trades of one market, all of them stored and published.
-pub(crate) async fn scene(more: &[&str]) -> (SimServer, FixedSource, String, Daemon) {
-    scene_on(scripted(), more).await
-}
-
-async fn scene_on(
-    (sim, source): (SimServer, FixedSource),
-    more: &[&str],
-) -> (SimServer, FixedSource, String, Daemon) {
-    let database = fresh_database().await;
-    let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, more);
-    wait_until("the stream is open", || daemon.get("/readyz").json()["checks"]["stream"]["ok"] == true);
-    for ledger in 1..=TRADES {
-        source.push_trade(trade(LEDGER + ledger, 0, Utc::now())).unwrap();
-    }
-    wait_until("all are published", || {
-        daemon.get("/markets.json").status == 200 && figure(&daemon, "trade_count") == f64::from(TRADES)
-    });
-    wait_until("all are held whole", || {
-        let coverage = daemon.status()["coverage"].clone();
-        coverage
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|range| range["to"].as_u64() >= Some((LEDGER + TRADES).into()))
-    });
-    (sim, source, database, daemon)
 }
 
 #[test]
