@@ -12,7 +12,7 @@ mod trades;
 pub use bars::{aggregations, udf_history};
 pub use books::book;
 pub use formats::{Format, IdStyle};
-pub use reference::{Market, Reference};
+pub use reference::{Reference, ReferenceMarket};
 pub use trades::trades;
 
 use ticker_domain::plain_text::shown;

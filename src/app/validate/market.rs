@@ -1,6 +1,6 @@
 //! Documents of the busiest market: trades, books and candles in all formats.
 
-use ticker_schemas::agreement::{self, Market, Reference};
+use ticker_schemas::agreement::{self, Reference, ReferenceMarket};
 
 use super::Checker;
 use crate::{app::CommandError, http::served_client::Document};
@@ -38,7 +38,7 @@ pub(super) async fn check(checker: &mut Checker, reference: &Reference) -> Resul
     candles(checker, market, &own).await
 }
 
-async fn trades(checker: &mut Checker, market: &Market, own: &str) -> Result<(), CommandError> {
+async fn trades(checker: &mut Checker, market: &ReferenceMarket, own: &str) -> Result<(), CommandError> {
     let is_wanted = ["own", "coingecko", "coinmarketcap"].into_iter().any(|family| checker.wants(family));
     if !is_wanted {
         return Ok(());
@@ -68,7 +68,7 @@ async fn trades(checker: &mut Checker, market: &Market, own: &str) -> Result<(),
     Ok(())
 }
 
-async fn books(checker: &mut Checker, market: &Market, own: &str) -> Result<(), CommandError> {
+async fn books(checker: &mut Checker, market: &ReferenceMarket, own: &str) -> Result<(), CommandError> {
     let mut others = Vec::new();
     if checker.wants("coingecko") {
         others.extend(names(market).map(|(prefix, name)| {
@@ -108,7 +108,7 @@ async fn books(checker: &mut Checker, market: &Market, own: &str) -> Result<(), 
     Ok(())
 }
 
-async fn candles(checker: &mut Checker, market: &Market, own: &str) -> Result<(), CommandError> {
+async fn candles(checker: &mut Checker, market: &ReferenceMarket, own: &str) -> Result<(), CommandError> {
     if !["own", "udf", "horizon"].into_iter().any(|family| checker.wants(family)) {
         return Ok(());
     }
@@ -148,7 +148,7 @@ async fn candles(checker: &mut Checker, market: &Market, own: &str) -> Result<()
 }
 
 /// Prefix of the paths and name of the market, with contract ids and with classic ones.
-fn names(market: &Market) -> [(&'static str, String); 2] {
+fn names(market: &ReferenceMarket) -> [(&'static str, String); 2] {
     let contracts = market.figure("contracts").unwrap_or_default().to_owned();
     [("/api/v1/contract", contracts), ("/api/v1", market.id.clone())]
 }

@@ -45,7 +45,7 @@ pub const TIMEFRAMES: [(&str, Interval); 7] = [
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Market {
+struct CcxtMarket {
     id: String,
     symbol: String,
     base: String,
@@ -149,7 +149,7 @@ impl ListingView {
 
 /// Writes `markets`: the listed markets.
 pub(crate) fn markets(view: &ListingView, style: IdStyle, out: &mut dyn Write) -> io::Result<()> {
-    let market = |market: &MarketView<'_>| Market {
+    let market = |market: &MarketView<'_>| CcxtMarket {
         id: market.spelled(style),
         symbol: symbol(market),
         base: side(market.base(), view),

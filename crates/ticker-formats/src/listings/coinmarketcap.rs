@@ -26,7 +26,7 @@ use super::{
 const UNIFIED_IDS: &str = include_str!("coinmarketcap/unified_ids.csv");
 
 #[derive(Serialize)]
-struct Summary {
+struct SummaryEntry {
     trading_pairs: String,
     base_currency: String,
     quote_currency: String,
@@ -96,7 +96,7 @@ pub(crate) fn summary(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
     let summary = |market: &MarketView<'_>| {
         let (day, prices) = (market.stats(Span::Day), market.day_prices()?);
         let book = market.book();
-        Some(Summary {
+        Some(SummaryEntry {
             trading_pairs: pair_name(market, style),
             base_currency: symbol(market.base(), view, style),
             quote_currency: symbol(market.quote(), view, style),

@@ -27,7 +27,7 @@ pub struct Format {
     key: Key,
     /// Figure that the key equals.
     named_by: &'static str,
-    /// Fields, and the figures of [`super::Market`] that they equal.
+    /// Fields, and the figures of [`super::ReferenceMarket`] that they equal.
     fields: &'static [(&'static str, &'static str)],
     /// True if an unknown figure is 0. Otherwise it is null or absent.
     zero_is_unknown: bool,

@@ -8,18 +8,18 @@ use super::{Compared, UnreadableError, table::at};
 
 /// Market of the own API, as texts.
 #[derive(Clone, Debug)]
-pub struct Market {
+pub struct ReferenceMarket {
     /// `<base>_<quote>`
     pub id: String,
     /// Trades in 24 hours.
     pub trade_count: u64,
     /// True if both assets are valid and it has a price of 24 hours: formats of listing sites have it.
     pub is_listed: bool,
-    /// Figures by their names in [`Market::figure`].
+    /// Figures by their names in [`ReferenceMarket::figure`].
     figures: BTreeMap<&'static str, Option<String>>,
 }
 
-impl Market {
+impl ReferenceMarket {
     /// Figure of the last 24 hours, or a name of the market or of its assets.
     #[must_use]
     pub fn figure(&self, name: &str) -> Option<&str> {
@@ -30,7 +30,7 @@ impl Market {
 /// All markets of a view, and the assets that stand for codes.
 #[derive(Clone, Debug)]
 pub struct Reference {
-    markets: Vec<Market>,
+    markets: Vec<ReferenceMarket>,
     /// Differences within the own documents.
     own: Compared,
 }
@@ -81,7 +81,7 @@ impl Reference {
             .filter_map(|asset| Some((text(at(asset, "id"))?, text(at(asset, "name"))?)))
             .collect();
         let mut own = Compared::default();
-        let markets: Vec<Market> = list("markets", &markets, "markets")?
+        let markets: Vec<ReferenceMarket> = list("markets", &markets, "markets")?
             .iter()
             .map(|document| {
                 own.entries += 1;
@@ -98,13 +98,13 @@ impl Reference {
 
     /// All markets.
     #[must_use]
-    pub fn markets(&self) -> &[Market] {
+    pub fn markets(&self) -> &[ReferenceMarket] {
         &self.markets
     }
 
     /// Listed market with the most trades in 24 hours.
     #[must_use]
-    pub fn busiest(&self) -> Option<&Market> {
+    pub fn busiest(&self) -> Option<&ReferenceMarket> {
         self.markets.iter().filter(|market| market.is_listed).max_by_key(|market| market.trade_count)
     }
 
@@ -119,7 +119,11 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(ToOwned::to_owned)
 }
 
-fn market(document: &Value, of_code: &BTreeMap<String, String>, names: &BTreeMap<String, String>) -> Market {
+fn market(
+    document: &Value,
+    of_code: &BTreeMap<String, String>,
+    names: &BTreeMap<String, String>,
+) -> ReferenceMarket {
     let value = |pointer: &str| document.pointer(pointer).and_then(text);
     let mut figures: BTreeMap<&'static str, Option<String>> =
         VALUES.into_iter().map(|(name, pointer)| (name, value(pointer))).collect();
@@ -150,7 +154,7 @@ fn market(document: &Value, of_code: &BTreeMap<String, String>, names: &BTreeMap
     let trade_count = document.pointer("/windows/24h/trade_count").and_then(Value::as_u64).unwrap_or(0);
     let is_valid = |side: &str| *at(at(document, side), "valid") == true;
     let has_price = figures.get("close").is_some_and(Option::is_some);
-    Market {
+    ReferenceMarket {
         id: value("/id").unwrap_or_default(),
         trade_count,
         is_listed: has_price && is_valid("base") && is_valid("quote"),
