@@ -55,7 +55,7 @@ pub(super) async fn flow_json(state: web::Data<AdminState>) -> HttpResponse {
 }
 
 /// Answer of `/trace.json`.
-pub(super) struct Answer {
+pub(super) struct TraceAnswer {
     /// Time of the answer.
     pub(super) now: DateTime<Utc>,
     /// False if the daemon records nothing.
@@ -72,7 +72,7 @@ pub(super) struct Answer {
     pub(super) trade: Option<(Journey, Option<TradeOrigin>)>,
 }
 
-impl Answer {
+impl TraceAnswer {
     fn to_json(&self) -> Value {
         let mut answer = json!({
             "now": self.now.to_rfc3339_opts(SecondsFormat::Micros, true),
@@ -92,7 +92,10 @@ impl Answer {
 }
 
 /// Selects what these parameters ask for.
-pub(super) async fn answer(pairs: &[&(String, String)], state: &AdminState) -> Result<Answer, HttpResponse> {
+pub(super) async fn answer(
+    pairs: &[&(String, String)],
+    state: &AdminState,
+) -> Result<TraceAnswer, HttpResponse> {
     let (query, markets) = question(pairs, state).await?;
     let (records, dropped) = state.recorder.records();
     let (moment, is_recorded, kept) = (state.recorder.moment(), state.recorder.is_on(), records.len());
@@ -101,7 +104,7 @@ pub(super) async fn answer(pairs: &[&(String, String)], state: &AdminState) -> R
     let Some(token) = query.trade else {
         let (chosen, left_out) = query.choose(records.iter().filter(selects).collect());
         let records = chosen.iter().map(|record| record.view(&moment)).collect();
-        return Ok(Answer { now, is_recorded, records, left_out, kept, dropped, trade: None });
+        return Ok(TraceAnswer { now, is_recorded, records, left_out, kept, dropped, trade: None });
     };
     let asked = tokio::time::timeout(DATABASE_TIMEOUT, state.database.trade_origin(token)).await;
     let origin = asked.ok().and_then(Result::ok);
@@ -112,7 +115,15 @@ pub(super) async fn answer(pairs: &[&(String, String)], state: &AdminState) -> R
     shown.retain(|record| chosen.contains(&record.number));
     let left_out = shown.len().saturating_sub(query.limit);
     shown.drain(..left_out);
-    Ok(Answer { now, is_recorded, records: shown, left_out, kept, dropped, trade: Some((journey, origin)) })
+    Ok(TraceAnswer {
+        now,
+        is_recorded,
+        records: shown,
+        left_out,
+        kept,
+        dropped,
+        trade: Some((journey, origin)),
+    })
 }
 
 /// The way of a trade. A refused trade lies in the range of a batch that does not have it.

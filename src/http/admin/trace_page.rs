@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     AdminState,
     page::{BAR, html, short, shown},
-    trace::{Answer, answer, pairs},
+    trace::{TraceAnswer, answer, pairs},
 };
 use crate::{
     domain::conversions::Integer,
@@ -133,12 +133,12 @@ const INPUTS: [(&str, &str, &str); NAMES.len()] = [
     ("limit", "Most records", "500"),
 ];
 
-fn total(answer: &Answer) -> Option<f64> {
+fn total(answer: &TraceAnswer) -> Option<f64> {
     answer.trade.as_ref().and_then(|(journey, _)| journey.total_ms())
 }
 
 /// Traces of a trade in the database, in sentences.
-fn origin(answer: &Answer) -> Vec<String> {
+fn origin(answer: &TraceAnswer) -> Vec<String> {
     let Some((_, origin)) = &answer.trade else { return Vec::new() };
     let Some(origin) = origin else { return vec!["The database does not answer.".into()] };
     let stored = match &origin.stored {
