@@ -90,7 +90,9 @@ fn tokens(text: &str) -> Vec<Token> {
     let mut was_comment = false;
     for (at, line) in text.lines().enumerate() {
         let line = line.trim_start();
-        let bare = line.trim_start_matches(['/', '!', '#']).trim_start();
+        // SQL's comments begin with dashes, and items of lists with one.
+        let bare = line.strip_prefix("-- ").unwrap_or(line);
+        let bare = bare.trim_start_matches(['/', '!', '#']).trim_start();
         let is_comment = bare.len() < line.len();
         let is_item = bare.starts_with(['*', '-', '>', '|']);
         // A comment begins a sentence, and so do an item of a list and what follows an empty line.
@@ -267,20 +269,25 @@ fn violations(path: &str, text: &str) -> Vec<Violation> {
     if path.ends_with(".rs") {
         found.extend(odd_doc_starts(text));
         found.extend(debug_forms(text));
-    } else {
+    } else if !is_code(path) {
         found.extend(debug_output(text));
     }
     found.sort_by_key(|violation| violation.line);
     found
 }
 
-/// Documents, Rust files, and the scripts and configurations that people read.
+/// Scripts, statements and templates. They spell `Some(` without showing a log line.
+fn is_code(path: &str) -> bool {
+    [".js", ".mjs", ".html", ".sql"].iter().any(|ending| path.ends_with(ending))
+}
+
+/// Documents, code, and the scripts and configurations that people read.
 fn has_prose(path: &str) -> bool {
     let is_script = ["ticker", "nginx.conf", "Dockerfile", "tests/clients/run"].contains(&path);
     let is_text = [".md", ".rs"].iter().any(|ending| path.ends_with(ending));
     let is_of_scripts =
         [".ci/", "deploy/", "tests/image/"].iter().any(|directory| path.starts_with(directory));
-    path != ITSELF && (is_script || is_text || is_of_scripts)
+    path != ITSELF && (is_script || is_text || is_code(path) || is_of_scripts)
 }
 
 /// Files below a directory, by their paths from the root of the repository, where tests run.
@@ -344,6 +351,11 @@ fn each_kind_of_violation_is_found() {
         ("a.rs", "//! Module.\n/// Who: the leader?", "/// Who"),
         ("a.rs", "info!(?outcome, \"drained\");", "?outcome, \"drained\""),
         ("a.rs", "#[error(\"held {0:?}\")]", "\"held {0:?}\""),
+        ("a.js", "// The page is told.", "told"),
+        ("a.mjs", "const isTold = 1;", "told"),
+        ("a.html", "<!-- Rows that are made anew. -->", "anew"),
+        ("a.sql", "-- Rows of the run\n-- before.", "of the run before"),
+        ("a.sql", "SELECT 1 -- for who waits", "who (for whoever)"),
         ("a.md", "    reconnected attempt=Some(3)", "Some("),
         ("a.md", "    migrated applied=[\"V1\"]", "=[\""),
     ] {
@@ -364,6 +376,8 @@ fn plain_prose_passes() {
         ("a.md", "* A reader\n  who asks twice."),
         ("a.rs", "let that = 1;\n/// Units of the base."),
         ("a.rs", "let text = Some(format!(\"{other:?}\"));"),
+        ("a.html", "{% if let Some(link) = next %}{% endif %}"),
+        ("a.sql", "-- The reader\n-- who asks twice."),
     ] {
         let found = violations(path, text);
         assert!(found.is_empty(), "{text}: {found:?}");
@@ -398,7 +412,11 @@ fn scripts_and_documents_are_checked_and_others_are_not() {
     for path in ["README.md", "src/main.rs", "nginx.conf", "ticker", ".ci/run", "deploy/roles.sql"] {
         assert!(has_prose(path), "{path}");
     }
-    for path in ["Cargo.lock", "web/index.html", "tests/prose.rs", "src/a.snap"] {
+    for path in ["web/board.js", "tests/clients/feed.mjs", "templates/trace.html", "src/db/sql/lease/seq.sql"]
+    {
+        assert!(has_prose(path), "{path}");
+    }
+    for path in ["Cargo.lock", "web/page.css", "tests/prose.rs", "src/a.snap"] {
         assert!(!has_prose(path), "{path}");
     }
 }
