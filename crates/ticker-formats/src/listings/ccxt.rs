@@ -341,7 +341,7 @@ mod tests {
             let (view, usdc) = of_one_trade(price);
             let market = view.market_of(&Asset::Native, &usdc).unwrap();
             let ticker: serde_json::Value =
-                serde_json::from_slice(&super::ticker(&market, IdStyle::Classic)).unwrap();
+                serde_json::from_slice(&ticker(&market, IdStyle::Classic)).unwrap();
             for figure in of_book {
                 assert!(ticker.get(figure).is_some_and(serde_json::Value::is_null), "{figure}: {ticker}");
             }

@@ -21,7 +21,7 @@ pub(super) struct PriceTexts {
 impl PriceTexts {
     pub(super) fn of(prices: Option<QuotedPrices>) -> Self {
         let Some(prices) = prices else { return Self::default() };
-        let open = self::price(Some(prices.open));
+        let open = price(Some(prices.open));
         // In most sets some price is that of the open, and a division takes longer than a copy.
         let text = |price: Price| {
             if price == prices.open { open.clone() } else { self::price(Some(price)) }
