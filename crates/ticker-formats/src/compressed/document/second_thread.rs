@@ -10,14 +10,11 @@ use std::{
 
 /// Bytes that the sink gets at once.
 const PIECE: usize = 64 * 1024;
-/// Pieces that the sink gets on the renderer's own thread. Most documents end before another thread is worth its
-/// start. Compressing one piece takes some ten times as long as the start.
-const PIECES_HERE: usize = 1;
 /// Pieces that may wait for the sink. While there are as many, the renderer waits too.
 const WAITING_MAX: usize = 4;
 
-/// Passes what `render` writes to `sink`, in large pieces. Those of a large document are
-/// written by a thread of their own.
+/// Passes what `render` writes to `sink`, in large pieces. A thread of their own writes those after the first. Most
+/// documents have one piece only. Compressing a piece takes some ten times as long as the start of a thread.
 ///
 /// # Errors
 ///
@@ -27,8 +24,7 @@ pub(super) fn piped<S: Write + Send>(
     render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<S> {
     scope(|scope| {
-        let state = SinkState::Here { sink, pieces: 0 };
-        let mut pipe = Pipe { scope, piece: Vec::with_capacity(PIECE), state };
+        let mut pipe = Pipe::new(scope, sink);
         let rendered = render(&mut pipe);
         // A renderer that could not write knows less of the reason than the sink.
         let sink = pipe.finish()?;
@@ -46,7 +42,7 @@ struct Pipe<'scope, 'env, S> {
 /// Where the sink is.
 enum SinkState<'scope, S> {
     /// On the renderer's thread.
-    Here { sink: S, pieces: usize },
+    Here(S),
     /// On a thread of its own.
     There(Thread<'scope, S>),
     /// Nowhere, since it refused a piece.
@@ -58,19 +54,21 @@ struct Thread<'scope, S> {
     handle: ScopedJoinHandle<'scope, io::Result<S>>,
 }
 
-impl<'scope, S: Write + Send + 'scope> Pipe<'scope, '_, S> {
-    /// Passes the gathered piece on.
+impl<'scope, 'env, S: Write + Send + 'scope> Pipe<'scope, 'env, S> {
+    fn new(scope: &'scope Scope<'scope, 'env>, sink: S) -> Self {
+        Self { scope, piece: Vec::with_capacity(PIECE), state: SinkState::Here(sink) }
+    }
+
+    /// Passes the gathered piece on. It is not the last one.
     fn pass(&mut self) -> io::Result<()> {
         match mem::replace(&mut self.state, SinkState::Failed(broken())) {
-            SinkState::Here { mut sink, pieces } => {
+            SinkState::Here(mut sink) => {
                 if let Err(error) = sink.write_all(&self.piece) {
                     self.state = SinkState::Failed(error);
                     return Err(broken());
                 }
                 self.piece.clear();
-                let pieces = pieces + 1;
-                self.state =
-                    if pieces == PIECES_HERE { self.moved(sink) } else { SinkState::Here { sink, pieces } };
+                self.state = self.moved(sink);
                 Ok(())
             }
             SinkState::There(thread) => {
@@ -86,7 +84,7 @@ impl<'scope, S: Write + Send + 'scope> Pipe<'scope, '_, S> {
         }
     }
 
-    /// Gives the sink a thread of its own. Where the system has none to give, the sink stays here.
+    /// Gives the sink a thread of its own. If the system has none to give, the sink stays here for the next piece.
     fn moved(&self, sink: S) -> SinkState<'scope, S> {
         let (sinks, own) = sync_channel(1);
         let (pieces, waiting) = sync_channel(WAITING_MAX);
@@ -96,19 +94,22 @@ impl<'scope, S: Write + Send + 'scope> Pipe<'scope, '_, S> {
         match spawned {
             Ok(handle) => match sinks.send(sink) {
                 Ok(()) => SinkState::There(Thread { pieces, handle }),
-                Err(unsent) => SinkState::Here { sink: unsent.0, pieces: PIECES_HERE },
+                Err(unsent) => SinkState::Here(unsent.0),
             },
-            Err(_) => SinkState::Here { sink, pieces: PIECES_HERE },
+            Err(_) => SinkState::Here(sink),
         }
     }
 
-    /// Passes the rest on, and returns the sink.
-    fn finish(mut self) -> io::Result<S> {
-        // If the sink fails here, its state says why.
-        let _ = self.pass();
+    /// Passes the last piece on, and returns the sink. No thread starts for it.
+    fn finish(self) -> io::Result<S> {
         match self.state {
-            SinkState::Here { sink, .. } => Ok(sink),
+            SinkState::Here(mut sink) => {
+                sink.write_all(&self.piece)?;
+                Ok(sink)
+            }
             SinkState::There(Thread { pieces, handle }) => {
+                // If the thread has ended early, its result says why.
+                let _ = pieces.send(self.piece);
                 drop(pieces);
                 handle.join().unwrap_or_else(|_| Err(broken()))
             }
@@ -119,11 +120,11 @@ impl<'scope, S: Write + Send + 'scope> Pipe<'scope, '_, S> {
 
 impl<'scope, S: Write + Send + 'scope> Write for Pipe<'scope, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (taken, _) = bytes.split_at(bytes.len().min(PIECE - self.piece.len()));
-        self.piece.extend_from_slice(taken);
         if self.piece.len() == PIECE {
             self.pass()?;
         }
+        let (taken, _) = bytes.split_at(bytes.len().min(PIECE - self.piece.len()));
+        self.piece.extend_from_slice(taken);
         Ok(taken.len())
     }
 
@@ -165,9 +166,7 @@ mod tests {
     #[test]
     fn all_bytes_arrive_in_order_whatever_their_number() {
         let all: Vec<u8> = (0..20 * PIECE).map(|place| place.to_le_bytes()[place % 3]).collect();
-        let lengths =
-            [0, 1, PIECE - 1, PIECE, PIECE + 1, PIECES_HERE * PIECE, PIECES_HERE * PIECE + 1, all.len()];
-        for len in lengths {
+        for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 1, all.len()] {
             for at_once in [1_000, 3 * PIECE] {
                 let written = piped(Vec::new(), |out| {
                     all[..len].chunks(at_once).try_for_each(|bytes| out.write_all(bytes))
@@ -178,8 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn a_document_of_one_piece_starts_no_thread() {
+        for len in [0, 1, PIECE - 1, PIECE, PIECE + 1] {
+            scope(|scope| {
+                let mut pipe = Pipe::new(scope, Vec::<u8>::new());
+                pipe.write_all(&vec![7; len]).unwrap();
+                assert_eq!(matches!(pipe.state, SinkState::Here(_)), len <= PIECE, "{len} bytes");
+                assert_eq!(pipe.finish().unwrap().len(), len);
+            });
+        }
+    }
+
+    #[test]
     fn an_error_of_the_sink_ends_the_renderer_and_is_returned() {
-        for room in [0, PIECE, (PIECES_HERE + 1) * PIECE, 1_000 * PIECE - 1] {
+        for room in [0, PIECE, 2 * PIECE, 1_000 * PIECE - 1] {
             let error = piped(Short(room), |out| (0..1_000).try_for_each(|_| out.write_all(&[7; PIECE])));
             assert_eq!(error.err().unwrap().to_string(), "full", "room for {room} bytes");
         }
