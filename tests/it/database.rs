@@ -3,6 +3,7 @@
 mod assets;
 mod audit;
 mod batches;
+mod books;
 mod candle_retention;
 pub(crate) mod candles;
 mod connecting;
