@@ -41,8 +41,6 @@ use books::Books;
 const AT_ONCE: usize = 4;
 /// Time limit for a book, the wait for the budget included.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Time limit for storing books. Locks are waited for at most 3 s, so a longer call means that the server hangs.
-const STORED_WITHIN: Duration = Duration::from_secs(10);
 /// The storing, in log lines.
 const STORING: &str = "storing order books that readers asked for";
 
@@ -163,16 +161,22 @@ impl BookFetch {
         }
     }
 
-    /// Stores the books that were read since the last call. The poller reads those that fail in its own time.
+    /// Stores the books that were read since the last call, and those of a call that failed. Has no time limit of its
+    /// own: each transaction has limits.
     async fn store(&self) {
         let books = self.books.borrow_mut().take_unstored();
         // A follower's readers get their books all the same, and the leader reads these books for all.
         let Some(epoch) = self.leadership.epoch().filter(|_| !books.is_empty()) else { return };
-        let storing = self.database.record_books(epoch, &books);
-        match self.database.within(STORED_WITHIN, storing).await {
+        let rows = books::rows(&books);
+        match self.database.record_books(epoch, &rows).await {
             Ok(_) if self.database.record_success(STORING) => info!("asked order books are stored again"),
             Ok(_) => {}
-            Err(error) => outage::database_failed(&self.database, &error, STORING),
+            Err(error) => {
+                outage::database_failed(&self.database, &error, STORING);
+                if !error.is_take_over() {
+                    self.books.borrow_mut().put_back(books);
+                }
+            }
         }
     }
 

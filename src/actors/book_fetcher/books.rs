@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    mem,
     sync::Arc,
 };
 
@@ -22,6 +23,9 @@ const KEPT_MAX: usize = 256;
 /// A book that is being read, for all who wait for it.
 pub(super) type Reading = Shared<LocalBoxFuture<'static, Option<Arc<FetchedBook>>>>;
 
+/// Books that were read and not stored yet, the newest one of each market.
+pub(super) type Unstored = HashMap<MarketId, Arc<FetchedBook>>;
+
 /// Books for readers.
 #[derive(Default)]
 pub(super) struct Books {
@@ -29,8 +33,8 @@ pub(super) struct Books {
     kept: VecDeque<(MarketId, Arc<FetchedBook>)>,
     /// Books that are being read.
     pub(super) reading: HashMap<MarketId, Reading>,
-    /// Books that were read and not stored yet, the newest one of each market.
-    unstored: HashMap<MarketId, Arc<FetchedBook>>,
+    /// Books that wait to be stored.
+    unstored: Unstored,
 }
 
 impl Books {
@@ -42,7 +46,7 @@ impl Books {
 
     /// Keeps a book that was read, and lets it be stored.
     pub(super) fn keep(&mut self, market: MarketId, book: Arc<FetchedBook>) {
-        if self.unstored.len() < KEPT_MAX {
+        if self.unstored.len() < KEPT_MAX || self.unstored.contains_key(&market) {
             self.unstored.insert(market, Arc::clone(&book));
         }
         self.kept.push_back((market, book));
@@ -51,14 +55,27 @@ impl Books {
         }
     }
 
-    /// Takes the books that are to be stored, with their figures.
-    pub(super) fn take_unstored(&mut self) -> Vec<(MarketId, PolledBook, OrderBook)> {
-        let stored = |(market, fetched): (MarketId, Arc<FetchedBook>)| {
-            let figures = PolledBook::of(&fetched.book, fetched.fetched_at);
-            (market, figures, fetched.book.clone())
-        };
-        self.unstored.drain().map(stored).collect()
+    /// Takes the books that wait to be stored.
+    pub(super) fn take_unstored(&mut self) -> Unstored {
+        mem::take(&mut self.unstored)
     }
+
+    /// Lets books that could not be stored wait again, unless a newer one of the market waits.
+    pub(super) fn put_back(&mut self, books: Unstored) {
+        for (market, book) in books {
+            if self.unstored.len() < KEPT_MAX {
+                self.unstored.entry(market).or_insert(book);
+            }
+        }
+    }
+}
+
+/// Returns these books with their figures, as the database stores them.
+pub(super) fn rows(books: &Unstored) -> Vec<(MarketId, PolledBook, OrderBook)> {
+    let row = |(market, fetched): (&MarketId, &Arc<FetchedBook>)| {
+        (*market, PolledBook::of(&fetched.book, fetched.fetched_at), fetched.book.clone())
+    };
+    books.iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -87,7 +104,33 @@ mod tests {
         }
         assert_eq!(books.kept.len(), KEPT_MAX);
         assert!(books.kept(299, UnixSeconds(100)).is_some() && books.kept(0, UnixSeconds(100)).is_none());
+        let full = books.take_unstored();
+        assert_eq!(full.len(), KEPT_MAX);
+        books.keep(299, book(100));
+        books.put_back(full);
         assert_eq!(books.take_unstored().len(), KEPT_MAX);
+    }
+
+    #[test]
+    fn a_newer_reading_of_a_market_that_waits_replaces_the_older_one_although_256_wait() {
+        let mut books = Books::default();
+        for market in 0..256 {
+            books.keep(market, book(100));
+        }
+        books.keep(7, book(111));
+        let waiting = books.take_unstored();
+        assert_eq!((waiting.len(), waiting.get(&7)), (KEPT_MAX, Some(&book(111))));
+    }
+
+    #[test]
+    fn books_that_could_not_be_stored_wait_again_unless_a_newer_one_waits() {
+        let mut books = Books::default();
+        books.keep(7, book(100));
+        books.keep(8, book(100));
+        let failed = books.take_unstored();
+        books.keep(7, book(111));
+        books.put_back(failed);
+        assert_eq!(books.take_unstored(), Unstored::from([(7, book(111)), (8, book(100))]));
     }
 
     #[test]
@@ -95,7 +138,7 @@ mod tests {
         let mut books = Books::default();
         books.keep(7, book(100));
         books.keep(7, book(111));
-        let stored = books.take_unstored();
+        let stored = rows(&books.take_unstored());
         let stored: Vec<_> = stored.iter().map(|(market, polled, _)| (*market, polled.fetched_at)).collect();
         assert_eq!(stored, [(7, UnixSeconds(111))]);
         assert!(books.take_unstored().is_empty());
