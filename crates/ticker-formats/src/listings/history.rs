@@ -191,7 +191,8 @@ impl<'a> MarketHistory<'a> {
         count: usize,
         counted: impl Fn(&QuotedStats) -> bool,
     ) -> Vec<(UnixSeconds, QuotedStats)> {
-        // No trade is newer than the view, however late the times end.
+        // Only the start of the first attempt depends on this. Trades may be newer than the view, if the network's
+        // clock is ahead.
         let end = times.end.min(buckets.start_of(self.view.as_of()).plus(buckets.seconds));
         let mut seconds = i64::saturating_from(count).saturating_mul(buckets.seconds);
         loop {
