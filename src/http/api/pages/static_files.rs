@@ -105,6 +105,29 @@ mod tests {
         found
     }
 
+    /// Lines of a script that are not sent although they are text of a template literal.
+    fn lost_lines(source: &Source) -> Vec<String> {
+        let bytes = source.sent();
+        let (sent, mut backticks, mut lost) = (std::str::from_utf8(&bytes).unwrap(), 0, Vec::new());
+        for (line, sent) in std::str::from_utf8(source.bytes).unwrap().lines().zip(sent.lines()) {
+            if line != sent && backticks % 2 == 1 {
+                lost.push(line.to_owned());
+            }
+            backticks += sent.matches('`').count();
+        }
+        lost
+    }
+
+    #[test]
+    fn no_script_loses_text_of_a_template_literal_with_its_comments() {
+        let bytes = b"// of a `\nlet a = `\n// text\n`;\n// after\n";
+        let planted = Source { name: "planted.js", content_type: SCRIPT, bytes, is_own_script: true };
+        assert_eq!(lost_lines(&planted), ["// text"]);
+        for source in SOURCES.iter().filter(|source| source.is_own_script) {
+            assert_eq!(lost_lines(source), Vec::<String>::new(), "{}", source.name);
+        }
+    }
+
     #[actix_web::test]
     async fn crawlers_are_asked_to_leave_out_addresses_with_a_query() {
         let app = App::new().configure(routes);
