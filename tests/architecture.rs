@@ -289,7 +289,7 @@ fn names_of_errors_end_in_error() {
 }
 
 #[test]
-fn rows_of_trades_are_read_by_name() {
+fn no_function_that_includes_a_statement_on_trades_reads_a_column_by_its_position() {
     let sql = |path: &str| fs::read_to_string(root().join("src/db").join(path)).ok();
     let files: Files = sources().into_iter().filter(|(file, _)| file.starts_with("src/db")).collect();
     assert_none("columns of trades that are read by position", &rows::read_by_position(&files, sql));

@@ -117,10 +117,16 @@ fn an_error_with_another_name_is_found_in_every_form() {
 }
 
 #[test]
-fn a_row_of_trades_that_is_read_by_position_is_found_in_every_form() {
+fn a_read_by_position_is_found_in_the_function_that_includes_the_statement() {
     let sql = |path: &str| {
         let statement = match path {
             "sql/rows.sql" => "-- Rows.\nSELECT market_id, toid, trade_order FROM trades",
+            "sql/with.sql" => {
+                "WITH newest AS (SELECT * FROM trades WHERE toid > $1)\nSELECT toid, price_n FROM newest"
+            }
+            "sql/sums.sql" => {
+                "WITH days AS (SELECT toid, price_n FROM trades) SELECT count(*), max(toid) FROM days"
+            }
             "sql/joined.sql" => "SELECT t.price_n, t.price_d\nFROM unnest($1) AS a JOIN trades t ON true",
             "sql/times.sql" => {
                 "SELECT (SELECT max(ledger_close_time) FROM trades), frozen_before FROM progress"
@@ -138,12 +144,14 @@ fn a_row_of_trades_that_is_read_by_position_is_found_in_every_form() {
         "fn f() { query(include_str!(\"sql/rows.sql\")).get(0) }",
         "fn f() { let rows = query(include_str!(\"sql/joined.sql\")); rows.map(|row| row.try_get(1)) }",
         "impl X { async fn f() { query(include_str!(\"../sql/rows.sql\")).await?.try_get::<_, i64>(2)? } }",
+        "fn f() { query(include_str!(\"sql/with.sql\")).try_get(1) }",
     ] {
         assert_eq!(found(form), ["src/db/a.rs:1"], "{form}");
     }
     for fine in [
         "fn f() { query(include_str!(\"sql/rows.sql\")).try_get(\"toid\") }",
         "fn f() { query(include_str!(\"sql/times.sql\")).try_get(0) }",
+        "fn f() { query(include_str!(\"sql/sums.sql\")).try_get(0) }",
         "fn f() { query(include_str!(\"sql/batches.sql\")).try_get(0) }",
         "fn f() { include_str!(\"sql/rows.sql\"); } fn g() { row.try_get(0) }",
     ] {

@@ -1,4 +1,5 @@
-//! Rows of `trades` are read by the names of their columns, so that a column can be added anywhere in a statement.
+//! Rows of `trades` are read by the names of their columns, so that a column can be added anywhere in a statement. The
+//! rule sees reads in the function that includes the statement, not those in a helper that gets the rows.
 
 use syn::visit::{self, Visit};
 
@@ -10,8 +11,8 @@ const COLUMNS: [&str; 7] =
 /// Fewest of these columns in such a statement. One of them alone is a value, not a row.
 const COLUMNS_MIN: usize = 2;
 
-/// Functions that run a statement on `trades` and read a column by its position. `sql` returns the text of a statement
-/// by its path below `src/db`.
+/// Functions that include a statement on `trades` and read a column by its position. `sql` returns the text of a
+/// statement by its path below `src/db`.
 pub(crate) fn read_by_position(files: &Files, sql: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for (file, text) in files {
@@ -34,11 +35,28 @@ pub(crate) fn read_by_position(files: &Files, sql: impl Fn(&str) -> Option<Strin
 fn selects_trades(statement: &str) -> bool {
     let code: Vec<&str> = statement.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let code = code.join("\n");
-    let columns = code.trim_start().strip_prefix("SELECT").and_then(|rest| rest.split_once("FROM"));
-    let Some((columns, from)) = columns else { return false };
+    let outermost = outermost(&code);
+    let is_read = ["SELECT", "WITH"].iter().any(|word| outermost.trim_start().starts_with(word));
+    let columns = outermost.split_once("SELECT").and_then(|(_, rest)| rest.split_once("FROM"));
+    let Some((columns, _)) = columns else { return false };
     let names = columns.split(',').map(|column| column.trim().trim_start_matches("t."));
-    let is_of_trades = from.contains("trades");
-    is_of_trades && names.filter(|name| COLUMNS.contains(name)).count() >= COLUMNS_MIN
+    let is_of_trades = code.contains("trades");
+    is_read && is_of_trades && names.filter(|name| COLUMNS.contains(name)).count() >= COLUMNS_MIN
+}
+
+/// Statement without the text in its parentheses.
+fn outermost(code: &str) -> String {
+    let mut depth = 0_usize;
+    let mut kept = String::new();
+    for character in code.chars() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => kept.push(character),
+            _ => {}
+        }
+    }
+    kept
 }
 
 /// One function: the statements that it includes, and the first line that reads a column by its position.
