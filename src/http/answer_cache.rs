@@ -1,8 +1,7 @@
 //! Bounded cache of answers. Each answer is made once, and everyone who wants it meanwhile waits for it. A new answer
 //! replaces the oldest ones, so nobody keeps the answers of others out of the cache by filling it.
 //!
-//! Its owner decides how long it lives: GraphQL's belongs to one publication, those of the API to a view (ADR 21), and
-//! that of stored order books to a second.
+//! The owner of a cache decides how long it lives (ADR 21).
 
 use std::{
     borrow::Borrow,
