@@ -104,7 +104,8 @@ fn many_readers_of_a_book_cost_few_reads_and_none_is_refused() {
             let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(|| ok(&daemon, &path))).collect();
             readers.into_iter().for_each(|reader| drop(reader.join().unwrap()));
         });
-        let sql = "SELECT last_value FROM reads";
+        // The last value of a sequence is 1 before its first use too.
+        let sql = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM reads";
         let reads: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
         assert!((1..=READERS / 2).contains(&reads), "{reads} reads for {READERS} readers");
         reached("the stored book that changed is shown", async || {
