@@ -3,8 +3,20 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use stellar_ticker::domain::{candles::Interval, instant::UnixSeconds, market::QUOTE_ASSETS};
+use stellar_ticker::domain::{candles::Interval, market::QUOTE_ASSETS};
 use tokio_postgres::Client;
+
+/// Intervals by name, each with its length and the start of one of its candles, in seconds since 1970. Weeks begin on
+/// Mondays, and the first Monday was 1970-01-05.
+const INTERVALS: [(&str, i64, i64); 7] = [
+    ("1m", 60, 0),
+    ("5m", 300, 0),
+    ("15m", 900, 0),
+    ("1h", 3_600, 0),
+    ("4h", 14_400, 0),
+    ("1d", 86_400, 0),
+    ("1w", 7 * 86_400, 4 * 86_400),
+];
 
 /// One row in the orientation of new outputs. Amounts in stroops.
 #[derive(Debug)]
@@ -116,10 +128,11 @@ pub(super) async fn markets(client: &Client, edge: i64) -> BTreeMap<String, Expe
 
 /// Candles of one market by their start.
 pub(super) fn candles(trades: &[Trade], market: &str, interval: Interval) -> BTreeMap<i64, Stats> {
+    let (_, length, first) = INTERVALS.into_iter().find(|(name, ..)| *name == interval.name()).unwrap();
     let mut candles: BTreeMap<i64, Stats> = BTreeMap::new();
     for trade in trades.iter().filter(|trade| trade.market == market) {
-        let start = interval.buckets().start_of(UnixSeconds(trade.closed_at));
-        candles.entry(start.0).or_default().add(trade);
+        let start = trade.closed_at - (trade.closed_at - first).rem_euclid(length);
+        candles.entry(start).or_default().add(trade);
     }
     candles
 }
