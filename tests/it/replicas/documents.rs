@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::*;
-use crate::support::daemon::{Answer, Daemon};
+use crate::support::{
+    DEADLINE,
+    daemon::{Answer, Daemon},
+};
 
 /// Documents of a pinned view.
 const OF_A_VIEW: [&str; 16] = [
@@ -100,7 +103,12 @@ fn both_give_the_same_documents_for_the_same_view_and_410_for_an_old_one() {
         // A view may end between two of its documents. Each document must be compared once.
         let mut left: Vec<&str> = OF_A_VIEW.to_vec();
         let mut compared_page = None;
+        let begun = Instant::now();
         while !left.is_empty() || compared_page.is_none() {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "not compared: {left:?}, next page compared: {compared_page:?}"
+            );
             let pinned = same_view(both);
             left.retain(|path| {
                 let [one, other] = both.each_ref().map(|daemon| daemon.get(path));
