@@ -12,6 +12,21 @@ fn silent_sections(document: &str) -> Vec<String> {
     own.filter(is_silent).filter_map(|section| section.lines().next()).map(str::to_owned).collect()
 }
 
+/// Returns true if the text begins with this figure, and not with a longer one.
+fn begins_with(text: &str, figure: &str) -> bool {
+    let goes_on = |next: char| next.is_alphanumeric() || next == '/';
+    text.strip_prefix(figure).is_some_and(|rest| !rest.starts_with(goes_on))
+}
+
+/// Returns true if the text has this figure, and not only as a part of a longer one.
+fn has_figure(text: &str, figure: &str) -> bool {
+    let is_part = |last: char| last.is_alphanumeric() || ".,".contains(last);
+    text.match_indices(figure).any(|(at, _)| {
+        let (before, rest) = text.split_at(at);
+        !before.ends_with(is_part) && begins_with(rest, figure)
+    })
+}
+
 /// Figures that miss their goal and are not in the section of what falls short, and figures at the beginning of its
 /// points that no table has.
 fn unexplained(document: &str) -> Vec<String> {
@@ -24,9 +39,9 @@ fn unexplained(document: &str) -> Vec<String> {
     let points = section.lines().filter_map(|line| line.strip_prefix("* **")?.split_once("** ("));
     // The figure is followed by a goal, or by the place of the measurement.
     let named = points.map(|(_, rest)| rest.split([',', ';', ')']).next().unwrap_or_default().to_owned());
-    let is_known = |named: &String| figures.iter().any(|figure| named.starts_with(figure.as_str()));
+    let is_known = |named: &String| figures.iter().any(|figure| begins_with(named, figure));
     missed
-        .filter(|figure| !section.contains(figure.as_str()))
+        .filter(|figure| !has_figure(section, figure))
         .chain(named.filter(|named| !is_known(named)))
         .collect()
 }
@@ -62,6 +77,8 @@ fn a_missed_goal_without_a_point_and_a_point_without_a_row_are_found() {
         ("| a | 3.0 s |  | NOT MET |", "* **A** (3.0 s at p99, goal 2 s).", None),
         ("| a | 3.0 s |  | NOT MET |", "* **B** (4.0 s, goal 2 s).", Some("3.0 s")),
         ("| a | 3.0 s |  | 2 s: **not met** |", "", Some("3.0 s")),
+        ("| a | 3.0 s |  | NOT MET |", "* A took 13.0 s, 1,3.0 s or 3.0 s/day.", Some("3.0 s")),
+        ("| a | 3.0 s |  | met |", "* **A** (3.0 s/day, goal 2 s).", Some("3.0 s/day")),
         ("| a | 3.0 s |  | NOT MET |", "* **A** (3.0 s, goal 2 s).\n* **B** (9/s; goal 10/s).", Some("9/s")),
     ] {
         let text = text(rows, points);
