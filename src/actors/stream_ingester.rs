@@ -104,35 +104,26 @@ impl Work for StreamIngest {
 }
 
 /// Reason for the end of a session, an ordinary one too.
-#[derive(Debug, thiserror::Error)]
-enum SessionError {
+#[derive(Debug)]
+enum SessionEnd {
     /// Horizon ended the stream, as it does from time to time. Reconnect at once.
-    #[error("the stream ended")]
     Normally,
     /// Horizon ended the stream at once, before any new record.
-    #[error("the stream ended before any new record")]
     Empty,
-    #[error(transparent)]
-    Horizon(#[from] HorizonError),
-    #[error(transparent)]
-    Lake(#[from] LakeError),
+    Horizon(HorizonError),
+    Lake(LakeError),
     /// The clock does not allow the next ledger of the lake.
-    #[error(transparent)]
-    Ahead(#[from] AheadOfClockError),
-    #[error(transparent)]
-    Database(#[from] DbError),
+    Ahead(AheadOfClockError),
+    Database(DbError),
     /// Horizon serves another network, or the network was reset.
-    #[error("{0}")]
     WrongNetwork(NetworkError),
     /// This replica does not lead any more.
-    #[error("this replica does not hold the lease any more")]
     NotLeading,
     /// This replica shuts down.
-    #[error("this replica shuts down")]
     Draining,
 }
 
-impl SessionError {
+impl SessionEnd {
     /// Turns a normal end into an empty one if the session was short and brought nothing new. Reconnecting at once
     /// would then be a tight loop.
     fn or_empty(self, has_advanced: bool, lasted: Duration) -> Self {
@@ -176,7 +167,7 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
         }
         let ended = ended.or_empty(has_advanced, begun.elapsed());
         // After any failure Horizon may be another server: check the network again.
-        if !matches!(ended, SessionError::Normally) {
+        if !matches!(ended, SessionEnd::Normally) {
             history.set(None);
         }
         let paced = pace.next_wait(Instant::now());
@@ -184,7 +175,31 @@ async fn ingest(deps: StreamIngest, context: WorkContext) {
     }
 }
 
-impl From<NetworkError> for SessionError {
+impl From<HorizonError> for SessionEnd {
+    fn from(error: HorizonError) -> Self {
+        Self::Horizon(error)
+    }
+}
+
+impl From<LakeError> for SessionEnd {
+    fn from(error: LakeError) -> Self {
+        Self::Lake(error)
+    }
+}
+
+impl From<AheadOfClockError> for SessionEnd {
+    fn from(error: AheadOfClockError) -> Self {
+        Self::Ahead(error)
+    }
+}
+
+impl From<DbError> for SessionEnd {
+    fn from(error: DbError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<NetworkError> for SessionEnd {
     fn from(error: NetworkError) -> Self {
         match error {
             NetworkError::Horizon(error) => Self::Horizon(error),
@@ -194,7 +209,7 @@ impl From<NetworkError> for SessionError {
     }
 }
 
-impl From<WriteError> for SessionError {
+impl From<WriteError> for SessionEnd {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::NotLeading => Self::NotLeading,
@@ -206,63 +221,63 @@ impl From<WriteError> for SessionError {
 /// Records how a session ended. Returns the wait before the next one: at least `paced` if it was with Horizon.
 fn record_end_and_wait(
     deps: &StreamIngest,
-    ended: &SessionError,
+    ended: &SessionEnd,
     retry: &mut Retry,
     paced: Duration,
 ) -> Duration {
     let reason = match ended {
-        SessionError::Normally => "end",
-        SessionError::Empty => "empty",
-        SessionError::Horizon(error) => error.kind(),
-        SessionError::Lake(_) => "lake",
-        SessionError::Ahead(_) => "clock",
-        SessionError::Database(_) => "database",
-        SessionError::WrongNetwork(_) => "wrong_network",
-        SessionError::NotLeading => "not_leading",
-        SessionError::Draining => "drain",
+        SessionEnd::Normally => "end",
+        SessionEnd::Empty => "empty",
+        SessionEnd::Horizon(error) => error.kind(),
+        SessionEnd::Lake(_) => "lake",
+        SessionEnd::Ahead(_) => "clock",
+        SessionEnd::Database(_) => "database",
+        SessionEnd::WrongNetwork(_) => "wrong_network",
+        SessionEnd::NotLeading => "not_leading",
+        SessionEnd::Draining => "drain",
     };
     metrics::counter!("ticker_stream_sessions_total", "end" => reason).increment(1);
-    if !matches!(ended, SessionError::NotLeading | SessionError::Draining) {
+    if !matches!(ended, SessionEnd::NotLeading | SessionEnd::Draining) {
         metrics::counter!("ticker_stream_reconnects_total").increment(1);
     }
     let (now, vitals) = (deps.writer.clock.now(), &deps.writer.published.vitals);
     match ended {
-        SessionError::Draining => Duration::ZERO,
-        SessionError::Normally => paced,
-        SessionError::Empty => retry.next_wait(None).max(paced),
-        SessionError::NotLeading => {
+        SessionEnd::Draining => Duration::ZERO,
+        SessionEnd::Normally => paced,
+        SessionEnd::Empty => retry.next_wait(None).max(paced),
+        SessionEnd::NotLeading => {
             info!("stream stopped, this replica does not lead any more");
             Duration::ZERO
         }
         // Another writer was here. The next session reads the cursor that it left.
-        SessionError::Database(DbError::CursorMoved { .. } | DbError::LeaseLost) => {
+        SessionEnd::Database(error @ (DbError::CursorMoved { .. } | DbError::LeaseLost)) => {
             let wait = retry.next_wait(None);
-            warn!(%ended, wait_ms = wait.as_millis(), "batch refused, reading the cursor again");
+            warn!(%error, wait_ms = wait.as_millis(), "batch refused, reading the cursor again");
             wait
         }
-        SessionError::Database(error) => {
+        SessionEnd::Database(error) => {
             outage::database_failed(&deps.writer.database, error, "storing trades of the stream");
             retry.next_wait(None)
         }
-        SessionError::Horizon(error) => {
+        SessionEnd::Horizon(error) => {
             let wait = retry.next_wait(asked_wait(error)).max(paced);
             outage::horizon_failed(&deps.horizon, error, "reading the stream of trades", wait);
             vitals.stream.fails(reason, now);
             wait
         }
-        SessionError::Lake(error) => {
+        SessionEnd::Lake(error) => {
             let wait = retry.next_wait(error.retry_after());
             warn!(%error, wait_ms = wait.as_millis(), "lake could not be read, retrying");
             vitals.stream.fails(error.to_string(), now);
             wait
         }
-        SessionError::Ahead(ahead) => {
+        SessionEnd::Ahead(ahead) => {
             let wait = retry.next_wait(None);
             warn!(error = %ahead, wait_ms = wait.as_millis(), "ledger is ahead of this machine's clock, nothing stored, retrying");
             vitals.stream.fails(ahead.to_string(), now);
             wait
         }
-        SessionError::WrongNetwork(error) => {
+        SessionEnd::WrongNetwork(error) => {
             if deps.horizon.limiter().allow_line(Instant::now()).is_some() {
                 tracing::error!(%error, "trades from Horizon refused, nothing is stored");
             }
@@ -294,11 +309,11 @@ mod tests {
     #[test]
     fn only_a_session_that_advanced_or_lasted_is_followed_by_the_next_at_once() {
         let is_empty = |has_advanced, lasted| {
-            matches!(SessionError::Normally.or_empty(has_advanced, lasted), SessionError::Empty)
+            matches!(SessionEnd::Normally.or_empty(has_advanced, lasted), SessionEnd::Empty)
         };
         assert!(is_empty(false, Duration::ZERO), "it brought only known records");
         assert!(!is_empty(true, Duration::ZERO), "a large ledger takes many connections");
         assert!(!is_empty(false, TICK), "a quiet network ends its stream now and then");
-        assert!(matches!(SessionError::NotLeading.or_empty(false, Duration::ZERO), SessionError::NotLeading));
+        assert!(matches!(SessionEnd::NotLeading.or_empty(false, Duration::ZERO), SessionEnd::NotLeading));
     }
 }

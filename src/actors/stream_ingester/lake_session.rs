@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use tracing::info;
 
-use super::{SessionError, StreamIngest};
+use super::{SessionEnd, StreamIngest};
 use crate::{
     actors::{
         lake_follower::{CATCH_UP_MAX, LakeFollower, LakeStep},
@@ -82,7 +82,7 @@ impl<'a> LakeSession<'a> {
     }
 
     /// Stores ledger after ledger as they appear.
-    pub(super) async fn run(&mut self) -> SessionError {
+    pub(super) async fn run(&mut self) -> SessionEnd {
         let mut follower = match self.session_start().await {
             Ok(next) => self.following.follower_at(next),
             Err(ended) => return ended,
@@ -93,7 +93,7 @@ impl<'a> LakeSession<'a> {
                 break ended;
             }
             if self.context.is_draining() {
-                break SessionError::Draining;
+                break SessionEnd::Draining;
             }
         };
         self.following.follower = Some(follower);
@@ -102,7 +102,7 @@ impl<'a> LakeSession<'a> {
 
     /// Ledger to start at: behind what is held, or the newest one if that is far away. The gap is then filled as
     /// history.
-    async fn session_start(&self) -> Result<u32, SessionError> {
+    async fn session_start(&self) -> Result<u32, SessionEnd> {
         self.deps.status.set_state("connecting");
         let held = self.deps.writer.database.coverage().await?;
         let newest = held.last().map(|newest| newest.to);
@@ -120,7 +120,7 @@ impl<'a> LakeSession<'a> {
         })
     }
 
-    async fn step(&mut self, follower: &mut LakeFollower) -> Result<(), SessionError> {
+    async fn step(&mut self, follower: &mut LakeFollower) -> Result<(), SessionEnd> {
         self.context.advance();
         let begun = Instant::now();
         let step = self.watched(Some(follower.next()), follower.step(self.reader)).await??;
@@ -132,7 +132,7 @@ impl<'a> LakeSession<'a> {
         match step {
             LakeStep::NotYet | LakeStep::Unread(_) | LakeStep::Hole { .. } => {
                 if self.deps.writer.leadership.epoch().is_none() {
-                    return Err(SessionError::NotLeading);
+                    return Err(SessionEnd::NotLeading);
                 }
                 if self.is_quiet() && self.following.searched_at.elapsed() >= self.reader.timeouts.late {
                     self.following.searched_at = Instant::now();
@@ -175,7 +175,7 @@ impl<'a> LakeSession<'a> {
         ledger: VerifiedLedger,
         is_confirmed: bool,
         begun: Instant,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), SessionEnd> {
         let (sequence, at) = (ledger.sequence, ledger.closed_at);
         let covered = LedgerRange { from: sequence, to: sequence, from_time: at, to_time: at };
         let now = UnixSeconds::from(self.deps.writer.clock.now());
@@ -194,7 +194,7 @@ impl<'a> LakeSession<'a> {
         collected: Collected,
         covered: Option<LedgerRange>,
         begun: Instant,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), SessionEnd> {
         let writer = &self.deps.writer;
         let expected = writer.database.cursor(LIVE_CURSOR).await?;
         let end = covered.map(|range| PagingToken::before_ledger(range.to.saturating_add(1)));
@@ -224,16 +224,12 @@ impl<'a> LakeSession<'a> {
 
     /// Waits for the lake. Meanwhile publishes whether it still gives ledgers, and ends if the drain begins.
     /// `next` is the ledger that is waited for.
-    async fn watched<T>(
-        &self,
-        next: Option<u32>,
-        reading: impl Future<Output = T>,
-    ) -> Result<T, SessionError> {
+    async fn watched<T>(&self, next: Option<u32>, reading: impl Future<Output = T>) -> Result<T, SessionEnd> {
         let mut reading = std::pin::pin!(reading);
         loop {
             match tokio::time::timeout(TICK, &mut reading).await {
                 Ok(read) => return Ok(read),
-                Err(_) if self.context.is_draining() => return Err(SessionError::Draining),
+                Err(_) if self.context.is_draining() => return Err(SessionEnd::Draining),
                 Err(_) => {
                     self.context.advance();
                     if self.is_quiet() {

@@ -6,7 +6,7 @@ use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::{
-    SessionError, StreamIngest,
+    SessionEnd, StreamIngest,
     collector::{Collector, QUIET},
     pace::Pace,
     silence::{SILENT_BEHIND_PAGES_MAX, Silence},
@@ -62,19 +62,19 @@ impl<'a> Session<'a> {
     }
 
     /// Streams until something ends it, then commits what was collected.
-    pub(super) async fn run(&mut self) -> SessionError {
+    pub(super) async fn run(&mut self) -> SessionEnd {
         let (mut stream, mut collector) = match self.open().await {
             Ok(opened) => opened,
             Err(ended) => return ended,
         };
         let ended = loop {
             match self.receive(&mut stream, &mut collector).await {
-                SessionError::Normally => {}
+                SessionEnd::Normally => {}
                 ended => break ended,
             }
             match self.reconnect(&mut collector).await {
                 Ok(Some(next)) => stream = next,
-                Ok(None) => break SessionError::Normally,
+                Ok(None) => break SessionEnd::Normally,
                 Err(ended) => break ended,
             }
         };
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
     ///
     /// A large ledger takes many connections. If each were a transaction, these would take most of the time. Only if
     /// connecting takes long is the batch committed meanwhile.
-    async fn reconnect(&self, collector: &mut Collector) -> Result<Option<TradeStream>, SessionError> {
+    async fn reconnect(&self, collector: &mut Collector) -> Result<Option<TradeStream>, SessionEnd> {
         let horizon = &self.deps.horizon;
         let Some(history) = self.history.get().filter(|history| history.allows_requests(horizon)) else {
             return Ok(None);
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
     }
 
     /// Checks the network, determines the start and connects.
-    async fn open(&mut self) -> Result<(TradeStream, Collector), SessionError> {
+    async fn open(&mut self) -> Result<(TradeStream, Collector), SessionEnd> {
         self.deps.status.set_state("connecting");
         let database = &self.deps.writer.database;
         let stored = database.cursor(LIVE_CURSOR).await?;
@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
     }
 
     /// Collects records until the stream ends. Commits batches on the way.
-    async fn receive(&mut self, stream: &mut TradeStream, collector: &mut Collector) -> SessionError {
+    async fn receive(&mut self, stream: &mut TradeStream, collector: &mut Collector) -> SessionEnd {
         let connected = Instant::now();
         let (mut silence, mut received_records, mut was_idle_at) = (Silence::default(), false, connected);
         loop {
@@ -173,9 +173,9 @@ impl<'a> Session<'a> {
                 Ok(Err(error)) => return error.into(),
                 // A quiet network ends its stream after 55 s without a record. Only a sick server ends it at once.
                 Ok(Ok(StreamItem::End)) if received_records || connected.elapsed() >= TICK => {
-                    return SessionError::Normally;
+                    return SessionEnd::Normally;
                 }
-                Ok(Ok(StreamItem::End)) => return SessionError::Empty,
+                Ok(Ok(StreamItem::End)) => return SessionEnd::Empty,
                 Ok(Ok(event)) => {
                     if let Err(ended) = self.look_again(&event, collector).await {
                         return ended;
@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
                 return ended;
             }
             if self.context.is_draining() {
-                return SessionError::Draining;
+                return SessionEnd::Draining;
             }
         }
     }
@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
     ///
     /// Ends the session if it began above all ledgers that can exist: then an earlier root named one that does not.
     /// Such a stream would be silent until the network has closed that ledger.
-    async fn idle(&self, collector: &Collector) -> Result<(), SessionError> {
+    async fn idle(&self, collector: &Collector) -> Result<(), SessionEnd> {
         let history = self.confirm(&self.deps.horizon).await?;
         let (reached, newest) = (collector.reached().ledger(), history.known());
         // A stream that records carried so far is ahead of a root that lags.
@@ -219,11 +219,11 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         warn!(reached, newest, "stream began above the newest ledger, starting again");
-        Err(SessionError::Empty)
+        Err(SessionEnd::Empty)
     }
 
     /// Renews the rules for records if one is of a later ledger than they allow, since that ledger may have closed.
-    async fn look_again(&self, event: &StreamItem, collector: &mut Collector) -> Result<(), SessionError> {
+    async fn look_again(&self, event: &StreamItem, collector: &mut Collector) -> Result<(), SessionEnd> {
         let token = match event {
             StreamItem::Trade(received) => Some(received.trade.token),
             StreamItem::Invalid(refused) => refused.token,
@@ -261,17 +261,17 @@ impl<'a> Session<'a> {
     }
 
     /// Makes sure that everything received so far is of the right network. Asks with this client.
-    async fn confirm(&self, horizon: &HorizonClient) -> Result<History, SessionError> {
+    async fn confirm(&self, horizon: &HorizonClient) -> Result<History, SessionEnd> {
         let history = self.deps.network_check.confirmed(self.history.get(), horizon).await?;
         self.history.set(Some(history));
         Ok(history)
     }
 
     /// Writes the collected batch and notifies the other actors. Without a batch, only checks the lease.
-    async fn commit(&self, collector: &mut Collector) -> Result<(), SessionError> {
+    async fn commit(&self, collector: &mut Collector) -> Result<(), SessionEnd> {
         if collector.is_empty() {
             let leads = self.deps.writer.leadership.epoch().is_some();
-            return if leads { Ok(()) } else { Err(SessionError::NotLeading) };
+            return if leads { Ok(()) } else { Err(SessionEnd::NotLeading) };
         }
         let batches = collector.batches();
         let mut collected = self.context.step(steps::COLLECT, None).began_at(collector.opened());
