@@ -8,7 +8,7 @@ pub const COLLECT: StepName = StepName("collect");
 pub const READ_HISTORY: StepName = StepName("read_history");
 /// Ledgers of the lake are read and verified, and their trades are collected into a batch.
 pub const READ_LEDGERS: StepName = StepName("read_ledgers");
-/// A ledger that is held already is read again from Horizon and compared.
+/// A ledger that is held already is read again from its source and compared.
 pub const READ_AGAIN: StepName = StepName("read_again");
 /// A batch of trades, or results such as books or candles, are written in one transaction.
 pub const TRANSACTION: StepName = StepName("transaction");

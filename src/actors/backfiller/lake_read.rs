@@ -23,7 +23,6 @@ use crate::{
     horizon::budget::Class,
     lake::{Batch, Content, LakeError, Link, RefusedLedger, VerifiedLedger},
     published::{HashCheck, LakeUse},
-    steps,
 };
 
 /// Most trades in a transaction.
@@ -95,8 +94,7 @@ impl LakeRead<'_> {
         };
         // Earlier ledgers are valid, so they are stored.
         self.write(&mut state).await?;
-        // Ledgers after the last batch, of which there was nothing to store.
-        self.step(&mut state).began_at(state.written_at).done();
+        state.end(&read);
         // Without Horizon's hashes a link is the only evidence, and nothing would give it again.
         let may_carry = state.is_confirmed || !self.reader.hashes.is_enabled();
         *confirmed = state.above.filter(|_| may_carry);
@@ -272,10 +270,10 @@ impl LakeRead<'_> {
     ) -> Result<bool, HistoryError> {
         let hash = ledger.hash.to_string();
         // As urgent as new trades: without an answer all history below would be unconfirmed.
-        let hashes = self.reader.hashes.caused_by(&state.trace);
+        let trace = state.trace(self.context);
+        let hashes = self.reader.hashes.caused_by(&trace);
         let mut check = hashes.check(ledger.sequence, &hash, Class::Live).await;
-        let is_forgotten =
-            check == HashCheck::Unchecked && self.is_forgotten(ledger.sequence, &state.trace).await;
+        let is_forgotten = check == HashCheck::Unchecked && self.is_forgotten(ledger.sequence, &trace).await;
         if check == HashCheck::Unchecked && !is_forgotten && !self.found.get().has_some {
             check = hashes.check_again(ledger.sequence, &hash).await;
         }
@@ -330,12 +328,6 @@ impl LakeRead<'_> {
         self.write(state).await
     }
 
-    /// Step that read what the next batch holds. The requests since the last one name it as their cause.
-    fn step(&self, state: &mut LakeReadState) -> Step {
-        let trace = std::mem::replace(&mut state.trace, TraceContext::root());
-        self.context.step(steps::READ_LEDGERS, None).as_span(trace)
-    }
-
     async fn write(&self, state: &mut LakeReadState) -> Result<(), HistoryError> {
         let covered = state.pending.take();
         let collected = std::mem::take(&mut state.collected);
@@ -348,11 +340,11 @@ impl LakeRead<'_> {
         // A huge ledger goes in parts, the last of which says that it is complete.
         while trades.len() > WRITTEN_MAX {
             let part = trades.split_off(trades.len() - WRITTEN_MAX);
-            let read = self.step(state).began_at(begun);
+            let read = state.take_step(self.context, begun);
             self.commit(part, Vec::new(), None, read).await?;
         }
         let unconfirmed = covered.filter(|_| std::mem::take(&mut state.holds_unconfirmed));
-        let read = self.step(state).began_at(begun);
+        let read = state.take_step(self.context, begun);
         let writing = self.commit(trades, collected.quarantine, covered, read);
         self.reader.unconfirmed.note_around(&self.deps.writer, unconfirmed, writing).await?;
         if let Some(covered) = covered {

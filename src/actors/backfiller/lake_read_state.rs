@@ -3,9 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    actors::{lake_reader::Collected, trace::context::TraceContext},
+    actors::{
+        lake_reader::Collected,
+        trace::{context::TraceContext, step::Step},
+        worker::WorkContext,
+    },
     domain::coverage::LedgerRange,
     lake::{Link, VerifiedLedger},
+    steps,
 };
 
 /// Trades in a batch, about 1 KB each.
@@ -27,8 +32,8 @@ pub(super) struct LakeReadState {
     pub(super) collected: Collected,
     /// Time at which the last batch was written, or the stretch begun.
     pub(super) written_at: Instant,
-    /// Span of the step that reads the next batch.
-    pub(super) trace: TraceContext,
+    /// Step that reads the next batch; none before the first request that it causes.
+    step: Option<Step>,
     /// Number of missing objects in a row.
     pub(super) missing: u32,
     /// Time of the last request for the manifest that was answered: then the lake was there.
@@ -49,7 +54,7 @@ impl LakeReadState {
             holds_unconfirmed: false,
             collected: Collected::default(),
             written_at: Instant::now(),
-            trace: TraceContext::root(),
+            step: None,
             missing: 0,
             present_at: None,
             differing: 0,
@@ -72,8 +77,42 @@ impl LakeReadState {
         range.from_time = at.min(range.to_time);
     }
 
+    /// Returns the context for requests that the next batch needs. Begins its step if there is none.
+    pub(super) fn trace(&mut self, context: &WorkContext) -> TraceContext {
+        let begun = self.written_at;
+        self.step.get_or_insert_with(|| context.step(steps::READ_LEDGERS, None).began_at(begun)).trace()
+    }
+
+    /// Returns the step that read the next batch, which began at `begun` if it made no request.
+    pub(super) fn take_step(&mut self, context: &WorkContext, begun: Instant) -> Step {
+        self.step.take().unwrap_or_else(|| context.step(steps::READ_LEDGERS, None).began_at(begun))
+    }
+
+    /// Ends the step of requests after the last batch, if there were any.
+    pub(super) fn end<T, E>(&mut self, result: &Result<T, E>) {
+        if let Some(step) = self.step.take() {
+            step.ended(result);
+        }
+    }
+
     /// True if the next batch is to be written now.
     pub(super) fn is_due(&self) -> bool {
         self.collected.trades.len() >= BATCH_TRADES || self.written_at.elapsed() >= BATCH_TIME
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_requests_for_a_batch_have_its_step_as_their_cause_and_those_for_the_next_one_another() {
+        let (mut state, context) = (LakeReadState::new(None), WorkContext::default());
+        let cause = state.trace(&context);
+        assert_eq!(state.trace(&context), cause);
+        assert_eq!(state.take_step(&context, Instant::now()).trace(), cause);
+        assert_ne!(state.trace(&context), cause);
+        state.end(&Ok::<(), ()>(()));
+        assert!(state.step.is_none());
     }
 }

@@ -83,6 +83,16 @@ impl Rereading<'_> {
         horizon.of_class(Class::Audit).caused_by(&self.trace())
     }
 
+    /// Goes on with a target that chance chose, since the named ledger is not held. The message that named it causes
+    /// nothing that follows.
+    fn leave_to_chance(&mut self) {
+        if self.cause.take().is_some()
+            && let Some(step) = self.step.take()
+        {
+            step.done();
+        }
+    }
+
     /// Ends the step, if one is under way.
     fn end(&mut self, result: &Result<RereadOutcome, HistoryError>) {
         if let Some(step) = self.step.take() {
@@ -153,6 +163,9 @@ impl Backfill {
         let Some(target) = reread_target::choose(&held, named, with_trades, &mut rand::rng()) else {
             return Ok(RereadOutcome::NothingHeld);
         };
+        if !target.is_named(named) {
+            reading.leave_to_chance();
+        }
         reading.trace();
         let compared = match target {
             // A lake proves its ledgers, and costs no request. If history does not come from it, it is also the other

@@ -13,6 +13,13 @@ pub(super) enum RereadTarget {
     Bottom(LedgerRange),
 }
 
+impl RereadTarget {
+    /// True for the ledger that an audit named.
+    pub(super) fn is_named(self, named: Option<u32>) -> bool {
+        matches!(self, Self::Ledger(_, ledger) if Some(ledger) == named)
+    }
+}
+
 /// Held ledgers from `elder` on.
 pub(super) fn from_ledger(held: &[LedgerRange], elder: u32) -> Vec<LedgerRange> {
     let kept = held.iter().filter(|range| range.to >= elder);
@@ -131,12 +138,11 @@ mod tests {
         let held = [range(3, 5), range(20, 22)];
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         for _ in 0..50 {
-            assert_eq!(choose(&held, Some(21), 0, &mut random), Some(RereadTarget::Ledger(held[1], 21)));
+            let target = RereadTarget::Ledger(held[1], 21);
+            assert_eq!(choose(&held, Some(21), 0, &mut random), Some(target));
+            assert!(target.is_named(Some(21)) && !target.is_named(None));
             let other = choose(&held, Some(7), 0, &mut random);
-            assert!(
-                other.is_some_and(|target| !matches!(target, RereadTarget::Ledger(_, 7))),
-                "it is not held"
-            );
+            assert!(other.is_some_and(|target| !target.is_named(Some(7))), "it is not held");
         }
         assert_eq!(choose(&[], Some(7), 0, &mut random), None);
         assert!(
