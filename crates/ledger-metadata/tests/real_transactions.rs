@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{io::Write as _, path::Path};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::Path,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::DateTime;
@@ -12,14 +15,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use stellar_xdr::{self as xdr, Limits, ReadXdr, WriteXdr as _};
 
-/// Transactions of a file. None if it is absent.
-fn transactions(name: &str) -> Vec<Value> {
+/// Transactions of a file, or `None` if it is absent.
+fn transactions(name: &str) -> Option<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/lake").join(name);
-    let Ok(text) = std::fs::read_to_string(&path) else {
+    let text = std::fs::read_to_string(&path);
+    if text.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         let _ = writeln!(std::io::stderr(), "\nNOT TESTED: {} is absent", path.display());
-        return Vec::new();
-    };
-    serde_json::from_str(&text).unwrap()
+        return None;
+    }
+    serde_json::from_str(&text.unwrap()).unwrap()
 }
 
 fn decoded<T: ReadXdr>(base64: &Value) -> T {
@@ -134,8 +138,9 @@ fn seen_by_maker(row: &Value, closed_at: i64) -> Value {
 
 #[test]
 fn the_trades_of_horizons_scenarios_are_those_of_its_database() {
+    let Some(rows) = transactions("horizon-scenarios.json") else { return };
     let mut count = 0;
-    for row in transactions("horizon-scenarios.json") {
+    for row in rows {
         let golden = row["horizon_trades"].as_array().unwrap();
         let closed_at = row["close_time"].as_i64().unwrap();
         let transaction = Transaction {
@@ -150,7 +155,7 @@ fn the_trades_of_horizons_scenarios_are_those_of_its_database() {
         assert_eq!(transaction.trades("Test SDF Network ; September 2015"), expected, "{}", row["scenario"]);
         count += expected.len();
     }
-    assert!([0, 12].contains(&count), "{count}");
+    assert_eq!(count, 12);
 }
 
 /// Effects of a trade on both accounts: the account, what it sold and bought, and the other account.
@@ -167,8 +172,9 @@ fn effects(trade: &Value) -> [String; 2] {
 
 #[test]
 fn the_trades_of_the_public_network_have_the_effects_that_stellar_etl_lists() {
+    let Some(rows) = transactions("etl-2020-pubnet.json") else { return };
     let mut count = 0;
-    for row in transactions("etl-2020-pubnet.json") {
+    for row in rows {
         let closed_at = DateTime::parse_from_rfc3339(row["closed_at"].as_str().unwrap()).unwrap();
         let transaction = Transaction {
             ledger: u32::try_from(row["ledger"].as_u64().unwrap()).unwrap(),
@@ -194,12 +200,14 @@ fn the_trades_of_the_public_network_have_the_effects_that_stellar_etl_lists() {
         golden.sort_unstable();
         found.sort_unstable();
         assert_eq!(found, golden);
-        for (trade, derived) in trades.iter().zip(row["derived_trades"].as_array().unwrap()) {
+        let derived = row["derived_trades"].as_array().unwrap();
+        assert_eq!(trades.len(), derived.len());
+        for (trade, derived) in trades.iter().zip(derived) {
             for field in ["id", "sold_asset", "bought_asset", "price_n", "price_d"] {
                 assert_eq!(trade[field], derived[field], "{field}");
             }
         }
         count += golden.len();
     }
-    assert!([0, 8].contains(&count), "{count}");
+    assert_eq!(count, 8);
 }
