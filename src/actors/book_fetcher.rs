@@ -33,7 +33,7 @@ use crate::{
     domain::{instant::UnixSeconds, windows::MarketId},
     horizon::{HorizonClient, budget::Class},
     published::Part,
-    shutdown,
+    shutdown, steps,
 };
 use books::Books;
 
@@ -168,7 +168,11 @@ impl BookFetch {
         // A follower's readers get their books all the same, and the leader reads these books for all.
         let Some(epoch) = self.leadership.epoch().filter(|_| !books.is_empty()) else { return };
         let rows = books::rows(&books);
-        match self.database.record_books(epoch, &rows).await {
+        // Readers wait for their books only, so no message causes this.
+        let step = self.status.step(steps::TRANSACTION, None);
+        let stored = self.database.record_books(epoch, &rows).await;
+        step.ended(&stored);
+        match stored {
             Ok(_) if self.database.record_success(STORING) => info!("asked order books are stored again"),
             Ok(_) => {}
             Err(error) => {

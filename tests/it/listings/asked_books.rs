@@ -31,6 +31,10 @@ fn an_old_book_is_read_again_once_for_all_its_readers() {
         wait_until("it is counted", || asked(&daemon) > 0);
         assert_eq!(asked(&daemon), 1);
         reached("the leader stores it for everybody", async || stored_again(&daemon).await > 0).await;
+        let transactions = "/trace.json?type=transaction&actor=book_fetcher";
+        wait_until("its transaction is recorded", || {
+            !daemon.admin(transactions).json()["records"].as_array().unwrap().is_empty()
+        });
     });
 }
 

@@ -1,11 +1,14 @@
 //! Causes of recorded work: which work may begin a trace, and what requests and transactions belong to.
 
 use super::*;
-use crate::lake::{reading_lake, with_lake};
+use crate::{
+    lake::{reading_lake, with_lake},
+    support::progress::wait_until_history_is_complete,
+};
 
 /// Work that a timer, the stream or a new incarnation begins, with its actor. Everything else has a cause. Requests to
 /// Horizon that confirm the network before any work are among it.
-const EDGES: [(&str, &str); 17] = [
+const EDGES: [(&str, &str); 18] = [
     ("audit", "auditor"),
     ("catch_up", "aggregator"),
     ("check_stellar_toml", "toml_checker"),
@@ -23,6 +26,7 @@ const EDGES: [(&str, &str); 17] = [
     ("read_books", "orderbook_poller"),
     ("read_history", "backfiller"),
     ("render", "aggregator"),
+    ("transaction", "book_fetcher"),
 ];
 
 /// Actors that have caused a step of this name by one of another name.
@@ -74,6 +78,29 @@ fn a_request_for_the_hash_of_a_ledger_is_below_the_read_of_that_ledger() {
         wait_until("a hash is compared for ledgers of the past", || {
             !actors_below(&records(&daemon, ""), "read_ledgers", "horizon_request").is_empty()
         });
+    });
+}
+
+#[test]
+fn each_read_of_ledgers_of_the_past_causes_a_transaction_and_begins_before_its_requests() {
+    let sim = with_lake(551, 1.0, 1, FaultPlan::none());
+    block_on(async {
+        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        wait_until_history_is_complete(&daemon);
+        let reads = records(&daemon, "type=read_ledgers&actor=backfiller&outcome=done");
+        let mut all = Vec::new();
+        wait_until("each read has led to a transaction", || {
+            all = records(&daemon, "");
+            let transactions = all.iter().filter(|record| name(record) == "transaction");
+            let causes: BTreeSet<&str> = transactions.filter_map(|it| it["parent"].as_str()).collect();
+            !reads.is_empty() && reads.iter().all(|read| causes.contains(read["span"].as_str().unwrap()))
+        });
+        for read in all.iter().filter(|record| name(record) == "read_ledgers") {
+            let effects = all.iter().filter(|record| record["parent"] == read["span"]);
+            for effect in effects {
+                assert!(time(&read["began"]) <= time(&effect["queued"]), "{read} {effect}");
+            }
+        }
     });
 }
 
