@@ -15,6 +15,9 @@ const REST_TIMES_MIN: f64 = 20.0;
 /// Time limit for a pass. Rests are shortened, down to the shortest, if a pass would take longer. So every market is
 /// audited at least hourly at 30,000 markets and 10 million trades.
 const PASS_WITHIN: Duration = Duration::from_secs(48 * 60);
+/// Longest rest after the lists, unless the shortest rest is longer. Nothing of the pass is measured by then, so a slow
+/// read of prices would delay all slices by 75 times as long.
+const LISTS_REST_MAX: Duration = Duration::from_secs(12 * 60);
 /// Below this interval between passes, rests are the shortest: the operator wants frequent passes.
 const OFTEN: Duration = Duration::from_secs(60);
 /// A slice that takes longer makes the next ones smaller.
@@ -108,7 +111,7 @@ impl Pace {
     pub(super) async fn run(&mut self, mut groups: VecDeque<Group>, steps: &mut impl Steps) {
         self.begin(&groups);
         let took = steps.lists().await;
-        steps.rest(self.rest_after(took)).await;
+        steps.rest(self.rest_after_lists(took)).await;
         while !groups.is_empty() {
             let slice = self.cut(&mut groups);
             let sliced = steps.slice(slice, self.limit).await;
@@ -160,6 +163,11 @@ impl Pace {
         }
         self.trades = self.trades.clamp(self.least, self.trades_max());
         self.rest_after(took)
+    }
+
+    /// Returns the rest after the lists, which took `took`.
+    fn rest_after_lists(&self, took: Duration) -> Duration {
+        self.rest_after(took).min(LISTS_REST_MAX).max(took.mul_f64(REST_TIMES_MIN))
     }
 
     /// Returns the rest after a slice that took `took`.
@@ -266,9 +274,11 @@ mod tests {
     }
 
     impl Steps for Machine<'_> {
-        /// A third of the markets have a valid asset of their own, and 31,185 markets take 1.92 s.
+        /// A third of the markets have a valid asset of their own, and 31,185 markets take 1.92 s. The prices need a
+        /// scan of 24 hours, which lie in the tables of two days.
         async fn lists(&mut self) -> Duration {
-            self.work(Duration::from_nanos(self.markets() * 62_000))
+            let all: u64 = self.weights.iter().sum();
+            self.work(Duration::from_nanos(self.markets() * 62_000 + all * self.scan_ns * 2 / 7))
         }
 
         /// A scan of the week, some time per trade in the slice, and some per market of the file.
@@ -380,6 +390,13 @@ mod tests {
                 assert!(spent.as_secs_f64() <= 0.05 * passed.as_secs_f64());
             }
         }
+    }
+
+    #[test]
+    fn a_slow_read_of_prices_delays_the_slices_by_a_bounded_rest() {
+        let pace = Pace::new(INTERVAL);
+        let rests = [2, 28, 120].map(|took_s| pace.rest_after_lists(Duration::from_secs(took_s)).as_secs());
+        assert_eq!(rests, [2 * 75, 12 * 60, 120 * 20]);
     }
 
     #[test]
