@@ -86,9 +86,12 @@ pub struct Audit {
     /// Hour since 1970 whose candles the next pass compares first. A restart keeps it, so that all hours have
     /// their turn.
     pub next_candle_hour: Rc<Cell<i64>>,
-    /// Ledgers to read again that the backfiller has not confirmed, each with the step that found it. They are sent
-    /// again after each pass, also after a restart: once the windows are rebuilt from the rows, no comparison shows
-    /// that a row is lost.
+    /// Number of price audits so far, which chooses the assets of the next one. A restart keeps it, so that all
+    /// priced assets have their turn.
+    pub price_turn: Rc<Cell<usize>>,
+    /// Ledgers to read again that the backfiller has not confirmed, each with the step that found it first. They are
+    /// sent again after each pass, also after a restart: once the windows are rebuilt from the rows, no comparison
+    /// shows that a row is lost.
     pub unconfirmed: Rc<RefCell<BTreeMap<u32, TraceContext>>>,
     /// Choices of the assets that stand for codes, as the last pass left them. A restart keeps them, because a
     /// change is found by comparison with them alone.
@@ -122,6 +125,7 @@ impl DaemonActor for Auditor {
             publish_interval: services.config.publish_interval,
             is_hurried: Rc::default(),
             next_candle_hour: Rc::default(),
+            price_turn: Rc::default(),
             unconfirmed: Rc::default(),
             choices_seen: Rc::default(),
             listing: services.listing_source(),
@@ -397,7 +401,9 @@ impl Audit {
         let Some((publication, after)) = after else { return Ok(0) };
         let differing: BTreeSet<MarketId> = found.markets.clone();
         let ledgers = differing_ledgers(&before.snapshot, &publication.snapshot, &differing);
-        self.unconfirmed.borrow_mut().extend(ledgers.into_iter().map(|ledger| (ledger, *cause)));
+        for ledger in ledgers {
+            self.unconfirmed.borrow_mut().entry(ledger).or_insert(*cause);
+        }
         self.request_reread().await;
         let repaired = u64::saturating_from(differing.difference(&after.markets).count());
         counter!("ticker_audit_repaired_markets_total").increment(repaired);

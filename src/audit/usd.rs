@@ -42,15 +42,25 @@ impl CleanMinutes {
     }
 }
 
-/// Assets whose prices a pass compares: XLM, and one asset for each way through a market. `turn` says which one, so
-/// that all of them have their turn.
+/// Assets whose prices a pass compares: XLM, one asset for each way through a market, and one without a price that was
+/// traded within 24 hours against an anchor or XLM. `turn` says which one, so that all of them have their turn.
 #[must_use]
-pub fn choose(snapshot: &MarketSnapshot, prices: &UsdPrices, turn: usize) -> Vec<Asset> {
+pub fn choose(snapshot: &MarketSnapshot, prices: &UsdPrices, anchors: &[Asset], turn: usize) -> Vec<Asset> {
+    let (directory, windows) = (snapshot.directory(), snapshot.windows());
+    let dollars = dollars(directory, anchors);
+    let was_traded = |asset: AssetId| {
+        let mut markets = dollars.iter().filter_map(|dollar| directory.market_between(asset, *dollar));
+        markets.any(|market| windows.figures_of(market).is_some_and(|figures| figures.day.trade_count > 0))
+    };
     let mut by_way: BTreeMap<&str, Vec<Asset>> = BTreeMap::new();
-    for (id, asset) in snapshot.directory().names().iter() {
-        if let Some(price) = prices.price(id).filter(|price| !price.legs.is_empty()) {
-            by_way.entry(price.method.name()).or_default().push(*asset);
-        }
+    for (id, asset) in directory.names().iter().filter(|(_, asset)| **asset != Asset::Native) {
+        let way = match prices.price(id) {
+            Some(price) if price.legs.is_empty() => continue, // an anchor
+            Some(price) => price.method.name(),
+            None if was_traded(id) => "none",
+            None => continue,
+        };
+        by_way.entry(way).or_default().push(*asset);
     }
     let of_turn = |mut assets: Vec<Asset>| {
         assets.sort_unstable();
@@ -62,16 +72,20 @@ pub fn choose(snapshot: &MarketSnapshot, prices: &UsdPrices, turn: usize) -> Vec
 /// Markets that the prices of these assets and of XLM may come from.
 #[must_use]
 pub fn markets_of(directory: &Directory, anchors: &[Asset], assets: &[Asset]) -> Vec<MarketId> {
-    let id_of = |asset: &Asset| directory.names().id_of(asset);
-    let native = id_of(&Asset::Native);
-    let dollars: Vec<AssetId> = anchors.iter().filter_map(id_of).chain(native).collect();
-    let priced = assets.iter().filter_map(id_of).chain(native);
+    let dollars = dollars(directory, anchors);
+    let priced = assets.iter().chain([&Asset::Native]).filter_map(|asset| directory.names().id_of(asset));
     let between = |asset: AssetId| {
         let others = dollars.iter().filter(move |other| **other != asset);
         others.filter_map(move |other| directory.market_between(asset, *other))
     };
     let markets: BTreeSet<MarketId> = priced.flat_map(between).collect();
     markets.into_iter().collect()
+}
+
+/// Anchors and XLM, whose markets may set the price of another asset.
+fn dollars(directory: &Directory, anchors: &[Asset]) -> Vec<AssetId> {
+    let names = directory.names();
+    anchors.iter().chain([&Asset::Native]).filter_map(|asset| names.id_of(asset)).collect()
 }
 
 /// Compares the prices of some assets with those of the rows. `prices` and `minutes` must be as of the snapshot.

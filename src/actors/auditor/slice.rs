@@ -39,7 +39,10 @@ impl Audit {
     ) -> Result<Option<(Arc<Publication>, SliceComparison)>, DbError> {
         let compare = async |publication: &Arc<Publication>| {
             context.advance(); // a slice may take two minutes
-            self.compare_markets_of(publication, slice).await
+            let begun = self.clock.monotonic();
+            let compared = self.compare_markets_of(publication, slice).await;
+            histogram!("ticker_audit_slice_seconds").record(self.since(begun).as_secs_f64());
+            compared
         };
         self.compare_first(context, tally, is_acceptable, compare).await
     }
@@ -58,16 +61,14 @@ impl Audit {
             let publication = self.publication_after(context, &is_acceptable).await;
             let begun = self.clock.monotonic();
             let outcome = compare(&publication).await;
-            let took = self.since(begun);
-            histogram!("ticker_audit_slice_seconds").record(took.as_secs_f64());
-            tally.spent = tally.spent.saturating_add(took);
+            tally.spent = tally.spent.saturating_add(self.since(begun));
             match outcome {
                 Ok(Some(found)) => return Ok(Some((publication, found))),
                 // The same one would miss again. A new one has the best chance: nothing was committed since.
                 Ok(None) => self.wait_for_another(context, &publication).await,
                 // The read took too long, or the database was away for a moment.
                 Err(error) if error.is_transient() && failures < FAILURES_MAX => {
-                    warn!(%error, "audit could not read a slice, retrying");
+                    warn!(%error, "audit could not read rows, retrying");
                     failures += 1;
                     context.pause(AFTER_FAILURE).await;
                 }

@@ -17,6 +17,7 @@ use crate::{
     },
     domain::{asset::Asset, conversions::SaturatingFrom},
     published::Publication,
+    steps,
 };
 
 /// Longest time for reading the trades of 24 hours. A scan of the week may take twice as long.
@@ -26,13 +27,20 @@ impl Audit {
     /// Compares the prices of some assets, and logs what differs twice. There is nothing to repair: a wrong window is
     /// rebuilt with its slice, and any other difference is a fault of the program.
     pub(super) async fn audit_prices(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
+        let step = context.pass(steps::AUDIT);
+        let audited = self.audit_prices_in(context, tally).await;
+        step.ended(&audited);
+        audited
+    }
+
+    async fn audit_prices_in(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
         let Some(assets) = self.priced_assets(tally).await else {
             tally.is_partial = true;
             return Ok(());
         };
         let Some((first, found)) = self.compare_prices(context, &assets, tally, |_| true).await? else {
             tally.is_partial = true;
-            info!("prices in dollars could not be compared, the next pass tries again");
+            info!("prices in dollars not compared, the next pass tries again");
             return Ok(());
         };
         counter!("ticker_audit_prices_total").increment(u64::saturating_from(assets.len()));
@@ -52,7 +60,7 @@ impl Audit {
         );
         let Some(again) = again.await? else {
             tally.is_partial = true;
-            info!("differing prices in dollars could not be compared again, the next pass tries again");
+            info!("differing prices in dollars not compared again, the next pass tries again");
             return Ok(());
         };
         for difference in again.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
@@ -65,16 +73,17 @@ impl Audit {
         Ok(())
     }
 
-    /// Returns the assets whose prices this pass compares, or none if the pool failed. The second of the publication
-    /// chooses among them.
+    /// Returns the assets whose prices this pass compares, or none if the pool failed. The next pass takes the next
+    /// ones.
     async fn priced_assets(&self, tally: &mut Tally) -> Option<Vec<Asset>> {
         let publication = self.published.newest()?; // each pass begins with one
         let begun = self.clock.monotonic();
         let source = self.listing.clone();
+        let turn = self.price_turn.get();
+        self.price_turn.set(turn.wrapping_add(1));
         let chosen = crate::blocking::run(move || {
             let moment = publication.listing.moment(&source);
-            let turn = usize::saturating_from(publication.as_of.0);
-            Ok(usd::choose(&publication.snapshot, moment.view().usd(), turn))
+            Ok(usd::choose(&publication.snapshot, moment.view().usd(), &source.anchors, turn))
         });
         let chosen = result_of(chosen.await);
         tally.spent = tally.spent.saturating_add(self.since(begun));

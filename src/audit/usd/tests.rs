@@ -109,12 +109,19 @@ fn xlm_and_one_asset_of_each_way_are_chosen_in_turn() {
     trades.push((XLM_ZZZ, at(5, 60, 2_000, 2, 1)));
     let snapshot = snapshot(&trades);
     let prices = UsdPrices::of(&snapshot, &anchors());
-    let of_turn = |turn| choose(&snapshot, &prices, turn);
+    let of_turn = |turn| choose(&snapshot, &prices, &anchors(), turn);
     let [tea, zzz] = ["TEA", "ZZZ"].map(issued);
     assert_eq!([0, 1, 2].map(of_turn), [[Asset::Native, tea], [Asset::Native, zzz], [Asset::Native, tea]]);
-    let none = UsdPrices::default();
-    assert_eq!(choose(&snapshot, &none, 1), [Asset::Native]);
     assert_eq!(markets_of(snapshot.directory(), &anchors(), &[tea]), [XLM_USDC, 13, XLM_TEA, 24, 34]);
+}
+
+#[test]
+fn an_asset_without_a_price_is_chosen_in_turn_if_it_was_traded_against_an_anchor_or_xlm() {
+    let snapshot = snapshot(&tape());
+    let of_turn = |turn| choose(&snapshot, &UsdPrices::default(), &anchors(), turn);
+    let mut traded = [anchors()[0], issued("TEA")];
+    traded.sort_unstable();
+    assert_eq!([0, 1].map(of_turn), traded.map(|asset| [Asset::Native, asset]));
 }
 
 proptest! {
