@@ -10,7 +10,7 @@ pub const READ_HISTORY: StepName = StepName("read_history");
 pub const READ_LEDGERS: StepName = StepName("read_ledgers");
 /// A ledger that is held already is read again from its source and compared.
 pub const READ_AGAIN: StepName = StepName("read_again");
-/// A batch of trades, or results such as books or candles, are written in one transaction.
+/// A batch of trades, or a set of results such as books or candles, is written in one transaction.
 pub const TRANSACTION: StepName = StepName("transaction");
 /// The windows are read from the database as a whole.
 pub const LOAD: StepName = StepName("load");

@@ -1,6 +1,6 @@
-//! The book fetcher: reads a market's order book at Horizon when a reader of the API asks for it, on every replica. A
-//! small part of the budget is its limit, and a reader never waits for more than one request. Beside that it stores
-//! these books, if this replica leads, and watches Horizon's network.
+//! The book fetcher: reads a market's order book at Horizon when a reader of the API asks for it, on every replica.
+//! It may use a small part of the request budget, and a reader never waits for more than one request. It also watches
+//! Horizon's network. If this replica leads, it stores the books that it read.
 
 mod books;
 
@@ -153,7 +153,7 @@ impl BookFetch {
         Ok(Some(FetchedBook { book, fetched_at: UnixSeconds::from(self.clock.now()) }))
     }
 
-    /// Stores the books that were read, so that neither a slow database nor a lost lease holds up their readers.
+    /// Stores books in a loop apart from requests, so that neither a slow database nor a lost lease delays a reader.
     async fn store_forever(&self, context: &WorkContext) {
         while !context.is_draining() {
             self.store().await;
@@ -165,7 +165,7 @@ impl BookFetch {
     /// own: each transaction has limits.
     async fn store(&self) {
         let books = self.books.borrow_mut().take_unstored();
-        // A follower's readers get their books all the same, and the leader reads these books for all.
+        // A follower stores nothing: its readers have their books, and the leader's poller stores books for all.
         let Some(epoch) = self.leadership.epoch().filter(|_| !books.is_empty()) else { return };
         let rows = books::rows(&books);
         // Readers wait for their books only, so no message causes this.
@@ -173,7 +173,7 @@ impl BookFetch {
         let stored = self.database.record_books(epoch, &rows).await;
         step.ended(&stored);
         match stored {
-            Ok(_) if self.database.record_success(STORING) => info!("asked order books are stored again"),
+            Ok(_) if self.database.record_success(STORING) => info!("readers' order books are stored again"),
             Ok(_) => {}
             Err(error) => {
                 outage::database_failed(&self.database, &error, STORING);

@@ -5,10 +5,10 @@ use syn::visit::{self, Visit};
 
 use super::modules::Files;
 
-/// Columns of `trades`. A statement that selects one of them as it is returns rows of `trades`.
+/// Columns of `trades`. A statement that selects [`COLUMNS_MIN`] of them or more unchanged returns rows of `trades`.
 const COLUMNS: [&str; 7] =
     ["toid", "trade_order", "ledger_close_time", "base_amount", "counter_amount", "price_n", "price_d"];
-/// Fewest of these columns in such a statement. One of them alone is a value, not a row.
+/// Fewest of these columns that make a row. One of them alone is a value.
 const COLUMNS_MIN: usize = 2;
 
 /// Functions that include a statement on `trades` and read a column by its position. `sql` returns the text of a

@@ -174,7 +174,8 @@ impl Backfill {
 }
 
 impl MissingLedgers {
-    /// Splits what `held` lacks. As long as the lake is asked for ledgers of the last 24 hours, no others are listed.
+    /// Splits the ledgers that `held` lacks by their source. While the lake must deliver ledgers of the last 24
+    /// hours, older ones are not listed.
     fn of(
         held: &[LedgerRange],
         wanted: WantedHistory,

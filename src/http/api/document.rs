@@ -100,8 +100,8 @@ pub(super) fn market_of_symbols<'a>(view: &'a ListingView, text: &str) -> Result
     view.market_of_symbols(text).map_or_else(|| market_in_order(view, text), Ok)
 }
 
-/// Redirect (301) of such a path to the name that `summary` and `ticker` of the same style print. `None` if it has that
-/// name or the market's own one, or names no market. Exchanged sides redirect too.
+/// Redirects (301) such a path to the name that `summary` and `ticker` of the same style print, also if its sides are
+/// exchanged. Returns `None` if the path has that name or the market's full id, or if it names no market.
 pub(super) fn redirect_symbols(
     request: &HttpRequest,
     view: &ListingView,

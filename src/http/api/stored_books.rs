@@ -14,7 +14,7 @@ use crate::{
     http::answer_cache::{AnswerCache, Entry, Limits, MemorySize},
 };
 
-/// Time for which a book that was read is used again. One that is stored meanwhile is shown up to that much later.
+/// Longest time for which one read of a book serves requests. A newer stored book is shown that much later at most.
 const USED_FOR: Duration = Duration::from_secs(1);
 /// Limits on these books. A book of 400 levels has some 13 KB.
 const LIMITS: Limits = Limits { answers: 1_024, bytes: 16 << 20 };
@@ -51,7 +51,7 @@ impl StoredBooks {
         Self(Mutex::new(Stretch::new(now)))
     }
 
-    /// Place of a market's book at `now`. Everyone who asks for it within the stretch gets the same place.
+    /// Returns the cache entry of a market's book at `now`. All requests within one stretch get the same entry.
     pub(super) fn entry(&self, market: MarketId, now: Instant) -> Entry<MarketId, StoredBook> {
         let mut stretch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(stretch.begun) >= USED_FOR {

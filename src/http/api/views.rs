@@ -55,7 +55,7 @@ impl Kept {
     }
 
     fn pin(&mut self, slot: Slot) -> Slot {
-        // The view before is read for the pages of its lists alone. Its documents of all markets have tens of MB.
+        // Readers of the previous view need only further pages of its lists. Its whole documents take tens of MB.
         // Readers under way may make them once more, also those of a view that is still being made: they then last as
         // long as the view.
         if let Some(before) = self.pinned.front().and_then(|slot| slot.view.get()) {

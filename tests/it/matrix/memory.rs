@@ -195,7 +195,7 @@ fn use_all_limits(daemon: &Daemon) -> Used {
     Used { graphql, market, witness, cut, streams }
 }
 
-/// The figure of the promise.
+/// Text of the figure in `docs/reliability.md`.
 fn describe(used: &Used, backlogs: u64) -> String {
     let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
     let Used { graphql, market, witness, cut, streams } = used;

@@ -25,8 +25,8 @@ impl MemoryGroup {
             .or_else(|why| Self::of_version_1(bytes).map_err(|also| format!("{why}; {also}")))
     }
 
-    /// Makes it only where the kernel's root group already hands the memory controller down. A test changes nothing
-    /// for other groups.
+    /// Makes a group if the root group already enables the memory controller for its children. Enabling it would
+    /// change other groups.
     fn of_version_2(bytes: u64) -> Result<Self, String> {
         let handed_down = fs::read_to_string(Path::new(VERSION_2).join("cgroup.subtree_control"))
             .map_err(|error| format!("no control groups of version 2 at {VERSION_2}: {error}"))?;

@@ -329,10 +329,11 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// The attacker owns both sides of its trades. Before it prints a price away from the market it must take every
-    /// offer that rests in between, so it cannot do so in a minute in which others trade, and each other minute costs
-    /// it. It turns its money over as often as it likes in four minutes, fewer than half of those that count. Or it
-    /// does so once a minute in many minutes, if others trade in every tenth or more often. ADR 27 has the limits.
+    /// The attacker owns both sides of its trades. To print a price away from the market, it must first take every
+    /// offer that rests in between. So it attacks no minute in which others trade, and each attacked minute costs it
+    /// money. There are two cases. In up to four minutes, fewer than half of those that count, it turns its money
+    /// over as often as it likes. In more minutes, it does so once in each, while others trade in every tenth minute
+    /// or more often. ADR 27 has the limits.
     #[test]
     fn an_attacker_with_a_thousand_dollars_moves_xlm_by_less_than_a_percent(
         every in prop_oneof![Just(2_i64), Just(4), Just(10), Just(20)],

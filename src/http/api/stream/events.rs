@@ -10,8 +10,8 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(10);
 pub(super) const DRAIN_POLL: Duration = Duration::from_secs(1);
 /// Advice for the wait before the reader connects again.
 pub(super) const RETRY: &str = "retry: 2000\n\n";
-/// Sent after a long silence without a publication. An event and no comment: `EventSource` does not show comments,
-/// and a script must notice a connection that hangs.
+/// Sent after a long silence without a publication. A script must notice a connection that hangs, and `EventSource`
+/// hides comments from it. So this is an event.
 pub(super) const QUIET: &str = "event: quiet\ndata: {}\n\n";
 /// Last event for a reader that cannot keep up.
 pub(super) const DROPPED: &str = "event: dropped\ndata: {\"reason\":\"you read too slowly\"}\n\n";

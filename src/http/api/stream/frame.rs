@@ -41,7 +41,7 @@ impl StreamFrame {
         self.sent_at.elapsed() >= HEARTBEAT
     }
 
-    /// Sets the last event back by the longest silence.
+    /// Moves the time of the last event back by [`HEARTBEAT`].
     #[cfg(test)]
     pub(super) fn age(&mut self) {
         self.sent_at = self.sent_at.checked_sub(HEARTBEAT).unwrap();

@@ -36,10 +36,10 @@ pub(super) const DOCUMENT_READERS: usize = 8;
 const LISTS: usize = 600;
 /// Readers of the stream that read nothing.
 const STREAM_READERS: usize = 300;
-/// One in this many of them comes back for what it missed. With each of them having seen another batch, nothing that
-/// was read for one serves the next.
+/// One in this many of them reconnects for the events that it missed. Each has seen a different batch, so the daemon
+/// cannot send one reader the events that it read for another.
 const RETURNING: usize = 10;
-/// Time for which they stand still. The daemon closes the connections of such readers after 20 s.
+/// Time for which these readers read nothing. The daemon closes the connections of such readers after 20 s.
 const STILL_FOR: Duration = Duration::from_secs(25);
 const ROUNDS_MAX: usize = 1_000;
 /// Batches of an earlier run.
