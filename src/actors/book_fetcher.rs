@@ -170,14 +170,16 @@ impl BookFetch {
         let rows = books::rows(&books);
         // Readers wait for their books only, so no message causes this.
         let step = self.status.step(steps::TRANSACTION, None);
-        let stored = self.database.record_books(epoch, &rows).await;
+        let now = UnixSeconds::from(self.clock.now());
+        let stored = self.database.record_books(epoch, &rows, now).await;
         step.ended(&stored);
         match stored {
             Ok(_) if self.database.record_success(STORING) => info!("readers' order books are stored again"),
             Ok(_) => {}
             Err(error) => {
                 outage::database_failed(&self.database, &error, STORING);
-                if !error.is_take_over() {
+                // After an outage these books are old, and a lost batch may have given their numbers to other markets.
+                if !error.is_take_over() && !error.is_outage() {
                     self.books.borrow_mut().put_back(books);
                 }
             }

@@ -280,7 +280,8 @@ impl OrderbookPoll {
                 }
             }
             if !books.is_empty() {
-                let storing = self.database.record_books(epoch, &books);
+                let now = UnixSeconds::from(self.clock.now());
+                let storing = self.database.record_books(epoch, &books, now);
                 let recorded = transaction(&self.status, cause, storing).await?;
                 for (market, polled, _) in &books {
                     if !recorded.refused.contains(market) {

@@ -42,16 +42,18 @@ impl Database {
 pub(super) async fn record(
     transaction: &Transaction<'_>,
     books: &[(MarketId, PolledBook, OrderBook)],
+    now: DateTime<Utc>,
 ) -> Result<(), DbError> {
     let ids: Vec<MarketId> = books.iter().map(|(market, ..)| *market).collect();
     let bids: Vec<String> = books.iter().map(|(.., book)| printed(&book.bids)).collect();
     let asks: Vec<String> = books.iter().map(|(.., book)| printed(&book.asks)).collect();
     let times: Vec<DateTime<Utc>> = books.iter().map(|(_, polled, _)| polled.fetched_at.to_utc()).collect();
-    let params: [(&(dyn ToSql + Sync), Type); 4] = [
+    let params: [(&(dyn ToSql + Sync), Type); 5] = [
         (&ids, Type::INT4_ARRAY),
         (&bids, Type::TEXT_ARRAY),
         (&asks, Type::TEXT_ARRAY),
         (&times, Type::TIMESTAMPTZ_ARRAY),
+        (&now, Type::TIMESTAMPTZ),
     ];
     transaction.execute_typed(include_str!("sql/books/record_levels.sql"), &params).await?;
     Ok(())

@@ -18,6 +18,7 @@ use super::{
 use crate::domain::{
     asset::Asset,
     conversions::SaturatingFrom,
+    instant::UnixSeconds,
     market::Market,
     orderbook::{BestPrices, BookFigures, OrderBook, PolledBook},
     price::Price,
@@ -98,10 +99,11 @@ impl Database {
         &self,
         epoch: i64,
         books: &[(MarketId, PolledBook, OrderBook)],
+        now: UnixSeconds,
     ) -> Result<RecordedBooks, DbError> {
         let (mut parts, mut recorded) = (Parts::of(books), RecordedBooks::default());
         while let Some(part) = parts.next() {
-            match self.record_books_part(epoch, part.rows).await {
+            match self.record_books_part(epoch, part.rows, now).await {
                 Ok(seq) => recorded.seq = Some(seq),
                 Err(error) => parts.failed(&part, error)?,
             }
@@ -118,6 +120,7 @@ impl Database {
         &self,
         epoch: i64,
         books: &[(MarketId, PolledBook, OrderBook)],
+        now: UnixSeconds,
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
@@ -138,7 +141,8 @@ impl Database {
         };
         let (bid_n, bid_d) = (prices(|best| best.bid, |bid| bid.n()), prices(|best| best.bid, |bid| bid.d()));
         let (ask_n, ask_d) = (prices(|best| best.ask, |ask| ask.n()), prices(|best| best.ask, |ask| ask.d()));
-        let params: [(&(dyn ToSql + Sync), Type); 12] = [
+        let now = now.to_utc();
+        let params: [(&(dyn ToSql + Sync), Type); 13] = [
             (&ids, Type::INT4_ARRAY),
             (&bid_count, Type::INT4_ARRAY),
             (&bid_volume, Type::FLOAT8_ARRAY),
@@ -151,9 +155,10 @@ impl Database {
             (&bid_d, Type::INT8_ARRAY),
             (&ask_n, Type::INT8_ARRAY),
             (&ask_d, Type::INT8_ARRAY),
+            (&now, Type::TIMESTAMPTZ),
         ];
         let row = transaction.query_typed_one(include_str!("sql/books/record.sql"), &params).await?;
-        book_levels::record(&transaction, books).await?;
+        book_levels::record(&transaction, books, now).await?;
         let changes = ChangedRows::versions(versions(&row)?);
         fenced::commit(transaction, epoch, "books", &changes).await
     }

@@ -14,8 +14,14 @@ fn silent_sections(document: &str) -> Vec<String> {
 
 /// Returns true if the text begins with this figure, and not with a longer one.
 fn begins_with(text: &str, figure: &str) -> bool {
-    let goes_on = |next: char| next.is_alphanumeric() || next == '/';
-    text.strip_prefix(figure).is_some_and(|rest| !rest.starts_with(goes_on))
+    text.strip_prefix(figure).is_some_and(|rest| {
+        let mut next = rest.chars();
+        match next.next() {
+            Some('.' | ',') => !next.next().is_some_and(|digit| digit.is_ascii_digit()),
+            Some(next) => !(next.is_alphanumeric() || next == '/'),
+            None => true,
+        }
+    })
 }
 
 /// Returns true if the text has this figure, and not only as a part of a longer one.

@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_read_of_prices_delays_the_slices_by_a_bounded_rest() {
+    fn a_slow_read_of_prices_delays_the_slices_by_at_most_twenty_times_as_long() {
         let pace = Pace::new(INTERVAL);
         let rests = [2, 28, 120].map(|took_s| pace.rest_after_lists(Duration::from_secs(took_s)).as_secs());
         assert_eq!(rests, [2 * 75, 12 * 60, 120 * 20]);

@@ -122,7 +122,7 @@ pub(super) fn result_of<T>(compared: Result<Result<T, UnreadableError>, JoinErro
             None
         }
         Err(error) => {
-            warn!(%error, "comparison of a slice failed");
+            warn!(%error, "the blocking pool failed, nothing compared");
             None
         }
     }

@@ -40,7 +40,7 @@ impl Audit {
         };
         let Some((first, found)) = self.compare_prices(context, &assets, tally, |_| true).await? else {
             tally.is_partial = true;
-            info!("prices in dollars not compared, the next pass tries again");
+            info!("prices in dollars not compared");
             return Ok(());
         };
         counter!("ticker_audit_prices_total").increment(u64::saturating_from(assets.len()));
@@ -60,7 +60,7 @@ impl Audit {
         );
         let Some(again) = again.await? else {
             tally.is_partial = true;
-            info!("differing prices in dollars not compared again, the next pass tries again");
+            info!("differing prices in dollars not compared again");
             return Ok(());
         };
         for difference in again.differences.iter().take(DIFFERENCES_LOGGED_MAX) {

@@ -112,7 +112,7 @@ async fn trades_count_by_anchors_and_books_by_the_codes_that_spell_a_name() {
         .zip([1.0, 8.0, 9.0])
         .map(|(row, best)| (row.get(0), book(best, best), OrderBook::default()))
         .collect();
-    let seq = scene.database.record_books(scene.epoch, &books).await.unwrap().seq.unwrap();
+    let seq = scene.database.record_books(scene.epoch, &books, UnixSeconds(NOW)).await.unwrap().seq.unwrap();
     let [pair] = scene.pairs(seq, NOW + 10).await.unwrap().try_into().unwrap();
     assert_eq!((pair.name.as_str(), pair.recent.trade_count), ("XLM_TEA", 2));
     assert_eq!((pair.book.bid_count, pair.book.bid_max, pair.book.ask_volume), (2, 1.0, 2.5));

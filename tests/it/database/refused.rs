@@ -151,11 +151,11 @@ async fn a_book_that_is_refused_is_named_and_the_others_are_stored() {
     let markets: Vec<i32> = written.new_markets.iter().map(|ids| ids.market).collect();
     let books = [(markets[0], 13), (markets[1], 1), (markets[2], 14), (999_999, 2)]
         .map(|(market, count)| (market, book(count), OrderBook::default()));
-    let recorded = scene.database.record_books(scene.epoch, &books).await.unwrap();
+    let recorded = scene.database.record_books(scene.epoch, &books, UnixSeconds(NOW)).await.unwrap();
     assert_eq!(recorded.refused, [markets[0], markets[2], 999_999], "the last is of no market");
     assert!(recorded.seq.is_some());
     assert_eq!(scene.count("orderbook_stats").await, 1);
-    let none = scene.database.record_books(scene.epoch, &books[..1]).await.unwrap();
+    let none = scene.database.record_books(scene.epoch, &books[..1], UnixSeconds(NOW)).await.unwrap();
     assert_eq!((none.seq, none.refused), (None, vec![markets[0]]));
 }
 

@@ -273,12 +273,12 @@ async fn books_that_changed_after_the_publication_keep_no_other_from_being_compa
     let ids = scene.database.market_ids().await.unwrap();
     let (changed, wrong, new) = (ids[0], ids[1], ids[2]);
     let before = [book(changed, 1), book(wrong, 2)];
-    scene.database.record_books(scene.epoch, &before).await.unwrap();
+    scene.database.record_books(scene.epoch, &before, UnixSeconds(NOW)).await.unwrap();
     let mut state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     let publication = published(&mut state);
     for bid_count in [5, 6] {
         let later = [book(changed, bid_count), book(new, bid_count)];
-        scene.database.record_books(scene.epoch, &later).await.unwrap();
+        scene.database.record_books(scene.epoch, &later, UnixSeconds(NOW)).await.unwrap();
     }
     let audited = Audited { seq: publication.seq, as_of: publication.as_of };
     let differing = async || {

@@ -1,4 +1,5 @@
--- Two actors store books. A book never replaces a newer one, except one of the future: that is of a wrong clock.
+-- Two actors store books. A book never replaces a newer one, unless that lies in the writer's future ($13): another
+-- leader's clock was ahead.
 -- The order prevents deadlocks, also with keep_only.sql.
 WITH recorded AS (
     INSERT INTO orderbook_stats AS stored (market_id, bid_count, bid_volume, bid_max, ask_count, ask_volume, ask_min,
@@ -11,7 +12,7 @@ WITH recorded AS (
         ask_count = excluded.ask_count, ask_volume = excluded.ask_volume, ask_min = excluded.ask_min,
         fetched_at = excluded.fetched_at, bid_n = excluded.bid_n, bid_d = excluded.bid_d,
         ask_n = excluded.ask_n, ask_d = excluded.ask_d, version = nextval('book_version')
-    WHERE stored.fetched_at <= excluded.fetched_at OR stored.fetched_at > now()
+    WHERE stored.fetched_at <= excluded.fetched_at OR stored.fetched_at > $13
     RETURNING version
 )
 SELECT min(version), max(version) FROM recorded
