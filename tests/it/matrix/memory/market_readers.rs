@@ -72,7 +72,7 @@ pub(super) fn read_documents(
 ) {
     for number in (0..ASKED_MAX).take_while(|_| !is_over.load(Ordering::SeqCst)) {
         let turn = number * DOCUMENT_READERS + reader;
-        let path = if reader % 2 == 0 {
+        let path = if reader.is_multiple_of(2) {
             WHOLE[(number + reader) % WHOLE.len()].to_owned()
         } else {
             format!("/api/v1/markets?limit={}", 1_000 - turn % LISTS)
