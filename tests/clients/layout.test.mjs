@@ -30,6 +30,13 @@ before(async () => {
 });
 after(() => browser?.close());
 
+// Sets the width, and waits until the page has been drawn with it: the script draws rows again after a change.
+const resize = async (width) => {
+  await page.setViewportSize({ width, height: 900 });
+  await page.waitForFunction((width) => innerWidth === width, width);
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+};
+
 // Pixels by which the last cell of the first row and that of the head pass the padding of their row.
 const surplus = () => page.evaluate(() =>
   ["#board thead tr", "#rows tr"].map((selector) => {
@@ -40,7 +47,7 @@ const surplus = () => page.evaluate(() =>
 
 test("the last column ends inside of its row at every width, with a scroll bar and without", async () => {
   for (const width of WIDTHS) {
-    await page.setViewportSize({ width, height: 900 });
+    await resize(width);
     // Phones have no scroll bar that takes room.
     for (const bar of width < 480 ? [0] : [0, SCROLL_BAR]) {
       await page.evaluate((bar) => { document.documentElement.style.paddingRight = `${bar}px`; }, bar);
@@ -52,7 +59,7 @@ test("the last column ends inside of its row at every width, with a scroll bar a
 
 test("two warnings leave room for the issuer, and end inside of their cell", async () => {
   for (const width of [320, 360, 390, 412, 480, 500, 560, 768, 1024, 1440]) {
-    await page.setViewportSize({ width, height: 900 });
+    await resize(width);
     const rows = await page.$$eval("#rows tr .market", (cells) => cells.map((cell) => ({
       party: cell.querySelector(".parties").clientWidth,
       tags: [...cell.querySelectorAll(".tag")].map((tag) => tag.getBoundingClientRect()).map(({ width, right }) =>
@@ -69,7 +76,7 @@ test("two warnings leave room for the issuer, and end inside of their cell", asy
 
 test("the codes of usual length are whole on a phone", async () => {
   for (const width of [360, 390]) {
-    await page.setViewportSize({ width, height: 900 });
+    await resize(width);
     const cut = await page.$$eval("#rows .codes", (all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent));
     assert.deepEqual(cut, [], `${width}`);
   }
