@@ -220,14 +220,20 @@ async fn a_search_goes_on_with_the_days_that_the_last_pass_did_not_scan() {
     assert_eq!(scene.count("markets").await, 2);
 }
 
-#[tokio::test]
-async fn a_market_that_is_traded_between_two_passes_of_a_search_stays() {
+/// The scene of [`with_an_untraded_market`] after a pass whose search could not read one day, and the time of that pass.
+async fn with_an_interrupted_search() -> (Scene, DateTime<Utc>) {
     let scene = with_an_untraded_market().await;
     let lock = connect(&scene.url).await;
     lock_day(&lock, "20261123").await;
     let now = at(NOW + DAY);
     scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
     lock.batch_execute("COMMIT").await.unwrap();
+    (scene, now)
+}
+
+#[tokio::test]
+async fn a_market_that_is_traded_between_two_passes_of_a_search_stays() {
+    let (scene, now) = with_an_interrupted_search().await;
     scene.database.write_trades(scene.epoch, &on_day(1, 91, 9)).await.unwrap();
     scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
     assert_eq!((scene.count("markets").await, scene.count(DANGLING).await), (3, 0));
@@ -235,12 +241,7 @@ async fn a_market_that_is_traded_between_two_passes_of_a_search_stays() {
 
 #[tokio::test]
 async fn a_search_that_missed_too_many_batches_begins_afresh() {
-    let scene = with_an_untraded_market().await;
-    let lock = connect(&scene.url).await;
-    lock_day(&lock, "20261123").await;
-    let now = at(NOW + DAY);
-    scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
-    lock.batch_execute("COMMIT").await.unwrap();
+    let (scene, now) = with_an_interrupted_search().await;
     scene.client.batch_execute("UPDATE ingest_lease SET seq = seq + 60000").await.unwrap();
     scene.database.clean(scene.epoch, KEEP, now, || {}).await.unwrap();
     assert_eq!(scene.count("markets").await, 2);
