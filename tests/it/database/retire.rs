@@ -220,7 +220,7 @@ async fn a_search_goes_on_with_the_days_that_the_last_pass_did_not_scan() {
     assert_eq!(scene.count("markets").await, 2);
 }
 
-/// The scene of [`with_an_untraded_market`] after a pass whose search could not read one day, and the time of that pass.
+/// The scene of [`with_an_untraded_market`] after a pass whose search could not read one day, and the pass's time.
 async fn with_an_interrupted_search() -> (Scene, DateTime<Utc>) {
     let scene = with_an_untraded_market().await;
     let lock = connect(&scene.url).await;
