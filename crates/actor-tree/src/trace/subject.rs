@@ -1,5 +1,7 @@
 //! Numbers by which a person finds a message again.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 /// Most members of a subject. More are only counted.
@@ -8,10 +10,15 @@ pub(crate) const MEMBERS_MAX: usize = 64;
 /// Numbers that say what a message is about, by name, such as `seq` and `trades`. Never a text: a stranger may have
 /// written it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
-    numbers: Vec<(&'static str, i64)>,
-    /// Boxed, since most subjects have none and many are kept.
-    members: Option<Box<Members>>,
+pub struct Subject(
+    /// Shared, since the sender, the envelope and the record hold the same numbers. Most subjects have none.
+    Option<Arc<Numbers>>,
+);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Numbers {
+    named: Vec<(&'static str, i64)>,
+    members: Option<Members>,
 }
 
 /// Ids of things of one kind.
@@ -35,14 +42,18 @@ impl Subject {
     /// A subject without any number.
     #[must_use]
     pub const fn none() -> Self {
-        Self { numbers: Vec::new(), members: None }
+        Self(None)
     }
 
     /// Adds a number.
     #[must_use]
     pub fn with(mut self, name: &'static str, number: impl TryInto<i64>) -> Self {
-        self.numbers.reserve_exact(1);
-        self.numbers.push((name, number.try_into().unwrap_or(i64::MAX)));
+        let named = &mut self.numbers_mut().named;
+        if named.len() == named.capacity() {
+            // Most subjects have two, and many are kept.
+            named.reserve_exact(2);
+        }
+        named.push((name, number.try_into().unwrap_or(i64::MAX)));
         self
     }
 
@@ -64,20 +75,24 @@ impl Subject {
         let left_out = ids.len().saturating_sub(MEMBERS_MAX);
         ids.truncate(MEMBERS_MAX);
         ids.shrink_to_fit();
-        self.members = Some(Box::new(Members { name, ids, left_out }));
+        self.numbers_mut().members = Some(Members { name, ids, left_out });
         self
+    }
+
+    fn numbers_mut(&mut self) -> &mut Numbers {
+        Arc::make_mut(self.0.get_or_insert_default())
     }
 
     /// Returns the number of the name `name`.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<i64> {
-        self.numbers.iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
+        self.named().iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
     }
 
     /// Returns true if `id` is among the members of the kind `name`, or if so many were left out that it may be.
     #[must_use]
     pub fn may_have_member(&self, name: &str, id: i64) -> bool {
-        let members = self.members.as_ref().filter(|members| members.name == name);
+        let members = self.members().filter(|members| members.name == name);
         members.is_some_and(|members| members.left_out > 0 || members.ids.contains(&id))
     }
 
@@ -86,8 +101,8 @@ impl Subject {
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
         let mut map: Map<String, Value> =
-            self.numbers.iter().map(|(name, number)| ((*name).to_owned(), (*number).into())).collect();
-        if let Some(members) = &self.members {
+            self.named().iter().map(|(name, number)| ((*name).to_owned(), (*number).into())).collect();
+        if let Some(members) = self.members() {
             map.insert(members.name.to_owned(), members.ids.clone().into());
             if members.left_out > 0 {
                 map.insert(left_out(members.name), members.left_out.into());
@@ -96,13 +111,23 @@ impl Subject {
         map
     }
 
-    /// Returns the bytes that it takes outside of itself.
+    /// Returns the bytes that it takes outside of itself, if nothing else holds the same numbers.
     pub(super) fn heap_bytes(&self) -> usize {
-        let numbers = self.numbers.capacity().saturating_mul(size_of::<(&'static str, i64)>());
-        let members = self.members.as_ref().map_or(0, |members| {
-            members.ids.capacity().saturating_mul(size_of::<i64>()).saturating_add(size_of::<Members>())
-        });
-        numbers.saturating_add(members)
+        /// The numbers and the two counts of an `Arc`.
+        const SHARED: usize = size_of::<Numbers>() + 2 * size_of::<usize>();
+        self.0.as_ref().map_or(0, |numbers| {
+            let named = numbers.named.capacity().saturating_mul(size_of::<(&'static str, i64)>());
+            let ids = numbers.members.as_ref().map_or(0, |members| members.ids.capacity());
+            SHARED.saturating_add(named).saturating_add(ids.saturating_mul(size_of::<i64>()))
+        })
+    }
+
+    fn named(&self) -> &[(&'static str, i64)] {
+        self.0.as_ref().map_or(&[], |numbers| &numbers.named)
+    }
+
+    fn members(&self) -> Option<&Members> {
+        self.0.as_ref()?.members.as_ref()
     }
 }
 
