@@ -12,9 +12,10 @@ pub mod retry;
 pub mod roots;
 pub mod tls;
 pub mod until_close;
-mod watched;
+pub mod watched;
 
 pub use connector::TcpDialler;
-pub use dial::{dial, dialling_order, interleaved};
+pub use dial::{dial, dialling_order};
 pub use passed_over::PassedOver;
 pub use resolver::Resolver;
+pub use watched::{SilenceGuard, Watched};

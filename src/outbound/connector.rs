@@ -11,7 +11,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::{PassedOver, Resolver, dial, dialling_order, until_close::UntilClose, watched::Watched};
+use super::{PassedOver, Resolver, SilenceGuard, Watched, dial, dialling_order, until_close::UntilClose};
 
 const HTTPS_PORT: u16 = 443;
 
@@ -23,7 +23,8 @@ const HTTPS_PORT: u16 = 443;
 pub struct TcpDialler {
     resolver: Resolver,
     tls: Option<TlsConnector>,
-    /// Addresses that accepted a connection and sent nothing, TLS included. They are tried last for a while.
+    /// Addresses that accepted a connection and then left the handshake or a request without an answer. They are
+    /// tried last for a while.
     passed_over: Arc<PassedOver<SocketAddr>>,
 }
 
@@ -58,12 +59,16 @@ impl TcpDialler {
         let stream = stream.map_err(ConnectError::Io)?;
         // Requests are small, and the client waits for each answer. Nagle's algorithm would only delay them.
         stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        let stream = Watched::new(stream, self.passed_over);
-        let Some(tls) = self.tls else { return Ok(UntilClose::new(Box::new(stream))) };
+        let server = stream.peer_addr().ok();
+        let Some(tls) = self.tls else {
+            let guard = SilenceGuard::new(server, self.passed_over);
+            return Ok(UntilClose::new(Box::new(Watched::new(stream, guard))));
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|error| ConnectError::Resolver(error.into()))?;
-        let stream = tls.connect(name, stream).await.map_err(ConnectError::Io)?;
-        Ok(UntilClose::new(Box::new(stream)))
+        let mut guard = SilenceGuard::new(server, self.passed_over);
+        let stream = tls.connect(name, stream).await.inspect_err(|_| guard.note_answer());
+        Ok(UntilClose::new(Box::new(Watched::new(stream.map_err(ConnectError::Io)?, guard))))
     }
 }
 
@@ -87,33 +92,89 @@ impl Service<ConnectInfo<Uri>> for TcpDialler {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::{
+        net::TcpListener,
+        path::Path,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::outbound::tls;
 
-    #[tokio::test]
-    async fn an_address_that_accepts_and_sends_nothing_is_tried_last() {
-        let directory = tempfile::tempdir().unwrap();
-        let hosts = directory.path().join("hosts");
+    /// Listeners at the two addresses of `a.b`, and a dialler that knows this name.
+    fn two_addresses(directory: &Path, tls: Option<TlsConnector>) -> (TcpDialler, [TcpListener; 2]) {
+        let hosts = directory.join("hosts");
         std::fs::write(&hosts, "127.0.0.7 a.b\n127.0.0.8 a.b\n").unwrap();
         let first = TcpListener::bind("127.0.0.7:0").unwrap();
         let port = first.local_addr().unwrap().port();
         let listeners = [first, TcpListener::bind(("127.0.0.8", port)).unwrap()];
+        let resolver = Resolver::of(hosts, directory.join("resolv.conf"));
+        (TcpDialler { resolver, tls, passed_over: Arc::default() }, listeners)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_accepts_and_sends_nothing_is_tried_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let (dialler, listeners) = two_addresses(directory.path(), None);
+        let port = listeners[0].local_addr().unwrap().port();
         for listener in &listeners {
             listener.set_nonblocking(true).unwrap();
         }
         let accepted =
             || [0, 1].map(|index: usize| std::iter::from_fn(|| listeners[index].accept().ok()).count());
-        let dialler = TcpDialler {
-            resolver: Resolver::of(hosts, directory.path().join("resolv.conf")),
-            tls: None,
-            passed_over: Arc::default(),
-        };
         let uri = Uri::from_static("http://a.b/");
         drop(dialler.clone().connect(&uri, port).await.ok().unwrap());
         assert_eq!(accepted(), [1, 0]);
         drop(dialler.connect(&uri, port).await.ok().unwrap());
         assert_eq!(accepted(), [0, 1]);
+    }
+
+    /// Accepts connections and completes their TLS handshakes, but answers no request. Returns the number of
+    /// accepted connections.
+    fn silent_behind_tls(listener: TcpListener, config: &Arc<rustls::ServerConfig>) -> Arc<AtomicUsize> {
+        let (accepted, config) = (Arc::new(AtomicUsize::new(0)), Arc::clone(config));
+        let count = Arc::clone(&accepted);
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+                while tls.is_handshaking() && tls.complete_io(&mut stream).is_ok() {}
+                open.push(stream);
+            }
+        });
+        accepted
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_after_the_tls_handshake_is_tried_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let issued = rcgen::generate_simple_self_signed(["a.b".to_owned()]).unwrap();
+        let ca_file = directory.path().join("ca.pem");
+        std::fs::write(&ca_file, issued.cert.pem()).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::Pkcs8(issued.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![issued.cert.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let trusting = tls::client_config(Some(ca_file.as_path())).unwrap();
+        let (dialler, listeners) = two_addresses(directory.path(), Some(trusting.into()));
+        let port = listeners[0].local_addr().unwrap().port();
+        let counts = listeners.map(|listener| silent_behind_tls(listener, &config));
+        let accepted = || [0, 1].map(|index: usize| counts[index].load(Ordering::SeqCst));
+        let uri = Uri::from_static("http://a.b/");
+        let mut asked = dialler.clone().connect(&uri, port).await.ok().unwrap();
+        asked.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        drop(asked);
+        assert_eq!(accepted(), [1, 0]);
+        drop(dialler.connect(&uri, port).await.ok().unwrap());
+        assert_eq!(accepted(), [1, 1]);
     }
 
     #[test]

@@ -75,8 +75,7 @@ async fn head_start(is_first: bool) {
 }
 
 /// Alternates the address families, starting with the family of the first address.
-#[must_use]
-pub fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let begins_with_six = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
         addresses.into_iter().partition(|address| address.is_ipv6() == begins_with_six);

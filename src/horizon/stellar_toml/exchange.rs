@@ -3,7 +3,7 @@
 //! Uses hyper instead of awc, because issuers' servers answer in any way that HTTP/1.1 allows. awc treats a body that
 //! ends with its connection as empty, and a truncated one as complete. An empty or half file would pass as valid.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
@@ -23,7 +23,9 @@ use tokio_rustls::TlsConnector;
 use super::{error::TomlError, resolve::GuardedLookup};
 use crate::{
     domain::conversions::SaturatingFrom,
-    outbound::{coding::CodingError, coding::decoded, dial, interleaved},
+    outbound::{
+        PassedOver, SilenceGuard, Watched, coding::CodingError, coding::decoded, dial, dialling_order,
+    },
 };
 
 /// Largest file in bytes, before and after decoding (SEP-1).
@@ -43,6 +45,8 @@ pub(super) enum HostAnswer {
 pub(super) struct Requester {
     pub(super) names: GuardedLookup,
     pub(super) tls: Arc<ClientConfig>,
+    /// Addresses that accepted a connection and did not answer. They are tried last for a while.
+    pub(super) passed_over: Arc<PassedOver<SocketAddr>>,
 }
 
 impl Requester {
@@ -52,17 +56,20 @@ impl Requester {
         let is_tls = url.scheme() == Some(&Scheme::HTTPS);
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let addresses = self.names.addresses(authority.host(), port).await.map_err(connect)?;
-        let stream = dial(interleaved(addresses)).await.map_err(connect)?;
+        let addresses = dialling_order(addresses, &self.passed_over, |address| *address);
+        let stream = dial(addresses).await.map_err(connect)?;
         // Request and TLS handshake end in small packets, which Nagle's algorithm would delay.
         stream.set_nodelay(true).map_err(connect)?;
+        let (server, passed_over) = (stream.peer_addr().ok(), Arc::clone(&self.passed_over));
         if !is_tls {
-            return exchange(stream, url).await;
+            return exchange(Watched::new(stream, SilenceGuard::new(server, passed_over)), url).await;
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(connect)?;
-        let stream =
-            TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(connect)?;
-        exchange(stream, url).await
+        let mut guard = SilenceGuard::new(server, passed_over);
+        let tls = TlsConnector::from(Arc::clone(&self.tls));
+        let stream = tls.connect(name, stream).await.inspect_err(|_| guard.note_answer());
+        exchange(Watched::new(stream.map_err(connect)?, guard), url).await
     }
 }
 

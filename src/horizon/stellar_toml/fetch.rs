@@ -72,7 +72,8 @@ impl TomlClient {
         deadline: Duration,
     ) -> Result<Self, TomlError> {
         let tls = tls::client_config(settings.ca_file.as_deref())?;
-        let requester = Requester { names: GuardedLookup { lookup, is_allowed }, tls };
+        let names = GuardedLookup { lookup, is_allowed };
+        let requester = Requester { names, tls, passed_over: Arc::default() };
         let slots = Rc::new(Semaphore::new(CONCURRENT_FETCHES_MAX));
         Ok(Self { requester, gateway: settings.gateway, deadline, slots, hosts: Rc::default() })
     }

@@ -481,3 +481,20 @@ fn tries_the_other_addresses_if_one_is_dead() {
         assert_eq!(client.fetch("https://tea.com/file").await.unwrap().org.name, "Tea");
     });
 }
+
+#[test]
+fn an_address_that_accepts_and_stays_silent_is_tried_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, ca_file) = tls_server(directory.path(), answer_of_hosts);
+    // The kernel accepts connections for a process that never does.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = vec![silent.local_addr().unwrap(), address];
+    System::new().block_on(async {
+        let client = direct(addresses, |_| true, Some(ca_file)).within(Duration::from_millis(500));
+        assert_eq!(client.fetch("https://tea.com/file").await.unwrap_err().kind(), "timed_out");
+        let mut attempts = 0..20; // for a busy machine
+        while client.fetch("https://tea.com/file").await.is_err() {
+            assert!(attempts.next().is_some(), "the silent address hides the other one");
+        }
+    });
+}
