@@ -49,6 +49,8 @@ pub struct History {
     known: u32,
     /// Time when `known` was determined (monotonic).
     known_at: Instant,
+    /// True if two roots named ledgers near `known`.
+    is_confirmed: bool,
     /// Roots in a row that named an older ledger than `known`.
     contradicted: u32,
     /// Time when the root was last asked because of a trade above the ceiling and did not raise it; none if never.
@@ -91,6 +93,7 @@ impl History {
             latest_at: root.history_latest_ledger_closed_at,
             known: root.history_latest_ledger,
             known_at: request.at,
+            is_confirmed: false,
             contradicted: 0,
             refused_at: None,
             held: newest_held.first().map_or(0, |(ledger, _)| *ledger),
@@ -137,20 +140,23 @@ impl History {
     /// Keeps the newest ledger that was known before this root, if it is a later one: another server behind the same
     /// address may be behind, and what one of them had still exists.
     ///
-    /// It is given up if several roots in a row contradict it, and it is far above them or was named long ago. Then the
-    /// root that named it was wrong. What held trades prove is known again with each root.
+    /// It is given up if several roots in a row contradict it. If it is far above them and only one root named it,
+    /// that root was wrong. A ledger that two roots confirm is given up only if it was named long ago: the others may
+    /// be answers of one server far behind. What held trades prove is known again with each root.
     pub(super) fn keep_known(&mut self, before: &Self) {
+        let is_near = before.known.abs_diff(self.known) <= LEADING_LEDGERS_MAX;
         let ahead = before.known.saturating_sub(self.known);
         if ahead == 0 {
+            self.is_confirmed = is_near;
             return;
         }
         let contradicted = before.contradicted.saturating_add(1);
         // A trade that is held far above the root shows that the root lags.
-        let is_alone = self.held <= self.known.saturating_add(AHEAD_LEDGERS_MAX);
-        let is_far = ahead > LEADING_LEDGERS_MAX && is_alone;
-        let is_doubtful = is_far || before.known_at.elapsed() >= USABLE_FOR;
+        let is_alone = !before.is_confirmed && self.held <= self.known.saturating_add(AHEAD_LEDGERS_MAX);
+        let is_doubtful = (!is_near && is_alone) || before.known_at.elapsed() >= USABLE_FOR;
         if contradicted < CONTRADICTED_MAX || !is_doubtful {
             (self.known, self.known_at, self.contradicted) = (before.known, before.known_at, contradicted);
+            self.is_confirmed = before.is_confirmed || is_near;
         }
     }
 
@@ -248,6 +254,7 @@ mod tests {
             latest_at: None,
             known: latest,
             known_at: now,
+            is_confirmed: false,
             contradicted: 0,
             refused_at: None,
             held: 0,
@@ -296,6 +303,22 @@ mod tests {
         };
         let known = [500, 501, 502, 503].iter().fold(held(history(100_000)), next).known();
         assert_eq!(known, 100_000, "these roots lag: trades far above them are held");
+    }
+
+    #[test]
+    fn a_ledger_that_two_roots_confirm_outlives_many_answers_of_a_server_far_behind() {
+        let behind = [500; 9];
+        let after = |first: History, roots: &[u32]| known_after(first, &[roots, &behind].concat());
+        assert_eq!(after(history(100_000), &[]), 500, "one root alone may be wrong");
+        for confirming in [99_500_u32, 100_000, 100_003] {
+            let known = confirming.max(100_000);
+            assert_eq!(after(history(100_000), &[confirming]), known, "{confirming}");
+            assert_eq!(after(history(100_000), &[500, 501, confirming]), known, "{confirming}");
+        }
+        assert_eq!(after(history(100_000), &[100_003, 900_000]), 500, "nobody confirms the last one");
+        let known_at = Instant::now().checked_sub(USABLE_FOR).unwrap();
+        let old = History { known_at, is_confirmed: true, ..history(100_000) };
+        assert_eq!(after(old, &[]), 500, "none has named it for ten minutes");
     }
 
     #[test]
