@@ -28,6 +28,7 @@ mod log_schedule;
 mod page;
 mod plan;
 mod progress;
+mod quiet_tail;
 mod read_state;
 mod reread;
 mod reread_target;
@@ -38,7 +39,7 @@ use std::{
     io::IsTerminal as _,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use metrics::counter;
@@ -192,6 +193,8 @@ struct SharedByLoops {
     /// Attempts to fill that failed since a missing ledger was last read. The loop that fills counts them. The loop of
     /// the tail reads them, and then does not report success.
     failed_fills: Cell<u32>,
+    /// Time of the last look for ledgers without a trade; none before it. The loop of the tail sets and reads it.
+    quiet_asked_at: Cell<Option<Instant>>,
     /// Ledgers that the lake lacks, or that are refused. Loops that read the lake add them. Those that fill split the
     /// missing ledgers by them.
     left: RefCell<LeftToHorizon>,
@@ -231,7 +234,11 @@ impl Backfill {
             if self.writer.leadership.epoch_within(TICK).await.is_none() {
                 continue;
             }
-            match self.read_tail(context, shared).await {
+            let read = match self.read_tail(context, shared).await {
+                Ok(()) => self.cover_quiet_ledgers(context, shared).await,
+                failed => failed,
+            };
+            match read {
                 Ok(()) => {
                     self.report_tail(shared, "recent ledgers are read again by pages");
                     retry.reset();

@@ -14,7 +14,9 @@ use futures_util::Stream;
 use metrics::counter;
 
 use crate::{
-    domain::{asset::Asset, cursor::PagingToken, orderbook::OrderBook, shown_url::shown_url},
+    domain::{
+        asset::Asset, cursor::PagingToken, instant::UnixSeconds, orderbook::OrderBook, shown_url::shown_url,
+    },
     outbound::{TcpDialler, tls},
     steps,
 };
@@ -26,7 +28,7 @@ use super::{
     rate_limiter::{RateLimiter, Turn},
     reply::{allowance, read_reply, require_success, shortened},
     stream::{LIVE_SILENCE_MAX, TradeStream},
-    wire::{self, AssetAnswer, AssetsPage, ReceivedTrade, RecordError, Root},
+    wire::{self, AssetAnswer, AssetsPage, LedgerRecord, ReceivedTrade, RecordError, Root},
 };
 
 /// Horizon's limit on the records of one page or stream.
@@ -231,8 +233,17 @@ impl HorizonClient {
 
     /// Requests the hash of a ledger, in hexadecimal. `None` if the server does not have the ledger.
     pub async fn ledger_hash(&self, ledger: u32) -> Result<Option<String>, HorizonError> {
+        Ok(self.ledger(ledger).await?.map(|record| record.hash))
+    }
+
+    /// Requests the close time of a ledger. `None` if the server does not have the ledger, or names no time.
+    pub async fn ledger_closed_at(&self, ledger: u32) -> Result<Option<UnixSeconds>, HorizonError> {
+        Ok(self.ledger(ledger).await?.and_then(|record| record.closed_at))
+    }
+
+    async fn ledger(&self, ledger: u32) -> Result<Option<LedgerRecord>, HorizonError> {
         match self.page("ledger", &format!("/ledgers/{ledger}")).await {
-            Ok(body) => wire::ledger_hash(&body).map(Some),
+            Ok(body) => wire::ledger(&body).map(Some),
             Err(HorizonError::Problem { status: 404 | 410, .. }) => Ok(None),
             Err(error) => Err(error),
         }

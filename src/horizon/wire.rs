@@ -82,14 +82,19 @@ pub fn root(body: &Bytes) -> Result<Root, HorizonError> {
     read_owned(body)
 }
 
-#[derive(Deserialize)]
-struct LedgerRecord {
-    hash: String,
+/// Record of a ledger, with the fields that the ticker uses.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LedgerRecord {
+    /// Hash, in hexadecimal.
+    pub hash: String,
+    /// Close time, or `None` if it is missing or does not parse.
+    #[serde(default, deserialize_with = "time_or_none")]
+    pub closed_at: Option<UnixSeconds>,
 }
 
-/// Parses the hash of a ledger's record.
-pub fn ledger_hash(body: &Bytes) -> Result<String, HorizonError> {
-    read_owned(body).map(|ledger: LedgerRecord| ledger.hash)
+/// Parses the record of a ledger.
+pub fn ledger(body: &Bytes) -> Result<LedgerRecord, HorizonError> {
+    read_owned(body)
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, HorizonError> {

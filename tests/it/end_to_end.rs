@@ -26,6 +26,7 @@ mod minutes;
 mod other_database;
 mod panics;
 mod paused;
+mod quiet;
 mod readiness;
 mod redirected_file;
 mod requirements;

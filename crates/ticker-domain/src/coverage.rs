@@ -6,9 +6,8 @@ use super::{
 };
 
 /// Most seconds from the newest held ledger to the end of a whole window. If there are more, the last ledgers of the
-/// window may be missing. A source that follows the network is some seconds behind. Horizon names only ledgers with a
-/// trade. So on a quiet network a window is not whole after a longer pause between trades, even if nothing is
-/// missing. The limit is fixed, because all replicas must judge alike.
+/// window may be missing. A source that follows the network is some seconds behind. On a quiet network, ledgers without
+/// a trade become known some minutes later. The limit is fixed, because all replicas must judge alike.
 pub const LAG_MAX: i64 = 10 * MINUTE;
 
 /// Number of a ledger, and its close time.
