@@ -151,7 +151,7 @@ impl NetworkCheck {
         let latest = root.history_latest_ledger;
         let history = History::new(&root, &newest, request);
         let problem = if root.network_passphrase != self.passphrase {
-            Some(NetworkError::WrongNetwork(root.network_passphrase))
+            Some(NetworkError::WrongNetwork(root.shown_passphrase().into_owned()))
         } else if was_reset(&newest, latest, root.history_latest_ledger_closed_at) {
             let held = newest.first().map_or(0, |(ledger, _)| *ledger);
             Some(NetworkError::HistoryReset { latest, held })

@@ -33,7 +33,7 @@ pub(super) async fn check_network(services: &Services) -> Result<(), CommandErro
             Err(CommandError::Configuration(format!(
                 "{} serves the network {:?}, not {:?}",
                 shown_url(&config.horizon_url),
-                root.network_passphrase,
+                root.shown_passphrase(),
                 config.network_passphrase
             )))
         }

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use crate::domain::plain_text::excerpt;
+
+/// Most characters of a reason in a message. Parsers repeat values of the server, which may be megabytes long. The
+/// message goes into the log, `/readyz` and the status.
+const REASON_CHARS_MAX: usize = 300;
+
 /// Reason why a request or a stream failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HorizonError {
     /// Connection that could not be opened, or that broke.
-    #[error("Horizon cannot be reached: {0}")]
+    #[error("Horizon cannot be reached: {}", excerpt(.0, REASON_CHARS_MAX))]
     Connect(String),
     /// No bytes for too long.
     #[error("Horizon was silent for {} s", .0.as_secs_f32())]
@@ -55,7 +61,7 @@ pub enum HorizonError {
     #[error("Horizon's answer is larger than {0} bytes")]
     TooLarge(usize),
     /// Body that is not of the expected form, e.g. a proxy's HTML page with status 200.
-    #[error("Horizon's answer is not valid: {0}")]
+    #[error("Horizon's answer is not valid: {}", excerpt(.0, REASON_CHARS_MAX))]
     Unreadable(String),
     /// Empty `/assets`, although assets are known.
     #[error("Horizon lists no asset, although assets are known: all of them stay as they are")]

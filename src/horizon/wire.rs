@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::error::HorizonError;
-use crate::domain::instant::UnixSeconds;
+use crate::domain::{instant::UnixSeconds, plain_text::excerpt};
 
 pub use asset::{AssetAnswer, AssetRecord, AssetsPage, assets_page};
 pub use order_book::order_book;
@@ -33,6 +33,17 @@ pub struct Root {
     /// Close time of its newest ledger, or `None` if it is missing or does not parse.
     #[serde(default, deserialize_with = "time_or_none")]
     pub history_latest_ledger_closed_at: Option<UnixSeconds>,
+}
+
+/// Most characters of a passphrase in a message. Those of real networks have about 50.
+const PASSPHRASE_CHARS_MAX: usize = 200;
+
+impl Root {
+    /// Passphrase for a message. The server may send one of any length.
+    #[must_use]
+    pub fn shown_passphrase(&self) -> Cow<'_, str> {
+        excerpt(&self.network_passphrase, PASSPHRASE_CHARS_MAX)
+    }
 }
 
 #[derive(Deserialize)]

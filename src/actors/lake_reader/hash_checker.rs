@@ -12,6 +12,7 @@ use super::reports::LakeReports;
 use crate::{
     actors::trace::context::TraceContext,
     clock::SharedClock,
+    domain::plain_text::excerpt,
     horizon::{HorizonClient, budget::Class},
     published::HashCheck,
 };
@@ -174,7 +175,8 @@ impl HashChecker {
         let check = match found {
             Some(hash) if hash == lake_hash => HashCheck::Agrees { ledger: sequence, at },
             Some(hash) => {
-                warn!(ledger = sequence, lake = lake_hash, horizon = hash, "hash differs from Horizon's");
+                let shown = excerpt(&hash, lake_hash.len());
+                warn!(ledger = sequence, lake = lake_hash, horizon = &*shown, "hash differs from Horizon's");
                 HashCheck::Differs { ledger: sequence, at }
             }
             None => HashCheck::Unchecked,

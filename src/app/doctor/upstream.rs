@@ -16,6 +16,7 @@ use crate::{
         client::HorizonFacts,
         rate_limiter::RateLimiter,
         stellar_toml::{TomlClient, TomlError, TomlSettings},
+        wire::Root,
     },
 };
 
@@ -69,7 +70,7 @@ fn unreachable(detail: &str, remedy: &str) -> Vec<Finding> {
 
 fn answered(config: &Config, found: &HorizonFacts, now: DateTime<Utc>) -> Vec<Finding> {
     vec![
-        network(&config.network_passphrase, &found.root.network_passphrase),
+        network(&config.network_passphrase, &found.root),
         lag(found.root.history_latest_ledger_closed_at, now),
         clock(found.date, now),
         history(found),
@@ -77,9 +78,10 @@ fn answered(config: &Config, found: &HorizonFacts, now: DateTime<Utc>) -> Vec<Fi
     ]
 }
 
-fn network(wanted: &str, served: &str) -> Finding {
+fn network(wanted: &str, root: &Root) -> Finding {
     const NAME: &str = "horizon_network";
-    if wanted == served {
+    let served = root.shown_passphrase();
+    if wanted == root.network_passphrase {
         return Finding::ok(NAME, format!("the network is {served:?}"));
     }
     let remedy = "give the Horizon of your network as --horizon-url, or its passphrase as --network";

@@ -208,6 +208,18 @@ fn only_the_network_and_the_newest_ledger_of_a_root_are_needed() {
 }
 
 #[test]
+fn a_message_repeats_little_of_what_a_server_sent() {
+    let endless = "\u{e9}".repeat(1_000_000);
+    let document = json!({"network_passphrase": endless, "history_latest_ledger": 9});
+    assert!(root(&bytes(&document)).unwrap().shown_passphrase().len() < 1_000);
+    let document = json!({"network_passphrase": "Test", "history_latest_ledger": endless});
+    let message = root(&bytes(&document)).unwrap_err().to_string();
+    assert!(message.contains("invalid type") && message.len() < 1_000, "{} bytes", message.len());
+    let page = json!({"_embedded": {"records": endless}});
+    assert!(trades_page(&bytes(&page)).unwrap_err().to_string().len() < 1_000);
+}
+
+#[test]
 fn the_next_page_begins_after_the_last_record_even_if_invalid() {
     let token = |code: &str| format!("{code}_{}_credit_alphanum4", address(1));
     let next = |records: &[Value]| page_of(records).next;
