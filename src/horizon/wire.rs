@@ -58,6 +58,10 @@ struct Embedded<'a> {
     records: Vec<&'a RawValue>,
 }
 
+/// Most records of a page. Horizon sends 200 at most. A parsed record takes hundreds of bytes, so millions of them,
+/// which fit into the largest body, would use up the memory.
+const PAGE_RECORDS_MAX: usize = 1_000;
+
 /// Optional text field.
 type OptionalText<'a> = Option<Cow<'a, str>>;
 
@@ -106,6 +110,15 @@ pub struct LedgerRecord {
 /// Parses the record of a ledger.
 pub fn ledger(body: &Bytes) -> Result<LedgerRecord, HorizonError> {
     read_owned(body)
+}
+
+/// Parses a page into its records.
+fn page_records(body: &Bytes) -> Result<Vec<&RawValue>, HorizonError> {
+    let records = read::<Page<'_>>(body)?.embedded.records;
+    if records.len() > PAGE_RECORDS_MAX {
+        return Err(HorizonError::Unreadable(format!("a page with {} records", records.len())));
+    }
+    Ok(records)
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, HorizonError> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{HorizonError, Page, read};
+use super::{HorizonError, page_records};
 use crate::domain::{amount::Total, asset::Asset};
 
 /// Page of assets.
@@ -105,8 +105,7 @@ impl AssetsPage {
 
 /// Parses a page of assets.
 pub fn assets_page(body: &Bytes) -> Result<AssetsPage, HorizonError> {
-    let page: Page<'_> = read(body)?;
-    let all = &page.embedded.records;
+    let all = page_records(body)?;
     let records = all.iter().filter_map(|record| read_asset(record.get())).collect();
     let next = all.last().and_then(|last| {
         let identified = |text: &str| Some(paging_token(&identity(text)?));

@@ -208,6 +208,16 @@ fn only_the_network_and_the_newest_ledger_of_a_root_are_needed() {
 }
 
 #[test]
+fn a_page_with_far_more_records_than_any_request_asks_for_is_refused_as_a_whole() {
+    let page = |records: usize| bytes(&json!({"_embedded": {"records": vec![0; records]}}));
+    assert_eq!(trades_page(&page(PAGE_RECORDS_MAX)).unwrap().len(), PAGE_RECORDS_MAX);
+    assert_eq!(assets_page(&page(PAGE_RECORDS_MAX)).unwrap().count, PAGE_RECORDS_MAX);
+    let too_many = page(PAGE_RECORDS_MAX + 1);
+    assert!(matches!(trades_page(&too_many), Err(HorizonError::Unreadable(_))));
+    assert!(matches!(assets_page(&too_many), Err(HorizonError::Unreadable(_))));
+}
+
+#[test]
 fn a_message_repeats_little_of_what_a_server_sent() {
     let endless = "\u{e9}".repeat(1_000_000);
     let document = json!({"network_passphrase": endless, "history_latest_ledger": 9});

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{HorizonError, OptionalText, Page, read, text_or_number};
+use super::{HorizonError, OptionalText, page_records, text_or_number};
 use crate::domain::{
     amount::Amount,
     asset::{AccountId, Asset, AssetError},
@@ -157,11 +157,6 @@ pub fn trades_page(body: &Bytes) -> Result<Vec<Result<ReceivedTrade, RecordError
         Cow::Borrowed(_) => body,
         Cow::Owned(replaced) => &Bytes::from(replaced),
     };
-    let page: Page<'_> = read(body)?;
-    Ok(page
-        .embedded
-        .records
-        .iter()
-        .map(|record| trade(body.slice_ref(record.get().as_bytes()), None))
-        .collect())
+    let records = page_records(body)?;
+    Ok(records.iter().map(|record| trade(body.slice_ref(record.get().as_bytes()), None)).collect())
 }
