@@ -1,5 +1,6 @@
 //! The client of Horizon, against the simulated one.
 
+mod garbage;
 mod held_back;
 
 use std::{
