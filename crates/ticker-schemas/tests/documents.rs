@@ -234,7 +234,8 @@ fn documents(view: &ListingView) -> Vec<(&'static str, Vec<u8>)> {
         ("udf-config", udf::config()),
         ("udf-history", hourly_bars(view)),
         ("udf-search", udf::search(view, "xlm", 30)),
-        ("udf-symbols", udf::symbol(&market)),
+        ("udf-search", udf::found_by_id(&MarketHistory::new(view, xlm_usdc_sides(), &StoredPart::default()))),
+        ("udf-symbols", udf::symbol(&MarketHistory::new(view, xlm_usdc_sides(), &StoredPart::default()))),
         ("volume", volume_of_day(view, true)),
         ("volume", volume_of_day(view, false)),
     ];

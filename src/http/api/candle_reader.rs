@@ -145,6 +145,35 @@ impl CandleReader {
         Err(never_traded(&asset.name()))
     }
 
+    /// Like [`Self::read`], but an error as of [`Self::require`] for a market that is not known. Both reads have one
+    /// deadline.
+    pub(super) async fn read_known(
+        &self,
+        view: &ListingView,
+        market: Market,
+        wanted: CandleRange,
+    ) -> Result<StoredPart, ApiError> {
+        Self::all(async {
+            let stored = self.read(view, market, wanted).await?;
+            self.require(view, market, &stored).await?;
+            Ok(stored)
+        })
+        .await
+    }
+
+    /// Reads the newest stored candle with a price of a market without a trade in memory. An error as of
+    /// [`Self::require`] for a market that is not known.
+    pub(super) async fn read_last(&self, view: &ListingView, market: Market) -> Result<StoredPart, ApiError> {
+        let nothing = StoredPart::default();
+        if MarketHistory::new(view, market, &nothing).is_known() {
+            return Ok(nothing);
+        }
+        let buckets = Stored::Day.buckets();
+        let (from, to) = (self.oldest(view, buckets), UnixSeconds(i64::MAX));
+        let wanted = CandleRange { buckets, from, to, limit: 1, newest: true, priced: true };
+        self.read_known(view, market, wanted).await
+    }
+
     /// Reads the candles that memory does not hold. Asks the database only if `wanted` begins before memory.
     pub(super) async fn read(
         &self,

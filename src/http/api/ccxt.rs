@@ -69,7 +69,7 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
         let parameters = Parameters::read(request, &["symbol", "since", "limit"])?;
         let canonical = market(view.listing(), &parameters)?.name();
         let page = page(&parameters)?;
-        let key = format!("ccxt_trades/{canonical}?{}", parameters.key(&["symbol"]));
+        let key = format!("ccxt_trades/{canonical}/{page:?}");
         send(request, view, key, move |view| {
             document::market(view, &canonical).map(|market| ccxt::trades(&market, page)).unwrap_or_default()
         })
@@ -81,15 +81,13 @@ async fn trades(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
 async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
     answer(Form::Problem, &request, &state, ViewKind::Live, async |Asked { request, view, state }| {
         let parameters = Parameters::read(request, &["symbol", "timeframe", "since", "limit"])?;
-        let market = market(view.listing(), &parameters)?;
-        let sides = Market::of(*market.base().asset(), *market.quote().asset());
-        let (market, _) = sides.ok_or_else(|| missing("symbol"))?;
+        let market = pair(view.listing(), &parameters)?;
         let names = TIMEFRAMES.map(|(name, _)| name);
         let wanted = parameters.word("timeframe", &names)?.unwrap_or("1m");
         let interval = TIMEFRAMES.iter().find(|(name, _)| *name == wanted).map(|(_, interval)| *interval);
         let interval = interval.ok_or_else(|| missing("timeframe"))?;
         let page = page(&parameters)?;
-        let key = format!("ccxt_ohlcv/{}?{}", market.name(), parameters.key(&["symbol"]));
+        let key = format!("ccxt_ohlcv/{}/{}/{page:?}", market.name(), interval.name());
         let (listing, buckets) = (view.listing(), interval.buckets());
         let limit = i64::saturating_from(page.limit);
         let from = match page.since {
@@ -107,7 +105,7 @@ async fn ohlcv(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespo
         if let Some(made) = made_already(request, view, &key, Look::Json) {
             return Ok(made);
         }
-        let stored = state.candles.read(listing, market, wanted).await?;
+        let stored = state.candles.read_known(listing, market, wanted).await?;
         send(request, view, key, move |view| {
             ccxt::ohlcv(&MarketHistory::new(view, market, &stored), interval, from, page)
         })
@@ -132,11 +130,23 @@ fn market<'a>(view: &'a ListingView, parameters: &Parameters) -> Result<MarketVi
     let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
     match view.market_of_ccxt(symbol) {
         Some(market) => Ok(market),
-        None if symbol.contains('/') => {
-            Err(ApiError::NotFound("there is no such symbol; /api/v1/ccxt/markets lists them".to_owned()))
-        }
+        None if symbol.contains('/') => Err(no_symbol()),
         None => document::market_in_order(view, symbol),
     }
+}
+
+/// The same, whether the market traded lately or not.
+fn pair(view: &ListingView, parameters: &Parameters) -> Result<Market, ApiError> {
+    let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
+    match view.pair_of_ccxt(symbol) {
+        Some(market) => Ok(market),
+        None if symbol.contains('/') => Err(no_symbol()),
+        None => document::pair_in_order(view, symbol),
+    }
+}
+
+fn no_symbol() -> ApiError {
+    ApiError::NotFound("there is no such symbol; /api/v1/ccxt/markets lists them".to_owned())
 }
 
 /// `since` in milliseconds since 1970, and `limit`.

@@ -45,29 +45,61 @@ async fn time(request: HttpRequest, state: web::Data<PublicState>) -> HttpRespon
 }
 
 async fn symbols(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &["symbol", "currencyCode", "unitId"])?;
         let symbol = parameters.text("symbol").unwrap_or_default();
-        let canonical = document::market(view.listing(), symbol)?.name();
-        send(request, view, format!("udf_symbol/{canonical}"), move |view| {
-            document::market(view, &canonical).map(|market| udf::symbol(&market)).unwrap_or_default()
-        })
-        .await
+        let market = document::pair(view.listing(), symbol)?;
+        let key = format!("udf_symbol/{}", market.name());
+        if let Some(made) = made_already(request, view, &key, Look::Json) {
+            return Ok(made);
+        }
+        let stored = state.candles.read_last(view.listing(), market).await?;
+        let render = move |view: &ListingView| udf::symbol(&MarketHistory::new(view, market, &stored));
+        send(request, view, key, render).await
     })
     .await
 }
 
 async fn search(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
-    answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, .. }| {
+    answer(Form::Udf, &request, &state, ViewKind::Pinned, async |Asked { request, view, state }| {
         let parameters = Parameters::tolerant(request, &["query", "limit", "type", "exchange"])?;
-        // The search ignores case, so all spellings share an answer.
-        let query = parameters.text("query").unwrap_or_default().to_lowercase();
         let limit = parameters.number("limit", 1, i64::MAX)?.unwrap_or(FOUND).min(FOUND_MAX);
         let limit = usize::saturating_from(limit);
+        let query = parameters.text("query").unwrap_or_default();
+        if let Some(found) = found_by_id(request, view, &state.candles, query).await? {
+            return Ok(found);
+        }
+        // The search ignores case, so all spellings share an answer.
+        let query = query.to_lowercase();
         let key = format!("udf_search?{limit}&{query}");
         send(request, view, key, move |view| udf::search(view, &query, limit)).await
     })
     .await
+}
+
+/// Answers a search for the id of a market whose last trade is older than 7 days. No other search needs the database.
+async fn found_by_id(
+    request: &HttpRequest,
+    view: &MomentView,
+    reader: &CandleReader,
+    query: &str,
+) -> Result<Option<HttpResponse>, ApiError> {
+    let (listing, nothing) = (view.listing(), StoredPart::default());
+    let Ok(market) = document::pair(listing, query) else { return Ok(None) };
+    if MarketHistory::new(listing, market, &nothing).is_known() {
+        return Ok(None);
+    }
+    let key = format!("udf_found/{}", market.name());
+    if let Some(made) = made_already(request, view, &key, Look::Json) {
+        return Ok(Some(made));
+    }
+    let stored = match reader.read_last(listing, market).await {
+        Ok(stored) => stored,
+        Err(ApiError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let render = move |view: &ListingView| udf::found_by_id(&MarketHistory::new(view, market, &stored));
+    send(request, view, key, render).await.map(Some)
 }
 
 async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpResponse {
@@ -79,12 +111,11 @@ async fn history(request: HttpRequest, state: web::Data<PublicState>) -> HttpRes
         let missing = |name: &str| ApiError::BadParameter(format!("{name} is missing"));
         let symbol = parameters.text("symbol").ok_or_else(|| missing("symbol"))?;
         let market = document::pair_in_order(view.listing(), symbol)?;
-        let key = parameters.key(&["symbol", "currencyCode", "unitId"]);
-        let key = format!("udf_history/{}?{key}", market.name());
+        let query = history_query(view.listing(), &parameters)?;
+        let key = format!("udf_history/{}/{query:?}", market.name());
         if let Some(made) = made_already(request, view, &key, Look::Json) {
             return Ok(made);
         }
-        let query = history_query(view.listing(), &parameters)?;
         let (query, stored) = stored(view, &state.candles, market, query).await?;
         let render =
             move |view: &ListingView| udf::history(&MarketHistory::new(view, market, &stored), query);
@@ -142,12 +173,7 @@ async fn stored(
     let to = buckets.next_start(query.to);
     let wanted =
         candle_reader::CandleRange { buckets, from: query.held, to, limit: bars, newest: true, priced: true };
-    let stored = CandleReader::all(async {
-        let stored = reader.read(listing, market, wanted).await?;
-        reader.require(listing, market, &stored).await?;
-        Ok(stored)
-    });
-    Ok((query, stored.await?))
+    Ok((query, reader.read_known(listing, market, wanted).await?))
 }
 
 /// Number of bars that memory holds.

@@ -181,6 +181,27 @@ fn a_market_that_traded_once_is_known(daemon: &Daemon, now: i64) {
     }
 }
 
+/// Charts and bots know it by its id as long as it has candles.
+fn charts_and_bots_know_it(daemon: &Daemon, now: i64) {
+    let market = format!("{MILK}_XLM");
+    let unknown = |path: &str| path.replace("MILK", "NONE");
+    let symbols = format!("/udf/symbols?symbol={market}");
+    let symbol = ok(daemon, &symbols).json();
+    assert_eq!((text(&symbol, "ticker"), text(&symbol, "name")), (market.as_str(), "MILK/XLM"));
+    assert!(symbol["pricescale"].as_u64() > Some(100), "six digits of its last price: {symbol}");
+    assert_eq!(ok(daemon, &unknown(&symbols)).json()["s"], "error");
+    let search = format!("/udf/search?query={market}");
+    let found = ok(daemon, &search).json();
+    assert_eq!((&found[0]["ticker"], &found[1]), (&symbol["ticker"], &Value::Null), "{found}");
+    assert_eq!(ok(daemon, &unknown(&search)).json(), json!([]));
+    for name in [market, format!("{MILK}/XLM")] {
+        let since = (now - 15 * DAY) * 1_000;
+        let path = format!("/api/v1/ccxt/ohlcv?symbol={name}&timeframe=1h&since={since}");
+        assert!(ok(daemon, &path).json()[0][0].as_i64() > Some(since), "{path}");
+        assert_eq!(daemon.get(&unknown(&path)).status, 404, "{path}");
+    }
+}
+
 /// Without the stored candles, everything is answered that memory holds as a whole.
 async fn memory_needs_no_database(daemon: &Daemon, client: &tokio_postgres::Client, now: i64) {
     let issuer = USDC.strip_prefix("USDC-").unwrap();
@@ -247,6 +268,7 @@ fn a_market_without_a_trade_in_memory_is_known_whatever_the_time_of_the_question
         let (client, now) = (recomputation::connect(&daemon.database).await, now());
         write(&daemon, &client, &hourly(MILK, -14, -8, now)).await;
         a_market_that_traded_once_is_known(&daemon, now);
+        charts_and_bots_know_it(&daemon, now);
     });
 }
 

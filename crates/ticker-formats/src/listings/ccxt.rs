@@ -11,14 +11,14 @@ use std::{
 use serde::Serialize;
 use ticker_domain::{
     candles::Interval, conversions::SaturatingFrom, decimal, identity::SpelledAsset, instant::UnixSeconds,
-    listed_trade::ListedTrade, quoted::QuotedStats, span::Span,
+    listed_trade::ListedTrade, market::Market, quoted::QuotedStats, span::Span,
 };
 
 use super::{
     asset::AssetView,
     book::QuotedBook,
     history::MarketHistory,
-    market::MarketView,
+    market::{MarketView, price_places},
     one_by_one::OneByOne,
     orderbook::{Numbers, QuotedLevels},
     own::{to_bytes, write_json},
@@ -135,15 +135,28 @@ fn side(asset: &AssetView<'_>, view: &ListingView) -> String {
 }
 
 impl ListingView {
-    /// Market of a symbol, or `None` if there is no such market.
+    /// Market of a symbol, or `None` if there is no such market with a trade in the last 7 days.
     #[must_use]
     pub fn market_of_ccxt(&self, symbol: &str) -> Option<MarketView<'_>> {
+        let market = self.pair_of_ccxt(symbol)?;
+        self.market_of(market.base(), market.counter())
+    }
+
+    /// Market of a symbol, whether it traded lately or not, or `None` if the symbol names no market.
+    #[must_use]
+    pub fn pair_of_ccxt(&self, symbol: &str) -> Option<Market> {
         let (base, quote) = symbol.split_once('/')?;
         let asset = |side: &str| match self.symbols().of_code(side) {
-            Some(symbol) => self.asset(symbol.asset),
-            None => self.find(&side.parse::<SpelledAsset>().ok()?),
+            Some(symbol) => self.asset(symbol.asset).map(|asset| *asset.asset()),
+            None => match side.parse::<SpelledAsset>().ok()? {
+                SpelledAsset::Classic(asset) => Some(asset),
+                contract @ SpelledAsset::Contract(_) => self.find(&contract).map(|asset| *asset.asset()),
+            },
         };
-        self.market_in_order(&asset(base)?, &asset(quote)?)
+        let base = asset(base)?;
+        let (market, _) = Market::of(base, asset(quote)?)?;
+        // A reader who exchanges the sides would take a price for its inverse.
+        (*market.quoted().0 == base).then_some(market)
     }
 }
 
@@ -159,7 +172,10 @@ pub(crate) fn markets(view: &ListingView, style: IdStyle, out: &mut dyn Write) -
         kind: "spot",
         spot: true,
         active: true,
-        precision: Precision { amount: tick(AMOUNT_PLACES), price: tick(market.price_places(PRICE_PLACES)) },
+        precision: Precision {
+            amount: tick(AMOUNT_PLACES),
+            price: tick(price_places(market.last(), PRICE_PLACES)),
+        },
     };
     write_json(out, &OneByOne::new(&view.listed_markets(), |listed| Some(market(listed))))
 }
@@ -330,7 +346,7 @@ mod tests {
     fn tick_of(price: (i64, i64)) -> String {
         let (view, usdc) = of_one_trade(price);
         let market = view.market_of(&Asset::Native, &usdc).unwrap();
-        tick(market.price_places(PRICE_PLACES)).0
+        tick(price_places(market.last(), PRICE_PLACES)).0
     }
 
     #[test]

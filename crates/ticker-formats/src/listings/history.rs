@@ -9,6 +9,7 @@ use ticker_domain::{
     coverage::{LAG_MAX, TimeSpan, merge_times},
     instant::{DAY, HOUR, UnixSeconds},
     market::Market,
+    price::Price,
     quoted::QuotedStats,
     span::Span,
     trade_stats::TradeStats,
@@ -92,6 +93,20 @@ impl<'a> MarketHistory<'a> {
     /// `<base>_<quote>`, each `XLM` or `CODE-ISSUER`.
     pub(super) fn name(&self) -> String {
         self.market.name()
+    }
+
+    /// Base and quote of new outputs.
+    pub(super) fn sides(&self) -> (&Asset, &Asset) {
+        self.market.quoted()
+    }
+
+    /// Last price of the last 7 days, or else of the stored candles.
+    pub(super) fn last(&self) -> Option<Price> {
+        self.recent.as_ref().and_then(MarketView::last).or_else(|| {
+            let is_flipped = self.is_flipped();
+            let prices = |(_, stats): &(UnixSeconds, TradeStats)| QuotedStats::of(stats, is_flipped).prices;
+            self.stored.candles.iter().rev().find_map(prices).map(|prices| prices.close)
+        })
     }
 
     /// True if this asset is the counter of the normalised market.

@@ -54,11 +54,7 @@ impl ListingView {
     }
 
     /// Market of this base and this quote.
-    pub(super) fn market_in_order(
-        &self,
-        base: &AssetView<'_>,
-        quote: &AssetView<'_>,
-    ) -> Option<MarketView<'_>> {
+    fn market_in_order(&self, base: &AssetView<'_>, quote: &AssetView<'_>) -> Option<MarketView<'_>> {
         self.market_between(base, quote).filter(|market| market.base().id() == base.id())
     }
 

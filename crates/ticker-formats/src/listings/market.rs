@@ -154,17 +154,6 @@ impl<'a> MarketView<'a> {
         self.stats(Span::Week).prices.map(|prices| prices.close)
     }
 
-    /// Decimal places with which the last price has six digits, within these limits.
-    pub(super) fn price_places(&self, limits: RangeInclusive<u32>) -> u32 {
-        let (least, most) = (*limits.start(), *limits.end());
-        let Some(last) = self.last() else { return least };
-        let (n, d) = (i128::from(last.n()), i128::from(last.d()));
-        let has_digits = |places: &u32| {
-            n.saturating_mul(10_i128.saturating_pow(*places)) >= d.saturating_mul(100_000) // six digits
-        };
-        (least..=most).find(has_digits).unwrap_or(most)
-    }
-
     /// Prices of the last 24 hours for listing sites, and of bots' tickers. `close` is the [last price](Self::last). If
     /// dust alone traded in that time, all prices are the last clean one of the 7 days: dust can print any price.
     pub(super) fn day_prices(&self) -> Option<QuotedPrices> {
@@ -222,6 +211,17 @@ impl<'a> MarketView<'a> {
     pub(super) fn numbered(&self, order: Order, edge: UnixSeconds, end: UnixSeconds) -> NumberedTrades<'a> {
         NumberedTrades::new(self.view, self.id, order, edge, end)
     }
+}
+
+/// Decimal places with which the last price has six digits, within these limits.
+pub(super) fn price_places(last: Option<Price>, limits: RangeInclusive<u32>) -> u32 {
+    let (least, most) = (*limits.start(), *limits.end());
+    let Some(last) = last else { return least };
+    let (n, d) = (i128::from(last.n()), i128::from(last.d()));
+    let has_digits = |places: &u32| {
+        n.saturating_mul(10_i128.saturating_pow(*places)) >= d.saturating_mul(100_000) // six digits
+    };
+    (least..=most).find(has_digits).unwrap_or(most)
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
-use ticker_domain::{candles::Interval, instant::UnixSeconds, quoted::QuotedStats};
+use ticker_domain::{
+    asset::Asset, candles::Interval, identity::SpelledAsset, instant::UnixSeconds, quoted::QuotedStats,
+};
 
 use super::{
+    asset::AssetView,
     history::MarketHistory,
-    market::MarketView,
+    market::{MarketView, price_places},
     own::to_bytes,
     value::{self, Number},
     view::ListingView,
@@ -68,6 +71,14 @@ struct Found {
     kind: &'static str,
 }
 
+/// Names of a market for people.
+struct Names {
+    /// Codes of base and quote.
+    short: String,
+    id: String,
+    description: String,
+}
+
 #[derive(Serialize)]
 struct History {
     s: &'static str,
@@ -108,7 +119,7 @@ pub struct HistoryQuery {
 #[must_use]
 pub fn config() -> Vec<u8> {
     to_bytes(&Config {
-        supported_resolutions: names(),
+        supported_resolutions: resolutions(),
         supports_search: true,
         supports_group_request: false,
         supports_marks: false,
@@ -117,51 +128,52 @@ pub fn config() -> Vec<u8> {
     })
 }
 
-fn names() -> Vec<&'static str> {
+fn resolutions() -> Vec<&'static str> {
     RESOLUTIONS.iter().map(|(name, _)| *name).collect()
 }
 
 /// `/udf/symbols`: one market.
 #[must_use]
-pub fn symbol(market: &MarketView<'_>) -> Vec<u8> {
+pub fn symbol(history: &MarketHistory<'_>) -> Vec<u8> {
+    let names = Names::of(history);
     to_bytes(&Symbol {
-        name: short_name(market),
-        ticker: market.name(),
-        description: description(market),
+        name: names.short,
+        ticker: names.id,
+        description: names.description,
         kind: "crypto",
         session: "24x7",
         timezone: "Etc/UTC",
         exchange: "Stellar",
         listed_exchange: "Stellar",
         minmov: 1,
-        pricescale: 10_u64.saturating_pow(market.price_places(SCALE_PLACES)),
+        pricescale: 10_u64.saturating_pow(price_places(history.last(), SCALE_PLACES)),
         has_intraday: true,
         has_weekly_and_monthly: true,
-        supported_resolutions: names(),
+        supported_resolutions: resolutions(),
         volume_precision: 7,
         data_status: "streaming",
     })
 }
 
-/// `/udf/search`: markets whose names or home domains hold the text, in any case, the most traded first.
+/// `/udf/search`: markets with a trade in the last 7 days whose names or home domains hold the text, in any case, the
+/// most traded first.
 #[must_use]
 pub fn search(view: &ListingView, query: &str, limit: usize) -> Vec<u8> {
     let wanted = query.to_lowercase();
-    let is_match = |market: &MarketView<'_>| {
-        let text = format!("{} {} {}", short_name(market), market.name(), description(market));
-        text.to_lowercase().contains(&wanted)
+    let matching = |market: MarketView<'_>| {
+        let names = Names::of_market(&market);
+        let text = format!("{} {} {}", names.short, names.id, names.description);
+        text.to_lowercase().contains(&wanted).then(|| (market.day_volume_usd(), names))
     };
-    let mut markets: Vec<MarketView<'_>> = view.markets().into_iter().filter(is_match).collect();
-    markets.sort_by_cached_key(|market| std::cmp::Reverse(market.day_volume_usd()));
-    let found = |market: &MarketView<'_>| Found {
-        symbol: short_name(market),
-        full_name: market.name(),
-        description: description(market),
-        exchange: "Stellar",
-        ticker: market.name(),
-        kind: "crypto",
-    };
-    to_bytes(&markets.iter().take(limit).map(found).collect::<Vec<_>>())
+    let mut found: Vec<(Option<i128>, Names)> = view.markets().into_iter().filter_map(matching).collect();
+    found.sort_by_key(|(volume, _)| std::cmp::Reverse(*volume));
+    to_bytes(&found.into_iter().take(limit).map(|(_, names)| names.found()).collect::<Vec<_>>())
+}
+
+/// `/udf/search` for the id of this market.
+#[must_use]
+pub fn found_by_id(history: &MarketHistory<'_>) -> Vec<u8> {
+    to_bytes(&[Names::of(history).found()])
 }
 
 /// `/udf/history`: bars with clean prices, the oldest first.
@@ -217,16 +229,56 @@ fn bars(history: &MarketHistory<'_>, query: HistoryQuery) -> Vec<(UnixSeconds, Q
     bars
 }
 
-fn short_name(market: &MarketView<'_>) -> String {
-    format!("{}/{}", market.base().asset().code(), market.quote().asset().code())
+impl Names {
+    fn of(history: &MarketHistory<'_>) -> Self {
+        let (base, quote) = history.sides();
+        let known = |asset: &Asset| history.view().find(&SpelledAsset::Classic(*asset));
+        Self {
+            short: short_name(base, quote),
+            id: history.name(),
+            description: format!(
+                "{} / {}",
+                described(base, known(base).as_ref()),
+                described(quote, known(quote).as_ref())
+            ),
+        }
+    }
+
+    fn of_market(market: &MarketView<'_>) -> Self {
+        let (base, quote) = (market.base(), market.quote());
+        Self {
+            short: short_name(base.asset(), quote.asset()),
+            id: market.name(),
+            description: format!(
+                "{} / {}",
+                described(base.asset(), Some(base)),
+                described(quote.asset(), Some(quote))
+            ),
+        }
+    }
+
+    fn found(self) -> Found {
+        Found {
+            symbol: self.short,
+            full_name: self.id.clone(),
+            description: self.description,
+            exchange: "Stellar",
+            ticker: self.id,
+            kind: "crypto",
+        }
+    }
 }
 
-fn description(market: &MarketView<'_>) -> String {
-    let by = |asset: &super::AssetView<'_>| match asset.confirmed_domain() {
-        Some(domain) => format!("{} ({domain})", asset.asset().code()),
+fn short_name(base: &Asset, quote: &Asset) -> String {
+    format!("{}/{}", base.code(), quote.code())
+}
+
+/// Code with the home domain that confirms the asset, or else the full name.
+fn described(asset: &Asset, known: Option<&AssetView<'_>>) -> String {
+    match known.and_then(AssetView::confirmed_domain) {
+        Some(domain) => format!("{} ({domain})", asset.code()),
         None => asset.name(),
-    };
-    format!("{} / {}", by(market.base()), by(market.quote()))
+    }
 }
 
 #[cfg(test)]
