@@ -74,7 +74,7 @@ async fn market_candles(
             return Ok(redirect);
         }
         let query = candle_query(view.listing(), &parameters, reader)?;
-        let key = format!("candles/{canonical}?{}", parameters.key(&[]));
+        let key = format!("candles/{canonical}/{query:?}");
         if let Some(made) = made_already(request, view, &key, Look::Json) {
             return Ok(made);
         }
@@ -172,7 +172,7 @@ async fn trade_aggregations(request: HttpRequest, state: web::Data<PublicState>)
         // Horizon too begins with the oldest trade that it holds.
         let mut from = query.first().map_or(oldest, |first| first.max(oldest));
         // The links name the host that this reader asked for, so that no other reader may get them.
-        let key = format!("{}#{}", query.address, parameters.key(&[]));
+        let key = format!("{}#{}", query.address, parameters.key());
         if let Some(made) = made_already(request, view, &key, Look::Json) {
             return Ok(made);
         }

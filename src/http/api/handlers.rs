@@ -89,7 +89,7 @@ async fn trades(
         let from = first_held(span, ["from", "to"], DAY, as_of)?;
         // The network's clock may be ahead of ours.
         let to = span.1.unwrap_or(UnixSeconds(i64::MAX));
-        let key = format!("trades/{canonical}?{}", parameters.key(&[]));
+        let key = format!("trades/{canonical}/{}/{}/{limit}", from.0, to.0);
         send(request, view, key, move |view| {
             document::market(view, &canonical)
                 .map(|market| own::trades(&market, from, to, limit))
@@ -147,12 +147,12 @@ async fn prices(request: HttpRequest, state: web::Data<PublicState>) -> HttpResp
         let names = parameters.text("assets").filter(|names| !names.is_empty()).ok_or_else(|| {
             ApiError::BadParameter("assets is missing: up to 200 assets, separated by commas".to_owned())
         })?;
-        let names: Vec<String> = names.split(',').map(ToOwned::to_owned).collect();
+        let names: Vec<&str> = names.split(',').collect();
         if names.len() > PRICES_MAX {
             return Err(ApiError::BadParameter(format!("at most {PRICES_MAX} assets at once")));
         }
         let assets = names.iter().map(|name| document::spelled(name)).collect::<Result<Vec<_>, _>>()?;
-        let key = format!("prices?{}", names.join(","));
+        let key = format!("prices?{assets:?}");
         send(request, view, key, move |view| own::prices(view, &assets)).await
     })
     .await

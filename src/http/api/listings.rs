@@ -98,7 +98,7 @@ async fn historical_trades(request: HttpRequest, state: web::Data<PublicState>) 
             // The network's clock may be ahead of ours.
             to: to.unwrap_or(UnixSeconds(i64::MAX)),
         };
-        let key = format!("historical_trades/{canonical}?{}", parameters.key(&["ticker_id"]));
+        let key = format!("historical_trades/{canonical}/{query:?}");
         send_written(request, view, key, move |view, out| {
             let market = document::market(view, &canonical);
             market.map_or(Ok(()), |market| coingecko::historical_trades(&market, query, out))

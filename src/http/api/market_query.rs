@@ -8,7 +8,7 @@ use ticker_formats::listings::{AssetView, ListingView, MarketView, own};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{document, error::ApiError, moment_view::MomentView, parameters::Parameters, views::Views};
-use crate::domain::{conversions::SaturatingFrom, instant::UnixSeconds, span::Span};
+use crate::domain::{conversions::SaturatingFrom, identity::SpelledAsset, instant::UnixSeconds, span::Span};
 
 /// Default number of markets on a page.
 const PAGE: i64 = 100;
@@ -108,10 +108,11 @@ impl MarketQuery {
                     .ok_or_else(|| bad("cursor is invalid: use next_cursor of the previous page"))?,
             ),
         };
-        let [base, quote, code, issuer] = ["base", "quote", "code", "issuer"].map(text);
+        let [base, quote] = ["base", "quote"].map(|name| parameters.text(name).map(canonical));
+        let [code, issuer] = ["code", "issuer"].map(text);
         let min_volume_usd = parameters.number("min_volume_usd", 0, i64::MAX)?;
-        let selection = format!("{:?}", (&base, &quote, &code, &issuer, verified, min_volume_usd, sort));
-        let selection = xxh3_64(selection.as_bytes());
+        let list = format!("{:?}", (&base, &quote, &code, &issuer, verified, min_volume_usd, sort));
+        let selection = xxh3_64(list.as_bytes());
         let of_cursor = cursor.as_ref().and_then(|cursor| cursor.selection);
         if of_cursor.is_some_and(|of_cursor| of_cursor != selection) {
             return Err(ApiError::Gone(
@@ -119,6 +120,9 @@ impl MarketQuery {
             ));
         }
         let fields = parameters.text("fields").map(fields).transpose()?;
+        // A cursor names its view, so within a view its position says it all.
+        let skip = cursor.as_ref().map_or(0, |cursor| cursor.skip);
+        let key = format!("{list}/{limit}/{skip}/{fields:?}");
         Ok(Self {
             base,
             quote,
@@ -128,14 +132,14 @@ impl MarketQuery {
             min_volume_usd,
             sort,
             limit: usize::saturating_from(limit),
-            key: key(&parameters, fields.as_deref()),
+            key,
             fields,
             cursor,
             selection,
         })
     }
 
-    /// All of it, as a key of the view's documents.
+    /// All of it, as a key of the view's documents: one for all spellings of a question.
     pub(super) fn key(&self) -> &str {
         &self.key
     }
@@ -222,12 +226,11 @@ fn fields(names: &str) -> Result<Vec<&'static str>, ApiError> {
         .collect())
 }
 
-/// Key of a query: the same for equal answers.
-fn key(parameters: &Parameters, fields: Option<&[&str]>) -> String {
-    let rest = parameters.key(&["fields"]);
-    match fields {
-        Some(fields) => format!("{rest}&fields={}", fields.join(",")),
-        None => rest,
+/// Name of the asset that a text spells. Contract ids and wrong texts stay as they are, since only a view knows them.
+fn canonical(text: &str) -> String {
+    match text.parse() {
+        Ok(SpelledAsset::Classic(asset)) => asset.name(),
+        _ => text.to_owned(),
     }
 }
 
@@ -246,6 +249,28 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+
+    #[test]
+    fn all_spellings_of_a_question_have_one_key() {
+        let key = |query: &str| {
+            let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+            MarketQuery::read(&request).ok().unwrap().key().to_owned()
+        };
+        let usdc = "USDC-GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN";
+        let one = key(&format!("base=XLM&quote={usdc}"));
+        for other in [
+            format!("quote={usdc}&base=XLM"),
+            format!("base=native&quote={}", usdc.replacen('-', ":", 1)),
+            format!("base=XLM&quote={usdc}-1&sort=name&limit=0100"),
+        ] {
+            assert_eq!(key(&other), one, "{other}");
+        }
+        for more in ["limit=99", "sort=volume", "verified=true", "fields=id", "code=XLM", "min_volume_usd=0"]
+        {
+            assert_ne!(key(&format!("base=XLM&quote={usdc}&{more}")), one, "{more}");
+        }
+        assert_ne!(key("code=A&issuer=B"), key("code=B&issuer=A"));
+    }
 
     #[test]
     fn a_list_of_fields_is_the_same_in_any_order_and_with_any_repeats() {
