@@ -1,8 +1,8 @@
 //! Retention: creates the next days of `trades`, drops the old ones, and trims other tables that grow.
 //!
-//! `candles/retention.rs` drops candles, and `market_accounts.rs` keeps its last two counts. `symbol_choices` is never
-//! trimmed: it has a row for each code that ever had volume. Without its choice, an asset whose trades pause could lose
-//! its code at once, and nothing stores when a code had its last candidate.
+//! `candles/retention.rs` drops candles, and `market_accounts.rs` keeps its last two counts. The hourly check of
+//! `symbol_choices` forgets the codes for which no asset might stand for a year. Without its choice, an asset whose
+//! trades pause could lose its code at once.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::Transaction;

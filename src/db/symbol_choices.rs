@@ -66,6 +66,20 @@ impl Database {
         fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
         Ok(())
     }
+
+    /// Deletes the choices of these codes.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`], or an error of the connection.
+    pub async fn forget_symbol_choices(&self, epoch: i64, codes: &[&str]) -> Result<(), DbError> {
+        let mut client = self.client().await?;
+        let transaction = fenced::begin(&mut client).await?;
+        let params: [(&(dyn ToSql + Sync), Type); 1] = [(&codes, Type::TEXT_ARRAY)];
+        transaction.execute_typed(include_str!("sql/symbols/forget.sql"), &params).await?;
+        fenced::commit(transaction, epoch, "clean", &ChangedRows::default()).await?;
+        Ok(())
+    }
 }
 
 fn choice(row: &Row) -> Result<Option<(String, Choice)>, DbError> {

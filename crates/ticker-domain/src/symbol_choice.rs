@@ -17,6 +17,9 @@ const LEAD: i64 = 7 * DAY;
 const MULTIPLE: i128 = 2;
 /// Longest time between two checks. After a longer one, nobody knows who led meanwhile.
 const CHECKS_APART: i64 = DAY;
+/// Time for which a choice is kept while no asset may stand for its code. Anybody may issue a code and trade it for a
+/// while, so without a limit the stored choices would grow for ever.
+const KEPT: i64 = 365 * DAY;
 
 /// Asset that stands for a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub struct Choice {
     pub previous: Option<Asset>,
     /// Asset that leads now, and since when.
     pub challenger: Option<(Asset, UnixSeconds)>,
-    /// Time of the last check.
+    /// Time of the last check at which any asset might stand for the code.
     pub checked_at: UnixSeconds,
 }
 
@@ -53,7 +56,17 @@ impl Choice {
     /// Asset that counts at a moment, and since when if it is the chosen one.
     #[must_use]
     pub fn at(&self, moment: UnixSeconds) -> (Option<Asset>, Option<UnixSeconds>) {
+        if self.is_forgotten(moment) {
+            // The same as without the row, which the leader deletes a little later.
+            return (None, None);
+        }
         if moment >= self.since { (Some(self.asset), Some(self.since)) } else { (self.previous, None) }
+    }
+
+    /// Returns true if no asset might stand for the code in the last year.
+    #[must_use]
+    pub const fn is_forgotten(&self, now: UnixSeconds) -> bool {
+        now.0.saturating_sub(self.checked_at.0) > KEPT
     }
 
     /// Returns true if the rule may have made this choice out of an earlier one: it is the same, or its successor.
@@ -77,6 +90,10 @@ impl Choice {
     /// The choice after a check.
     #[must_use]
     pub fn checked(mut self, candidates: &[Candidate], now: UnixSeconds) -> Self {
+        if candidates.is_empty() {
+            // The time of the last candidate stays.
+            return Self { challenger: None, ..self };
+        }
         if now.0.saturating_sub(self.checked_at.0) > CHECKS_APART {
             self.challenger = None;
         }
@@ -111,23 +128,29 @@ impl Choice {
     }
 }
 
-/// All choices after a check. A code gets its first choice when one of its assets has volume.
+/// All choices after a check. A code gets its first choice when one of its assets has volume. Forgotten ones are left
+/// out.
 #[must_use]
 pub fn next(stored: &Choices, candidates: &BTreeMap<String, Vec<Candidate>>, now: UnixSeconds) -> Choices {
     let of_code = |code: &str| candidates.get(code).map(Vec::as_slice).unwrap_or_default();
+    let kept = stored.iter().filter(|(_, choice)| !choice.is_forgotten(now));
     let mut choices: Choices =
-        stored.iter().map(|(code, choice)| (code.clone(), choice.checked(of_code(code), now))).collect();
-    for (code, candidates) in candidates.iter().filter(|(code, _)| !stored.contains_key(*code)) {
-        choices.extend(Choice::first(candidates, now).map(|choice| (code.clone(), choice)));
+        kept.map(|(code, choice)| (code.clone(), choice.checked(of_code(code), now))).collect();
+    for (code, candidates) in candidates {
+        if !choices.contains_key(code) {
+            choices.extend(Choice::first(candidates, now).map(|choice| (code.clone(), choice)));
+        }
     }
     choices
 }
 
-/// Earlier choices that are gone from `later`, or that changed there against the rule.
+/// Earlier choices that are gone from `later`, or that changed there against the rule. Those that are forgotten at
+/// `now` may go.
 #[must_use]
-pub fn overturned(earlier: &Choices, later: &Choices) -> Choices {
-    let is_overturned =
-        |code: &str, choice: &Choice| !later.get(code).is_some_and(|later| later.follows(choice));
+pub fn overturned(earlier: &Choices, later: &Choices, now: UnixSeconds) -> Choices {
+    let is_overturned = |code: &str, choice: &Choice| {
+        !choice.is_forgotten(now) && !later.get(code).is_some_and(|later| later.follows(choice))
+    };
     earlier
         .iter()
         .filter(|(code, choice)| is_overturned(code, choice))
@@ -201,6 +224,25 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_is_forgotten_after_a_year_without_any_asset_that_may_stand_for_its_code() {
+        let of = |candidates: &[Candidate]| BTreeMap::from([("TEA".to_owned(), candidates.to_vec())]);
+        let first = next(&Choices::new(), &of(&[candidate(1, 100)]), START);
+        let check = |choices: &Choices, days: i64, candidates: &[Candidate]| {
+            next(choices, &of(candidates), START.plus(days * DAY))
+        };
+        let quiet = (1..=365).fold(first, |choices, day| check(&choices, day, &[]));
+        assert_eq!(quiet["TEA"].asset, issued("TEA", 1), "nobody takes it over with one trade");
+        let returned = check(&quiet, 365, &[candidate(1, 0)]);
+        assert_eq!(check(&returned, 366, &[])["TEA"].asset, issued("TEA", 1), "another year begins");
+        assert_eq!(check(&quiet, 366, &[]), Choices::new());
+        assert_eq!(check(&quiet, 366, &[candidate(2, 1)])["TEA"].asset, issued("TEA", 2));
+        let late = START.plus(366 * DAY);
+        assert_eq!(quiet["TEA"].at(late), (None, None), "also where the row is still there");
+        assert_eq!(overturned(&quiet, &Choices::new(), late), Choices::new());
+        assert_eq!(overturned(&quiet, &Choices::new(), late.minus(DAY)), quiet);
+    }
+
+    #[test]
     fn a_choice_counts_after_its_notice_and_the_previous_one_before() {
         let choice = *bought(8, 10).iter().find(|choice| choice.previous.is_some()).unwrap();
         let before = choice.at(choice.since.minus(1));
@@ -213,7 +255,7 @@ mod tests {
         let choices = bought(8, 10);
         let of = |choice: &Choice| Choices::from([("TEA".to_owned(), *choice)]);
         for pair in choices.windows(2) {
-            assert_eq!(overturned(&of(&pair[0]), &of(&pair[1])), Choices::new(), "{pair:?}");
+            assert_eq!(overturned(&of(&pair[0]), &of(&pair[1]), START), Choices::new(), "{pair:?}");
         }
         let first = choices[0];
         let other = issued("TEA", 7);
@@ -224,10 +266,10 @@ mod tests {
             Choice { asset: other, previous: Some(first.asset), ..first },
         ];
         for wrong in wrong {
-            assert_eq!(overturned(&of(&first), &of(&wrong)), of(&first), "{wrong:?}");
+            assert_eq!(overturned(&of(&first), &of(&wrong), START), of(&first), "{wrong:?}");
         }
-        assert_eq!(overturned(&of(&first), &Choices::new()), of(&first));
-        assert_eq!(overturned(&Choices::new(), &of(&first)), Choices::new());
+        assert_eq!(overturned(&of(&first), &Choices::new(), START), of(&first));
+        assert_eq!(overturned(&Choices::new(), &of(&first), START), Choices::new());
     }
 
     #[test]

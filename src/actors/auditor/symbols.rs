@@ -9,6 +9,7 @@ use crate::{
     db::DbError,
     domain::{
         conversions::SaturatingFrom,
+        instant::UnixSeconds,
         symbol_choice::{Choices, overturned},
         symbols::Symbols,
     },
@@ -20,7 +21,8 @@ impl Audit {
     pub(super) async fn audit_symbols(&self, tally: &mut Tally) -> Result<(), DbError> {
         let Some(publication) = self.published.newest() else { return Ok(()) }; // each pass begins with one
         let mut stored = self.database.symbol_choices().await?;
-        let wrong = overturned(&self.choices_seen.borrow(), &stored);
+        let now = UnixSeconds::from(self.clock.now());
+        let wrong = overturned(&self.choices_seen.borrow(), &stored, now);
         for (code, choice) in wrong.iter().take(DIFFERENCES_LOGGED_MAX) {
             let found = stored.get(code).map_or("none", |found| found.asset.issuer());
             let expected = choice.asset.issuer();

@@ -211,6 +211,12 @@ impl Hourly {
         if !choices.is_empty() {
             database.record_symbol_choices(epoch, &choices).await?;
         }
+        let is_forgotten = |code: &&str| !choices.contains_key(*code);
+        let forgotten: Vec<&str> = stored.keys().map(String::as_str).filter(is_forgotten).collect();
+        if !forgotten.is_empty() {
+            database.forget_symbol_choices(epoch, &forgotten).await?;
+            info!(symbols = forgotten.len(), "stored symbols deleted: no candidate for a year");
+        }
         report(&stored, &choices);
         self.published.facts.set_choices(&choices);
         Ok(())

@@ -126,6 +126,29 @@ fn an_issuer_that_led_for_a_week_takes_the_code_over_with_a_line_in_the_log() {
     });
 }
 
+#[test]
+fn a_stored_choice_without_a_candidate_for_a_year_is_deleted() {
+    let sim = horizon();
+    block_on(async {
+        let first = daemon(&sim).await;
+        let database = first.database.clone();
+        let client = recomputation::connect(&database).await;
+        drop(first);
+        let sql = "INSERT INTO symbol_choices (code, issuer, since, checked_at)
+                   VALUES ('YEAR', $1, '2020-01-02T03:04:05Z', now() - interval '366 days'),
+                          ('MONTHS', $1, '2020-01-02T03:04:05Z', now() - interval '300 days')";
+        client.execute(sql, &[&other_issuer()]).await.unwrap();
+        let second = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--backfill-hours", "1"]);
+        reached("one of both is left", async || {
+            let sql = "SELECT string_agg(code, ' ') FROM symbol_choices WHERE code IN ('YEAR', 'MONTHS')";
+            let left: Option<String> = client.query_one(sql, &[]).await.unwrap().get(0);
+            left.as_deref() == Some("MONTHS")
+        })
+        .await;
+        wait_until("it is logged", || second.log().contains("stored symbols deleted"));
+    });
+}
+
 /// Waits until the self-audit has begun another pass. Those before have ended then.
 fn wait_for_pass(daemon: &Daemon) {
     let begun = || {

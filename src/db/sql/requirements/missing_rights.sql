@@ -14,7 +14,7 @@ WITH needed (name, rights) AS (VALUES
     ('ingest_lease', 'SELECT, INSERT, UPDATE'),
     ('ingest_batches', 'SELECT, INSERT, DELETE'),
     ('network', 'SELECT, INSERT'),
-    ('symbol_choices', 'SELECT, INSERT, UPDATE'),
+    ('symbol_choices', 'SELECT, INSERT, UPDATE, DELETE'),
     ('market_accounts', 'SELECT, INSERT, DELETE'),
     ('candle_markets', 'SELECT, INSERT, DELETE'),
     ('candles_1m', 'SELECT, INSERT, DELETE'),

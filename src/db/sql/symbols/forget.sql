@@ -1,0 +1,1 @@
+DELETE FROM symbol_choices WHERE code = ANY($1::text[])
