@@ -24,9 +24,12 @@ impl Parameters {
     }
 
     /// Reads the parameters that are `known`, and ignores all others: crawlers, wallets and chart libraries add
-    /// parameters of their own, such as against caches.
+    /// parameters of their own, such as against caches. An empty value counts as absent, as forms send it, and as
+    /// Horizon takes it.
     pub(super) fn tolerant(request: &HttpRequest, known: &[&str]) -> Result<Self, ApiError> {
-        Self::each_once(request, known, |_| Ok(()))
+        let mut parameters = Self::each_once(request, known, |_| Ok(()))?;
+        parameters.0.retain(|(_, value)| !value.is_empty());
+        Ok(parameters)
     }
 
     fn each_once(
@@ -179,6 +182,17 @@ mod tests {
         assert_eq!(first(Some(5 * day), Some(3 * day)), Ok(5 * day));
         assert!(first(None, Some(8 * day)).unwrap_err().contains(": to must be at least"));
         assert!(first(Some(8 * day), None).unwrap_err().contains(": from must be at least"));
+    }
+
+    #[test]
+    fn an_empty_value_is_absent_only_where_others_defined_the_path() {
+        let request = TestRequest::with_uri("/?limit=&type=&depth=20").to_http_request();
+        let known = ["limit", "type", "depth"];
+        let tolerant = Parameters::tolerant(&request, &known).ok().unwrap();
+        assert_eq!((tolerant.text("limit"), tolerant.text("depth")), (None, Some("20")));
+        assert_eq!(tolerant.word("type", &["buy", "sell"]).ok(), Some(None));
+        let strict = Parameters::read(&request, &known).ok().unwrap();
+        assert!(strict.number("limit", 1, 9).is_err());
     }
 
     #[test]

@@ -17,17 +17,23 @@ fn parameters_of_crawlers_wallets_and_chart_libraries_are_ignored_where_others_d
             "/api/v1/coingecko/pairs?".to_owned(),
             "/api/v1/coingecko/tickers?".to_owned(),
             format!("/api/v1/coingecko/orderbook?ticker_id={market}"),
+            format!("/api/v1/coingecko/orderbook?ticker_id={market}&depth="),
             format!("/api/v1/coingecko/historical_trades?ticker_id={market}"),
+            format!(
+                "/api/v1/coingecko/historical_trades?ticker_id={market}&type=&limit=&start_time=&end_time="
+            ),
             "/api/v1/coinmarketcap/summary?".to_owned(),
             "/api/v1/coinmarketcap/assets?".to_owned(),
             "/api/v1/coinmarketcap/ticker?".to_owned(),
             format!("/api/v1/coinmarketcap/orderbook/{market}?"),
+            format!("/api/v1/coinmarketcap/orderbook/{market}?depth=&level="),
             format!("/api/v1/coinmarketcap/trades/{market}?"),
             "/api/v1/coinmarketcap/dex?".to_owned(),
             format!("/udf/symbols?symbol={market}"),
             "/udf/search?query=xlm".to_owned(),
             format!("/udf/history?symbol={market}&resolution=60&from=0&to=9999999999"),
             aggregations.clone(),
+            format!("{aggregations}&start_time=&end_time=&limit=&order="),
         ] {
             let answer = daemon.get(&format!("{path}&_=1700000000"));
             let place = answer.header("location").map(str::to_owned);
