@@ -35,4 +35,6 @@ pub(super) fn times_may_be_in_milliseconds(daemon: &Daemon, name: &str, of_day: 
     let by_second = oldest(since / 1_000);
     assert!(by_second.is_some() && by_second == oldest(since));
     assert_eq!(by_second.unwrap()["trade_timestamp"], since);
+    let not_asked = ok(daemon, &format!("{path}{since}")).json()["sell"].clone();
+    assert!(not_asked.as_array().is_some_and(Vec::is_empty), "{not_asked}");
 }

@@ -51,13 +51,11 @@ struct Trade {
     side: &'static str,
 }
 
-/// Trades by the side of the taker.
+/// Trades by the side of the taker. Readers of one side expect the other as well.
 #[derive(Serialize)]
 struct Trades<T> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    buy: Option<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sell: Option<T>,
+    buy: T,
+    sell: T,
 }
 
 /// Side of the taker.
@@ -72,7 +70,7 @@ pub enum Side {
 /// Selection of `historical_trades`.
 #[derive(Clone, Copy, Debug)]
 pub struct TradeQuery {
-    /// One side only.
+    /// One side only. The other one is empty then.
     pub side: Option<Side>,
     /// Most trades of each side, or all.
     pub limit: Option<usize>,
@@ -124,14 +122,15 @@ pub fn historical_trades(market: &MarketView<'_>, query: TradeQuery, out: &mut d
     let is_flipped = market.is_flipped();
     let of_side = |side: Side| {
         let is_wanted = query.side.is_none_or(|only| only == side);
+        let limit = if is_wanted { query.limit.unwrap_or(usize::MAX) } else { 0 };
         let is_of_side = move |of: &ListedTrade| (of.trade.is_buy != is_flipped) == (side == Side::Buy);
         let trades = move || {
             let listed =
                 market.numbered(Order::NewestFirst, query.from.minus(1), query.to).filter(is_of_side);
             let trades = listed.filter_map(move |of| trade(TradeRow::of(&of, is_flipped)));
-            trades.take(query.limit.unwrap_or(usize::MAX))
+            trades.take(limit)
         };
-        is_wanted.then_some(Each(trades))
+        Each(trades)
     };
     write_json(out, &Trades { buy: of_side(Side::Buy), sell: of_side(Side::Sell) })
 }
