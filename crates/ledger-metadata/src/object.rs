@@ -1,6 +1,6 @@
 //! Objects: the bytes in which ledgers are stored and sent.
 
-use std::io::Read as _;
+use std::{io::Read as _, ops::RangeInclusive};
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use stellar_xdr as xdr;
@@ -16,6 +16,8 @@ use crate::{
 
 /// First bytes of a zstd frame.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// First bytes of a zstd frame that holds none of the content (RFC 8878), as a little-endian number.
+const SKIPPABLE_MAGIC: RangeInclusive<u32> = 0x184d_2a50..=0x184d_2a5f;
 /// Most bytes that an object may decompress to. A batch of 64 large ledgers has about 90 MB.
 pub const MAX_DECOMPRESSED: usize = 256 << 20;
 /// Most memory that is reserved because a frame announces its size.
@@ -66,7 +68,7 @@ pub fn read_object(
     verification: Verification,
 ) -> Result<Vec<Result<Ledger, LedgerError>>, ObjectError> {
     let plain;
-    let bytes = if bytes.starts_with(&ZSTD_MAGIC) {
+    let bytes = if bytes.starts_with(&ZSTD_MAGIC) || after_skippable_frame(bytes).is_some() {
         plain = decompress(bytes)?;
         plain.as_slice()
     } else {
@@ -86,6 +88,10 @@ pub fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let failed = |reason: &str| ObjectError::Compression(reason.to_owned());
     let mut plain = Vec::new();
     while !bytes.is_empty() {
+        if let Some(rest) = after_skippable_frame(bytes) {
+            bytes = rest;
+            continue;
+        }
         let mut frame = StreamingDecoder::new_with_decoder(&mut bytes, FrameDecoder::new())
             .map_err(|_| failed(DAMAGED))?;
         // One byte more than is allowed shows that there are more.
@@ -108,6 +114,14 @@ pub fn decompress(mut bytes: &[u8]) -> Result<Vec<u8>, ObjectError> {
         }
     }
     Ok(plain)
+}
+
+/// Bytes after the skippable frame that these begin with. None if they begin with another frame, or it is cut short.
+fn after_skippable_frame(bytes: &[u8]) -> Option<&[u8]> {
+    let (magic, rest) = bytes.split_first_chunk()?;
+    let (size, content) = rest.split_first_chunk()?;
+    let after = content.get(usize::saturating_from(u32::from_le_bytes(*size))..)?;
+    SKIPPABLE_MAGIC.contains(&u32::from_le_bytes(*magic)).then_some(after)
 }
 
 type Ledgers = Vec<Result<Ledger, LedgerError>>;

@@ -201,6 +201,18 @@ fn a_bomb_a_cut_frame_and_a_wrong_checksum_are_refused() {
 }
 
 #[test]
+fn an_object_may_have_several_frames_and_some_without_content() {
+    let (_, ledger) = encoded(&simulation(), 1).remove(0);
+    let (first, second) = ledger.xdr.split_at(ledger.xdr.len() / 2);
+    let frame = |part: &[u8]| compress_to_vec(part, CompressionLevel::Fastest);
+    let empty = [&0x184d_2a57_u32.to_le_bytes()[..], &5_u32.to_le_bytes(), b"note!"].concat();
+    let object = [&empty[..], &frame(first), &empty, &frame(second), &empty].concat();
+    assert!(read(&object)[0].is_ok());
+    let cut = read_object(&object[..object.len() - 1], Network::of(PASSPHRASE), Verification::Full);
+    assert!(matches!(cut, Err(ObjectError::Compression(_))));
+}
+
+#[test]
 fn nothing_at_all_is_no_object() {
     for bytes in [&b""[..], b"\0", b"{}", &[0; 12], &[0xff; 64]] {
         assert!(read_object(bytes, Network::of(PASSPHRASE), Verification::Full).is_err(), "{bytes:?}");
