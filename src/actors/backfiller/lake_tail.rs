@@ -59,7 +59,7 @@ impl Backfill {
                 Ok(()) => lake_retry.reset(),
                 Err(error) => self.wait_after(&error, &mut lake_retry, context, shared).await,
             }
-            let falls_short = self.falls_short(reader, shared, &mut lateness);
+            let falls_short = self.falls_short(reader, shared, &mut lateness).await;
             if falls_short != fell_short && self.is_live_from_lake {
                 log_source(falls_short);
             }

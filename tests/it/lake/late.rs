@@ -1,4 +1,6 @@
-//! A lake that is far behind the network, and a clock that is far behind the lake.
+//! A lake that is far behind the network, and clocks that are far behind the lake or ahead of it.
+
+use std::time::Instant;
 
 use chrono::{TimeDelta, Utc};
 use stellar_ticker::sim::{ManualTime, SimClock};
@@ -73,5 +75,39 @@ fn nothing_of_a_lake_is_stored_while_the_clock_is_days_slow() {
             })
             .await;
         }
+    });
+}
+
+/// Horizon is not asked for pages of such a lake, so nothing else would show that the clock is wrong.
+#[test]
+fn a_lake_that_keeps_up_is_not_late_if_the_clock_is_minutes_fast() {
+    let time = ManualTime::new(Utc::now() - TimeDelta::minutes(5));
+    let clock = SimClock::Manual(time.clone());
+    let sim =
+        horizon(SimConfig { ledger_seconds: 0.5, clock, ..lake_config(258, 4.0, 0, FaultPlan::none()) });
+    block_on(async {
+        let lake = lake_url(&sim);
+        let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
+        let more = [&source[..], &["--backfill-hours", "0"]].concat();
+        let daemon = Daemon::serve_in(&IMPATIENT, &sim.url(), &fresh_database().await, PASSPHRASE, &more);
+        let client = recomputation::connect(&daemon.database).await;
+        let mut moved_at = Instant::now();
+        let mut move_clock = || {
+            let now = Instant::now();
+            time.advance(TimeDelta::from_std(now - moved_at).unwrap());
+            moved_at = now;
+        };
+        reached("the lake is read", async || {
+            move_clock();
+            number(&client, NEWEST).await > 0
+        })
+        .await;
+        let due = number(&client, NEWEST).await + 40; // 20 seconds, after three of which a lake is late
+        reached("it is read for a while", async || {
+            move_clock();
+            number(&client, NEWEST).await >= due
+        })
+        .await;
+        assert!(!daemon.log().contains("the lake gives no new ledgers"), "{}", daemon.log());
     });
 }
