@@ -132,7 +132,7 @@ impl LakeFollower {
     /// Compares what is pending, and reads the next object.
     async fn look(&mut self, reader: &LakeReader) -> Result<LakeStep, LakeError> {
         if reader.checks_chain() {
-            self.chain.compare_pending(self.next, &reader.hashes).await;
+            self.chain.compare_pending(self.next, &reader.hashes);
         }
         if let Some(in_doubt) = self.chain.in_doubt() {
             return Ok(LakeStep::InDoubt(in_doubt));
@@ -300,6 +300,8 @@ impl LakeFollower {
 
     /// Continues above ledger `to`, with another chain.
     fn pass_over(&mut self, to: u32) {
+        // Horizon may have answered since the step began. A contradiction puts what was taken below in doubt.
+        self.chain.take_answer(self.next);
         self.next = to.saturating_add(1);
         self.chain.cut();
         (self.attempts, self.looks) = (0, 0);
@@ -320,6 +322,16 @@ mod tests {
         assert_eq!(chain::tests::contradicted_at(&mut follower.chain, 20), Some(13));
         follower.go_to(30);
         assert!(follower.chain.in_doubt().is_some(), "it is still in the coverage");
+    }
+
+    #[actix_rt::test]
+    async fn a_contradiction_that_arrives_before_a_hole_is_passed_over_is_not_lost() {
+        let chain = chain::tests::answered_with_another_hash().await;
+        let mut follower = LakeFollower { chain, ..LakeFollower::at(21) };
+        follower.pass_over(25);
+        let in_doubt = follower.chain.in_doubt().unwrap();
+        assert_eq!((in_doubt.below, in_doubt.taken.map(|(lowest, _)| lowest)), (21, Some(13)));
+        assert_eq!((in_doubt.confirmed_to, follower.next()), (None, 26));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::{
 const HASH_CHECK_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Time between two requests for a hash that Horizon does not have yet.
 const PENDING_RETRY: Duration = Duration::from_secs(2);
+/// Longest wait for the hash of the first ledger of a chain before that ledger is taken. A Horizon that answers keeps
+/// the ledgers of a wrong lake out. A slow one does not hold up new trades for the 10 seconds of a request.
+const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// Chain of the ledgers that a follower took: each names the hash of the one before it.
 ///
@@ -53,6 +56,14 @@ struct Pending {
     hash: String,
     /// Time of the last request.
     asked_at: Instant,
+}
+
+impl Pending {
+    /// Begins to request the hash.
+    fn request(&self, hashes: &HashChecker) -> HashRequest {
+        let (hashes, ledger, hash) = (hashes.clone(), self.ledger, self.hash.clone());
+        HashRequest::begin(async move { hashes.check_new(ledger, &hash, false).await })
+    }
 }
 
 impl Chain {
@@ -109,7 +120,12 @@ impl Chain {
         let (hash, here) = (ledger.hash.to_string(), (ledger.sequence, ledger.closed_at));
         // Such a ledger is not taken without an answer.
         let is_urgent = broken.is_some() || self.is_distrusted;
-        match (hashes.check_new(ledger.sequence, &hash, is_urgent).await, broken) {
+        let check = if is_urgent {
+            hashes.check_new(ledger.sequence, &hash, true).await
+        } else {
+            self.ask(here, hash, hashes).await
+        };
+        match (check, broken) {
             (HashCheck::Differs { .. }, broken) => {
                 // The ledgers before it lead to a wrong one.
                 if broken.is_none() {
@@ -131,10 +147,7 @@ impl Chain {
                 let reason = "Horizon does not have its hash yet, and the lake had a wrong one before";
                 return Err(reason.to_owned());
             }
-            (HashCheck::Unchecked, None) => {
-                let (ledger, closed_at) = here;
-                self.pending = Some(Pending { ledger, closed_at, hash, asked_at: Instant::now() });
-            }
+            (HashCheck::Unchecked, None) => {} // it stays pending
         }
         Ok(())
     }
@@ -145,19 +158,43 @@ impl Chain {
         self.first.get_or_insert((ledger.sequence, ledger.closed_at));
     }
 
+    /// Requests the hash of a ledger, which is then pending. Only the first ledger of a chain waits for the answer.
+    async fn ask(
+        &mut self,
+        (ledger, closed_at): ClosedLedger,
+        hash: String,
+        hashes: &HashChecker,
+    ) -> HashCheck {
+        let pending = Pending { ledger, closed_at, hash, asked_at: Instant::now() };
+        self.request = Some(pending.request(hashes));
+        self.pending = Some(pending);
+        if self.confirmed.is_some() {
+            return HashCheck::Unchecked;
+        }
+        let answer = HashRequest::answer_within(&mut self.request, FIRST_ANSWER_WAIT).await;
+        answer.unwrap_or(HashCheck::Unchecked)
+    }
+
     /// Compares the hash of the pending ledger, from which the chain leads to its newest one. The request runs beside
     /// the reading of new ledgers, because it may last 10 seconds. `next` is the ledger that the follower reads next.
-    pub(super) async fn compare_pending(&mut self, next: u32, hashes: &HashChecker) {
-        let answer = HashRequest::answer(&mut self.request).await;
-        let Some(pending) = &mut self.pending else { return };
-        if self.request.is_none() && answer.is_none() && pending.asked_at.elapsed() >= PENDING_RETRY {
+    pub(super) fn compare_pending(&mut self, next: u32, hashes: &HashChecker) {
+        self.take_answer(next);
+        if self.request.is_none()
+            && let Some(pending) = &mut self.pending
+            && pending.asked_at.elapsed() >= PENDING_RETRY
+        {
             pending.asked_at = Instant::now();
-            let (hashes, ledger, hash) = (hashes.clone(), pending.ledger, pending.hash.clone());
-            self.request =
-                Some(HashRequest::begin(async move { hashes.check_new(ledger, &hash, false).await }));
+            self.request = Some(pending.request(hashes));
         }
+    }
+
+    /// Takes the answer about the pending ledger, if there is one. The end of a chain drops a request, so this comes
+    /// before it. `next` is the ledger that the follower reads next.
+    pub(super) fn take_answer(&mut self, next: u32) {
+        let answer = HashRequest::answer(&mut self.request);
+        let (Some(answer), Some(pending)) = (answer, &self.pending) else { return };
         let (ledger, closed_at) = (pending.ledger, pending.closed_at);
-        match answer.unwrap_or(HashCheck::Unchecked) {
+        match answer {
             HashCheck::Unchecked => {}
             HashCheck::Agrees { .. } => self.confirm_chain((ledger, closed_at)),
             HashCheck::Differs { .. } => {
@@ -225,6 +262,20 @@ pub(super) mod tests {
         chain
     }
 
+    /// The same chain. Horizon has answered that it has another hash of its newest ledger.
+    pub(in crate::actors::lake_follower) async fn answered_with_another_hash() -> Chain {
+        let differs = HashCheck::Differs { ledger: 20, at: chrono::DateTime::UNIX_EPOCH };
+        let pending = Pending {
+            ledger: 20,
+            closed_at: UnixSeconds(200),
+            hash: String::new(),
+            asked_at: Instant::now(),
+        };
+        let request = HashRequest::begin(std::future::ready(differs));
+        tokio::task::yield_now().await;
+        Chain { pending: Some(pending), request: Some(request), ..taken() }
+    }
+
     /// Contradicts the chain at a ledger. Returns the lowest one that is then in doubt.
     pub(in crate::actors::lake_follower) fn contradicted_at(chain: &mut Chain, ledger: u32) -> Option<u32> {
         chain.contradict((ledger, UnixSeconds(i64::from(ledger) * 10)));
@@ -274,5 +325,29 @@ pub(super) mod tests {
         assert!(chain.may_await_hash(21, Duration::from_secs(60)));
         assert!(!chain.may_await_hash(22, Duration::from_secs(60)), "another ledger");
         assert!(!chain.may_await_hash(21, Duration::ZERO));
+    }
+
+    fn ledger(sequence: u32) -> VerifiedLedger {
+        VerifiedLedger {
+            sequence,
+            hash: ledger_metadata::Hash([1; 32]),
+            previous: ledger_metadata::Hash([2; 32]),
+            closed_at: UnixSeconds(i64::from(sequence) * 10),
+            trades: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    #[actix_rt::test]
+    async fn no_new_ledger_waits_for_a_horizon_that_does_not_answer() {
+        tokio::time::pause(); // the first wait is over at once
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let hashes = HashChecker::of_horizon(&format!("http://{}", silent.local_addr().unwrap()));
+        let due_again = Chain { confirmed_at: None, ..taken() };
+        for mut chain in [Chain::default(), due_again] {
+            chain.check(&ledger(21), &hashes).await.unwrap();
+            assert!(chain.request.is_some(), "the request has not ended");
+            assert_eq!(chain.pending.map(|pending| pending.ledger), Some(21));
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! Comparison of a hash with Horizon's beside the reading of later ledgers, because Horizon may take 10 seconds.
 
-use actix_rt::task::JoinHandle;
+use std::time::Duration;
+
+use actix_rt::task::{JoinError, JoinHandle};
+use futures_util::FutureExt as _;
+use tokio::task::coop;
 
 use crate::published::HashCheck;
 
@@ -14,19 +18,31 @@ impl HashRequest {
         Self(actix_rt::spawn(check))
     }
 
-    /// Returns the result once the task has ended, and removes the request. A panic of the task continues here, in the
-    /// loop of its owner, so that the supervisor sees it.
-    pub(super) async fn answer(request: &mut Option<Self>) -> Option<HashCheck> {
-        let answered = request.as_mut().filter(|request| request.0.is_finished())?;
-        let check = match (&mut answered.0).await {
-            Ok(check) => check,
-            Err(ended) => match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => HashCheck::Unchecked, // the runtime ends
-            },
-        };
+    /// Returns the result if the task has ended, and then removes the request. Does not wait. A panic of the task
+    /// continues here, in the loop of its owner, so that the supervisor sees it.
+    pub(super) fn answer(request: &mut Option<Self>) -> Option<HashCheck> {
+        let task = &mut request.as_mut()?.0;
+        // Otherwise a caller that has used up its turn would not see a task that has ended.
+        let ended = coop::unconstrained(task).now_or_never()?;
         *request = None;
-        Some(check)
+        Some(result_of(ended))
+    }
+
+    /// The same, but waits for the end of the task for up to `patience`.
+    pub(super) async fn answer_within(request: &mut Option<Self>, patience: Duration) -> Option<HashCheck> {
+        let task = &mut request.as_mut()?.0;
+        let ended = tokio::time::timeout(patience, task).await.ok()?;
+        *request = None;
+        Some(result_of(ended))
+    }
+}
+
+/// Result of a task that has ended.
+fn result_of(ended: Result<HashCheck, JoinError>) -> HashCheck {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(check) => check,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_)) => HashCheck::Unchecked, // the runtime ends
     }
 }
 
@@ -41,7 +57,7 @@ mod tests {
     use super::*;
     use std::rc::Rc;
 
-    const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     #[actix_rt::test]
     async fn an_open_request_is_not_waited_for_and_ends_with_its_owner() {
@@ -52,7 +68,8 @@ mod tests {
             std::future::pending().await
         }));
         tokio::task::yield_now().await;
-        assert_eq!(HashRequest::answer(&mut request).await, None);
+        assert_eq!(HashRequest::answer(&mut request), None);
+        assert_eq!(HashRequest::answer_within(&mut request, Duration::ZERO).await, None);
         assert!(request.is_some());
         drop(request);
         let is_dropped = async {
@@ -68,7 +85,7 @@ mod tests {
         let mut request = Some(HashRequest::begin(async { HashCheck::Unchecked }));
         let answered = async {
             loop {
-                match HashRequest::answer(&mut request).await {
+                match HashRequest::answer(&mut request) {
                     Some(answer) => break answer,
                     None => tokio::task::yield_now().await,
                 }
@@ -76,7 +93,17 @@ mod tests {
         };
         let answer = tokio::time::timeout(TIMEOUT, answered).await.unwrap();
         assert_eq!((answer, request.is_none()), (HashCheck::Unchecked, true));
-        assert_eq!(HashRequest::answer(&mut request).await, None);
+        assert_eq!(HashRequest::answer(&mut request), None);
+    }
+
+    #[actix_rt::test]
+    async fn an_answer_that_comes_in_time_is_waited_for() {
+        let mut request = Some(HashRequest::begin(async {
+            tokio::task::yield_now().await;
+            HashCheck::Unchecked
+        }));
+        assert_eq!(HashRequest::answer_within(&mut request, TIMEOUT).await, Some(HashCheck::Unchecked));
+        assert!(request.is_none());
     }
 
     #[actix_rt::test]
@@ -84,7 +111,7 @@ mod tests {
     async fn the_panic_of_a_request_reaches_its_owner() {
         let mut request = Some(HashRequest::begin(async { panic!("the request failed") }));
         let answered = async {
-            while HashRequest::answer(&mut request).await.is_none() {
+            while HashRequest::answer(&mut request).is_none() {
                 tokio::task::yield_now().await;
             }
         };

@@ -235,13 +235,21 @@ mod tests {
         horizon::{client::HorizonSettings, rate_limiter::RateLimiter},
     };
 
+    impl HashChecker {
+        /// Checker that asks the Horizon at this URL, without a limit on requests.
+        pub(in crate::actors) fn of_horizon(url: &str) -> Self {
+            checker_of(url, RateLimiter::new(0))
+        }
+    }
+
     /// Checker that asks a Horizon where nothing listens.
     fn checker(limiter: RateLimiter) -> HashChecker {
-        let settings = HorizonSettings {
-            url: "http://127.0.0.1:9".into(),
-            ca_file: None,
-            stream_idle_timeout: Duration::from_secs(60),
-        };
+        checker_of("http://127.0.0.1:9", limiter)
+    }
+
+    fn checker_of(url: &str, limiter: RateLimiter) -> HashChecker {
+        let settings =
+            HorizonSettings { url: url.into(), ca_file: None, stream_idle_timeout: Duration::from_secs(60) };
         let horizon = HorizonClient::new(settings, limiter).unwrap();
         let reports = LakeReports::new("file:///lake", Arc::default(), SystemClock::shared());
         HashChecker::new(horizon, true, SystemClock::shared(), reports)
