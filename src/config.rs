@@ -34,8 +34,8 @@ mod visible;
 pub use audit_options::{AUDIT_SETTINGS, AuditOptions, ReportFormat, audit};
 pub use duration::{format_duration, parse_duration};
 pub use environment::{
-    CHAOS, CHAOS_ASSETS_MS, CHAOS_BLIND_MS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS, CHAOS_LAKE_LATE_MS,
-    CHAOS_LEASE_MS, CHAOS_STALE_MS, Environment, PG_BIN_DIR,
+    CHAOS, CHAOS_ASSETS_MS, CHAOS_BLIND_MS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS, CHAOS_LAKE_HASH_MS,
+    CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS, Environment, PG_BIN_DIR,
 };
 pub(crate) use fault::OldFlag;
 pub use fault::{ConfigError, EXIT_CONFIG, EXIT_USAGE, Fault, FaultKind};

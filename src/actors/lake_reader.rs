@@ -68,8 +68,13 @@ impl LakeReader {
         clock: SharedClock,
     ) -> Self {
         let are_hashes_checked = verify == LakeVerify::Anchor;
-        let hashes =
-            HashChecker::new(horizon.clone(), are_hashes_checked, Arc::clone(&clock), reports.clone());
+        let hashes = HashChecker::new(
+            horizon.clone(),
+            are_hashes_checked,
+            timeouts,
+            Arc::clone(&clock),
+            reports.clone(),
+        );
         let unconfirmed = UnconfirmedLedgers::new(are_hashes_checked, reports.clone());
         Self { lake, timeouts, hashes, unconfirmed, reports, horizon, verify, clock }
     }

@@ -12,6 +12,10 @@ pub struct LakeTimeouts {
     pub given_up: Duration,
     /// Age of its newest ledger above which a lake that gives new trades is behind the network.
     pub behind: Duration,
+    /// Pause after a request for a hash that Horizon did not answer.
+    pub hash_unanswered: Duration,
+    /// Longest wait before Horizon is asked again for the hash of a ledger that it does not have yet.
+    pub hash_lacked: Duration,
 }
 
 /// `given_up` as a multiple of `late`. History can wait, a new trade cannot.
@@ -22,17 +26,29 @@ const BEHIND_FACTOR: u32 = 2;
 const BEHIND_MIN: Duration = Duration::from_secs(10);
 /// `report_max` as a multiple of `given_up`.
 const REPORT_FACTOR: u32 = 2;
+/// Usual value of `hash_unanswered`.
+const HASH_UNANSWERED: Duration = Duration::from_secs(60);
+/// `hash_unanswered` as a multiple of `hash_lacked`.
+const HASH_UNANSWERED_FACTOR: u32 = 2;
 
 impl LakeTimeouts {
     /// Returns times for a lake that may be late by `late`.
     #[must_use]
-    pub const fn of(late: Duration) -> Self {
+    pub fn of(late: Duration) -> Self {
         let behind = late.saturating_mul(BEHIND_FACTOR);
         Self {
             late,
             given_up: late.saturating_mul(GIVEN_UP_FACTOR),
-            behind: if behind.as_millis() < BEHIND_MIN.as_millis() { BEHIND_MIN } else { behind },
+            behind: behind.max(BEHIND_MIN),
+            hash_unanswered: HASH_UNANSWERED,
+            hash_lacked: HASH_UNANSWERED / HASH_UNANSWERED_FACTOR,
         }
+    }
+
+    /// Same times, with this pause after a request for a hash that Horizon did not answer.
+    #[must_use]
+    pub fn with_hash_unanswered(self, hash_unanswered: Duration) -> Self {
+        Self { hash_unanswered, hash_lacked: hash_unanswered / HASH_UNANSWERED_FACTOR, ..self }
     }
 
     /// Longest time for which Horizon's report on its history counts. Then Horizon is asked again.

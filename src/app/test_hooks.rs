@@ -10,7 +10,7 @@ use crate::{
     },
     config::{
         CHAOS, CHAOS_ASSETS_MS, CHAOS_BLIND_MS, CHAOS_FIRST_PUBLICATION_MS, CHAOS_GRACE_MS,
-        CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS,
+        CHAOS_LAKE_HASH_MS, CHAOS_LAKE_LATE_MS, CHAOS_LEASE_MS, CHAOS_STALE_MS,
     },
     http::admin,
     published::Grace,
@@ -33,17 +33,21 @@ pub(super) fn provoke(status: &Arc<TreeStatus>) -> Option<admin::Provoke> {
 
 /// Returns the times of the daemon. Tests of take-overs set a short lease by `TICKER_CHAOS_LEASE_MS`, and a short
 /// wait for a leader without its source by `TICKER_CHAOS_BLIND_MS`. Tests of lakes that fail set a short wait by
-/// `TICKER_CHAOS_LAKE_LATE_MS`. `TICKER_CHAOS_ASSETS_MS`, `TICKER_CHAOS_GRACE_MS` and
-/// `TICKER_CHAOS_FIRST_PUBLICATION_MS` set the others.
+/// `TICKER_CHAOS_LAKE_LATE_MS`, and tests of ledgers without a hash of Horizon by `TICKER_CHAOS_LAKE_HASH_MS`.
+/// `TICKER_CHAOS_ASSETS_MS`, `TICKER_CHAOS_GRACE_MS` and `TICKER_CHAOS_FIRST_PUBLICATION_MS` set the others.
 pub(super) fn timings() -> Timings {
     let usual = Timings::default();
     let mut lease = time(CHAOS_LEASE_MS).map_or(usual.lease, LeaseTerms::of);
     if let Some(blind_after) = time(CHAOS_BLIND_MS) {
         lease.blind_after = blind_after;
     }
+    let mut lake = time(CHAOS_LAKE_LATE_MS).map_or(usual.lake, LakeTimeouts::of);
+    if let Some(hash_unanswered) = time(CHAOS_LAKE_HASH_MS) {
+        lake = lake.with_hash_unanswered(hash_unanswered);
+    }
     Timings {
         lease,
-        lake: time(CHAOS_LAKE_LATE_MS).map_or(usual.lake, LakeTimeouts::of),
+        lake,
         assets: time(CHAOS_ASSETS_MS).map_or(usual.assets, AssetPatience::of),
         first_publication: time(CHAOS_FIRST_PUBLICATION_MS).unwrap_or(usual.first_publication),
         grace: time(CHAOS_GRACE_MS).map_or(usual.grace, Grace::of),

@@ -24,6 +24,8 @@ pub const CHAOS_BLIND_MS: &str = "TICKER_CHAOS_BLIND_MS";
 pub const CHAOS_FIRST_PUBLICATION_MS: &str = "TICKER_CHAOS_FIRST_PUBLICATION_MS";
 /// Time for which a part may fail before its check does in such tests, in milliseconds.
 pub const CHAOS_GRACE_MS: &str = "TICKER_CHAOS_GRACE_MS";
+/// Pause after a request for the hash of a ledger that Horizon did not answer in such tests, in milliseconds.
+pub const CHAOS_LAKE_HASH_MS: &str = "TICKER_CHAOS_LAKE_HASH_MS";
 /// Time for which a lake may be late in such tests, in milliseconds.
 pub const CHAOS_LAKE_LATE_MS: &str = "TICKER_CHAOS_LAKE_LATE_MS";
 /// Duration of the lease in such tests, in milliseconds.
@@ -34,13 +36,14 @@ pub const CHAOS_STALE_MS: &str = "TICKER_CHAOS_STALE_MS";
 /// Prefix of the variables of this program.
 const PREFIX: &str = "TICKER_";
 /// Variables that are no settings, but that the program, `./ticker` or the tests read.
-const OTHERS: [&str; 19] = [
+const OTHERS: [&str; 20] = [
     PG_BIN_DIR,
     CHAOS,
     CHAOS_ASSETS_MS,
     CHAOS_BLIND_MS,
     CHAOS_FIRST_PUBLICATION_MS,
     CHAOS_GRACE_MS,
+    CHAOS_LAKE_HASH_MS,
     CHAOS_LAKE_LATE_MS,
     CHAOS_LEASE_MS,
     CHAOS_STALE_MS,

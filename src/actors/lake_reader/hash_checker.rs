@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use super::reports::LakeReports;
 use crate::{
-    actors::trace::context::TraceContext,
+    actors::{lake_timeouts::LakeTimeouts, trace::context::TraceContext},
     clock::SharedClock,
     domain::plain_text::excerpt,
     horizon::{HorizonClient, budget::Class},
@@ -20,12 +20,8 @@ use crate::{
 /// Longest wait for an answer of Horizon. Ledgers that prove themselves are stored without it. A request that may wait
 /// for its turn in the budget has this time twice: for its turn, and for the answer.
 pub const HASH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for which Horizon is not asked again for a hash after it did not answer.
-const UNANSWERED_PAUSE: Duration = Duration::from_secs(60);
 /// First wait before Horizon is asked again for a ledger that it does not have yet.
 const LACKED_RETRY: Duration = Duration::from_secs(2);
-/// Longest such wait.
-const LACKED_RETRY_MAX: Duration = Duration::from_secs(30);
 /// Longest such wait for a ledger that is not stored without an answer.
 const URGENT_RETRY_MAX: Duration = Duration::from_secs(5);
 /// Further requests for a ledger of the past that Horizon does not have.
@@ -37,6 +33,8 @@ pub struct HashChecker {
     horizon: HorizonClient,
     /// True if hashes are compared at all.
     is_enabled: bool,
+    /// Waits before Horizon is asked again.
+    timeouts: LakeTimeouts,
     clock: SharedClock,
     reports: LakeReports,
     /// Time of the last request that Horizon did not answer. A restart of the actor keeps it, because Horizon needs the
@@ -71,10 +69,10 @@ struct Lacked {
 }
 
 impl Lacked {
-    /// Notes a request in vain. After one that was in vain too, the wait doubles.
-    fn again(last: Option<Self>, ledger: u32, now: Instant) -> Self {
-        let wait = last.map_or(LACKED_RETRY, |last| (last.wait * 2).min(LACKED_RETRY_MAX));
-        Self { ledger, asked_at: now, wait }
+    /// Notes a request in vain. After one that was in vain too, the wait doubles, up to `wait_max`.
+    fn again(last: Option<Self>, ledger: u32, wait_max: Duration, now: Instant) -> Self {
+        let wait = last.map_or(LACKED_RETRY, |last| last.wait * 2);
+        Self { ledger, asked_at: now, wait: wait.min(wait_max) }
     }
 
     /// True before the end of the wait, which is shorter if the next request is urgent.
@@ -89,10 +87,12 @@ impl HashChecker {
     pub(super) fn new(
         horizon: HorizonClient,
         is_enabled: bool,
+        timeouts: LakeTimeouts,
         clock: SharedClock,
         reports: LakeReports,
     ) -> Self {
-        Self { horizon, is_enabled, clock, reports, unanswered_at: Rc::default(), lacked: Rc::default() }
+        let (unanswered_at, lacked) = (Rc::default(), Rc::default());
+        Self { horizon, is_enabled, timeouts, clock, reports, unanswered_at, lacked }
     }
 
     /// Same checker whose requests are caused by this step.
@@ -110,7 +110,7 @@ impl HashChecker {
     /// True if Horizon did not answer a moment ago.
     #[must_use]
     pub fn is_horizon_silent(&self) -> bool {
-        self.unanswered_at.get().is_some_and(|at| at.elapsed() < UNANSWERED_PAUSE)
+        self.unanswered_at.get().is_some_and(|at| at.elapsed() < self.timeouts.hash_unanswered)
     }
 
     /// Compares the hash of a ledger with Horizon's, if that is wanted. If Horizon does not answer or does not have the
@@ -135,7 +135,8 @@ impl HashChecker {
         }
         let check = self.compare(sequence, lake_hash, Class::Live).await;
         let is_lacked = check == HashCheck::Unchecked;
-        self.lacked.set(is_lacked.then(|| Lacked::again(lacked, sequence, Instant::now())));
+        let wait_max = self.timeouts.hash_lacked;
+        self.lacked.set(is_lacked.then(|| Lacked::again(lacked, sequence, wait_max, Instant::now())));
         self.reports.note_new_hash_check(check);
         check
     }
@@ -252,7 +253,7 @@ mod tests {
             HorizonSettings { url: url.into(), ca_file: None, stream_idle_timeout: Duration::from_secs(60) };
         let horizon = HorizonClient::new(settings, limiter).unwrap();
         let reports = LakeReports::new("file:///lake", Arc::default(), SystemClock::shared());
-        HashChecker::new(horizon, true, SystemClock::shared(), reports)
+        HashChecker::new(horizon, true, LakeTimeouts::default(), SystemClock::shared(), reports)
     }
 
     #[tokio::test(start_paused = true)]
@@ -276,7 +277,7 @@ mod tests {
     fn the_wait_for_a_ledger_that_horizon_lacks_grows_to_half_a_minute() {
         let (mut last, now) = (None, Instant::now());
         let waits = [0; 6].map(|_| {
-            let lacked = Lacked::again(last, 7, now);
+            let lacked = Lacked::again(last, 7, LakeTimeouts::default().hash_lacked, now);
             last = Some(lacked);
             lacked.wait.as_secs()
         });
@@ -286,7 +287,7 @@ mod tests {
     #[test]
     fn an_urgent_request_waits_for_five_seconds_at_most() {
         let asked_at = Instant::now();
-        let lacked = Lacked { ledger: 7, asked_at, wait: LACKED_RETRY_MAX };
+        let lacked = Lacked { ledger: 7, asked_at, wait: Duration::from_secs(30) };
         let must_wait =
             |is_urgent, seconds| lacked.must_wait(is_urgent, asked_at + Duration::from_secs(seconds));
         assert_eq!([must_wait(false, 29), must_wait(false, 30)], [true, false]);

@@ -185,7 +185,8 @@ async fn true_trades_come(seed: u64, then: Then) {
     let source = ["--ledger-source", "lake", "--live-from", "lake", "--lake-url", &lake];
     let more = ["--backfill-hours", "1", "--horizon-requests-per-hour", "0"];
     let serve = |source: &[&str]| {
-        Daemon::serve_in(&[SHORT_LEASE], &sim.url(), &database, PASSPHRASE, &[source, &more].concat())
+        let environment = [SHORT_LEASE, SHORT_HASH_WAIT];
+        Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &[source, &more].concat())
     };
     let mut daemon = serve(&source);
     let client = recomputation::connect(&database).await;
@@ -284,7 +285,7 @@ fn ledgers_that_were_stored_before_horizon_had_their_hashes_stay_if_it_agrees() 
     let sim = with_lake(188, 2.0, 1, plan.clone());
     (0..20_000).for_each(|_| plan.push(Endpoint::Ledgers, Fault::Status(404)));
     block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        let daemon = reading_lake_in(&[SHORT_HASH_WAIT], &sim, &sim.url(), "1").await;
         let client = recomputation::connect(&daemon.database).await;
         wait_until_history_is_complete(&daemon);
         assert!(number(&client, UNCONFIRMED).await > 0);

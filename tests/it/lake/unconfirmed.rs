@@ -106,6 +106,9 @@ fn ledgers_that_horizon_cannot_confirm_come_from_its_pages_once_new_ledgers_fail
     });
 }
 
+/// Horizon is asked again after ten seconds without an answer instead of 60. All history is stored before.
+const HASH_WAIT: (&str, &str) = ("TICKER_CHAOS_LAKE_HASH_MS", "10000");
+
 /// Ledgers by which the lake is behind: a minute.
 const FAR: u32 = 30;
 
@@ -120,7 +123,8 @@ fn history_of_a_late_lake_is_compared_once_horizon_answers_again() {
     block_on(async {
         let lake = lake_url(&sim);
         let more = ["--ledger-source", "lake", "--lake-url", &lake, "--backfill-hours", "1"];
-        let (environment, database) = ([("TICKER_CHAOS_LAKE_LATE_MS", "1000")], fresh_database().await);
+        let environment = [("TICKER_CHAOS_LAKE_LATE_MS", "1000"), HASH_WAIT];
+        let database = fresh_database().await;
         let daemon = Daemon::serve_in(&environment, &sim.url(), &database, PASSPHRASE, &more);
         let client = recomputation::connect(&database).await;
         reached("history is stored unconfirmed", async || {
@@ -153,7 +157,7 @@ fn a_new_chain_takes_only_the_ledgers_since_the_last_hash_out_of_the_coverage() 
         plan.push(Endpoint::Ledgers, fault);
     }
     block_on(async {
-        let daemon = reading_lake(&sim, &sim.url(), "1").await;
+        let daemon = reading_lake_in(&[HASH_WAIT], &sim, &sim.url(), "1").await;
         let client = recomputation::connect(&daemon.database).await;
         reached("history below the hole is unconfirmed", async || {
             number(&client, UNCONFIRMED_LEDGERS).await > 1_000
