@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     Backfill, HistoryError, SharedByLoops, filling::NewestGap, lake_fill::LakeRound, lake_tail::LakeTail,
@@ -127,7 +127,18 @@ impl Backfill {
             read => read.map(|()| true)?,
         };
         let is_read = self.fill_from_lake(reader, context, shared, round).await?;
-        if !is_read || !self.fill_left(context, shared).await? {
+        // Ledgers are left to Horizon for an hour only. With a hundred slow bad objects the lake takes longer, and
+        // would be asked for the first ones again.
+        let is_filled = match self.fill_left(context, shared).await {
+            Err(error)
+                if !is_read && (error.is_of_horizon() || error.is_of_a_place() || error.is_doubt()) =>
+            {
+                debug!(%error, "ledgers that the lake lacks not read from Horizon yet");
+                false
+            }
+            filled => filled?,
+        };
+        if !is_read || !is_filled {
             return Ok(false);
         }
         let held = self.held().await?;

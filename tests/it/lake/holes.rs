@@ -110,6 +110,27 @@ fn the_command_reads_from_horizon_an_object_that_the_lake_never_gives() {
     });
 }
 
+/// A lake with many bad objects takes longer than their ledgers are left to Horizon.
+#[test]
+fn the_command_reads_from_horizon_what_the_lake_lacks_before_the_lake_is_read() {
+    let sim = horizon(SimConfig { ledger_seconds: 1.0, ..lake_config(259, 2.0, 1, FaultPlan::none()) });
+    let newest = sim.oracle().head().latest;
+    let hole = newest - 104..=newest - 100;
+    hole.clone().for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Hole));
+    block_on(async {
+        let (client, log) = ingested(&sim).await;
+        compare_at_least(3_001, &client, sim.oracle()).await;
+        // `xmin` is the number of the transaction that stored a row.
+        let stored_later = format!(
+            "SELECT count(*) FROM trades WHERE toid >> 32 < {from} AND xmin::text::bigint >
+                (SELECT max(xmin::text::bigint) FROM trades WHERE toid >> 32 BETWEEN {from} AND {to})",
+            from = hole.start(),
+            to = hole.end()
+        );
+        assert!(number(&client, &stored_later).await > 1_000, "{log}");
+    });
+}
+
 /// One server of several may have an older history than the one that answered first.
 #[test]
 fn a_hole_below_what_horizon_once_had_is_read_from_it_later() {
