@@ -233,7 +233,7 @@ async fn true_trades_come(seed: u64, then: Then) {
     .await;
     let is_said = then == Then::LeavesTheLakeOnce || daemon.log().contains("reading them again");
     assert!(is_said, "{}", daemon.log());
-    // Ledgers that were read meanwhile are compared a little later; those of new trades, by the next hash of an hour.
+    // Ledgers that were read meanwhile are compared a little later; those of new trades, by the next hash.
     if then != Then::TakesARightLake {
         reached("nothing is unconfirmed any more", async || number(&client, UNCONFIRMED).await == 0).await;
     }
