@@ -20,6 +20,9 @@ use crate::{blocking, domain::conversions::SaturatingFrom};
 
 /// Most files that are read at once: fewer than the pool has threads, which others need too.
 const TURNS_MAX: usize = 4;
+/// Newest partitions that are looked into for the newest object. One is empty while its first object is written, and
+/// stays so if its writer was stopped then.
+const PARTITIONS_MAX: u32 = 2;
 /// Turns to use a thread.
 static TURNS: Semaphore = Semaphore::const_new(TURNS_MAX);
 
@@ -41,25 +44,32 @@ pub(super) async fn has(path: PathBuf) -> Result<bool, LakeError> {
 /// First ledger of the newest object. Names begin with the reversed number, so the newest sorts first.
 pub(super) async fn newest(path: PathBuf) -> Result<Option<u32>, LakeError> {
     on_a_thread(move || {
-        let first = first_name(&path).map_err(|error| failed(&path, &error))?;
-        let Some(first) = first else { return Ok(None) };
-        let inner = path.join(&first);
-        if !inner.is_dir() {
-            return Ok(first_ledger(&first));
+        let mut empty: Option<String> = None;
+        for _ in 0..PARTITIONS_MAX {
+            let first = first_name(&path, empty.as_deref()).map_err(|error| failed(&path, &error))?;
+            let Some(first) = first else { break };
+            let inner = path.join(&first);
+            if !inner.is_dir() {
+                return Ok(first_ledger(&first));
+            }
+            if let Some(name) = first_name(&inner, None).map_err(|error| failed(&inner, &error))? {
+                return Ok(first_ledger(&name));
+            }
+            empty = Some(first);
         }
-        let name = first_name(&inner).map_err(|error| failed(&inner, &error))?;
-        Ok(name.as_deref().and_then(first_ledger))
+        Ok(None)
     })
     .await
 }
 
-/// Name of the first entry that is a partition or an object.
-fn first_name(directory: &Path) -> io::Result<Option<String>> {
+/// Name of the first entry that is a partition or an object, and sorts behind `after`.
+fn first_name(directory: &Path, after: Option<&str>) -> io::Result<Option<String>> {
     let mut first: Option<String> = None;
     for entry in std::fs::read_dir(directory)? {
         let Ok(name) = entry?.file_name().into_string() else { continue };
         let is_place = first_ledger(&name).is_some() && !name.ends_with(".part");
-        if is_place && first.as_ref().is_none_or(|first| name < *first) {
+        let is_behind = after.is_none_or(|after| name.as_str() > after);
+        if is_place && is_behind && first.as_ref().is_none_or(|first| name < *first) {
             first = Some(name);
         }
     }
@@ -121,6 +131,27 @@ mod tests {
         }
         tokio::time::resume();
         assert!(on_a_thread(|| Ok(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_newest_object_is_found_below_a_partition_that_is_still_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let newest_of = || newest(directory.path().to_owned());
+        let partition = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            path
+        };
+        let older = partition("FFFFFFFF--0-99");
+        assert_eq!(newest_of().await.unwrap(), None);
+        std::fs::write(older.join("FFFFFFE0--31.xdr.zst"), "").unwrap();
+        std::fs::write(older.join("FFFFFFE1--30.xdr.zst"), "").unwrap();
+        assert_eq!(newest_of().await.unwrap(), Some(31));
+        let newer = partition("FFFFFF9B--100-199");
+        std::fs::write(newer.join("FFFFFF9B--100.xdr.zst.part"), "").unwrap();
+        assert_eq!(newest_of().await.unwrap(), Some(31));
+        std::fs::write(newer.join("FFFFFF9B--100.xdr.zst"), "").unwrap();
+        assert_eq!(newest_of().await.unwrap(), Some(100));
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Objects over HTTP and HTTPS: plain GETs, without an account.
 
-use std::{path::Path, time::Duration};
+use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use actix_web::http::header;
 use awc::{
@@ -27,8 +27,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Maximum age of a connection, so that the client follows a name to a new address.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// First bytes of every object: the magic number of Zstandard (RFC 8878, 3.1.1).
+/// First bytes of an object: the magic number of a frame of Zstandard (RFC 8878, 3.1.1).
 const COMPRESSED: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+/// First byte of a frame without content, which an object may also begin with (RFC 8878, 3.1.2).
+const SKIPPABLE_FIRST: RangeInclusive<u8> = 0x50..=0x5F;
+/// The three bytes after it.
+const SKIPPABLE_REST: [u8; 3] = [0x2A, 0x4D, 0x18];
 /// Connections that a client may have open. It fetches fewer objects at once.
 const CONNECTIONS_MAX: usize = 256;
 
@@ -96,7 +100,7 @@ impl HttpLake {
         let Some(mut response) = self.answer(&format!("{}/{key}", self.url)).await? else { return Ok(false) };
         let first = tokio::time::timeout(SILENCE_MAX, response.next()).await;
         match first.map_err(|_| LakeError::Silent(SILENCE_MAX))? {
-            Some(Ok(bytes)) => Ok(bytes.iter().zip(COMPRESSED).all(|(byte, expected)| *byte == expected)),
+            Some(Ok(bytes)) => Ok(may_begin_object(&bytes)),
             Some(Err(error)) => Err(LakeError::Connect(error.to_string())),
             None => Ok(false),
         }
@@ -121,6 +125,14 @@ impl HttpLake {
             None => Err(LakeError::Status { status: 404, retry_after: None }),
         }
     }
+}
+
+/// True if an object may begin with these bytes. They may be fewer than a magic number has.
+fn may_begin_object(bytes: &[u8]) -> bool {
+    let fits = |bytes: &[u8], magic: &[u8]| bytes.iter().zip(magic).all(|(byte, expected)| byte == expected);
+    let is_skippable =
+        |(first, rest): (&u8, &[u8])| SKIPPABLE_FIRST.contains(first) && fits(rest, &SKIPPABLE_REST);
+    fits(bytes, &COMPRESSED) || bytes.split_first().is_some_and(is_skippable)
 }
 
 /// Returns a successful answer, or `None` for 404.
@@ -154,4 +166,21 @@ where
         BodyError::Silent(limit) => LakeError::Silent(limit),
         BodyError::TooLarge(bytes_max) => LakeError::TooLarge(bytes_max),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_begins_with_a_frame_and_a_page_does_not() {
+        let frame = [0x28, 0xB5, 0x2F, 0xFD, 7];
+        let without_content = [0x57, 0x2A, 0x4D, 0x18, 7];
+        for length in 1..=5 {
+            assert!(may_begin_object(&frame[..length]) && may_begin_object(&without_content[..length]));
+        }
+        for other in [&b"<!DOCTYPE html>"[..], b"{}", &[0x28, 0xB5, 0x2F, 0xFE], &[0x57, 0x2A, 0x4D, 0x17]] {
+            assert!(!may_begin_object(other), "{other:?}");
+        }
+    }
 }

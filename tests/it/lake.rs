@@ -32,8 +32,8 @@ const IMPATIENT: [(&str, &str); 1] = [("TICKER_CHAOS_LAKE_LATE_MS", "3000")];
 /// The same, so that history is read from Horizon after five seconds without the lake instead of five minutes.
 const IMPATIENT_FOR_HISTORY: [(&str, &str); 2] =
     [("TICKER_CHAOS", "1"), ("TICKER_CHAOS_LAKE_LATE_MS", "500")];
-/// In a daemon's environment: Horizon is asked again for the hash of a ledger that it lacked after two seconds at most
-/// instead of 30, and after four seconds without an answer instead of 60.
+/// In a daemon's environment: Horizon is asked again for the hash of a ledger that it lacked after two seconds at
+/// most instead of 30, and after four seconds without an answer instead of 60.
 const SHORT_HASH_WAIT: (&str, &str) = ("TICKER_CHAOS_LAKE_HASH_MS", "4000");
 /// Rows of unconfirmed ledgers.
 const UNCONFIRMED: &str = "SELECT count(*) FROM unconfirmed_ranges";

@@ -10,8 +10,8 @@ use crate::{
     published::HashCheck,
 };
 
-/// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next. A restart
-/// forgets which ledgers came since the last one, so they are few: a comparison costs one request, and no ledger waits.
+/// Time after which a hash is compared with Horizon's again. The chain leads from one comparison to the next. A
+/// restart forgets which ledgers came since the last one, so these should be few. A comparison costs one request.
 const HASH_CHECK_INTERVAL: Duration = Duration::from_secs(300);
 /// Time between two requests for a hash that Horizon does not have yet.
 const PENDING_RETRY: Duration = Duration::from_secs(2);
