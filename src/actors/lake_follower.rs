@@ -1,5 +1,12 @@
 //! Follower of a lake: gives its new ledgers in order, as they appear. The stream ingester takes new trades from it,
 //! and the backfiller the newest ledgers.
+//!
+//! ```text
+//! chain        ledgers of which each names the hash of the one before
+//! confirmed    a chain of which Horizon has a hash, and its ledgers
+//! unconfirmed  a stored ledger from which no chain leads to a hash of Horizon
+//! in doubt     an unconfirmed ledger below one that Horizon has or contradicts: it is read again
+//! ```
 
 mod chain;
 mod hash_request;
