@@ -102,6 +102,12 @@ fn a_pass_that_cannot_compare_the_candles_does_not_count_as_complete() {
             !audited_at(&daemon).is_empty()
         };
         wait_until("a pass is complete", is_audited);
+        // Before the first candle, all trades wait, and no batch is looked at.
+        reached("candles are derived", async || {
+            let derived = "SELECT seq IS NOT NULL FROM candle_progress";
+            client.query_one(derived, &[]).await.unwrap().get(0)
+        })
+        .await;
         // Candles are not derived meanwhile, and more batches wait than are looked at.
         client.batch_execute("BEGIN; SELECT FROM candle_progress FOR UPDATE").await.unwrap();
         let other = recomputation::connect(&database).await;
