@@ -25,6 +25,7 @@ mod known_days;
 mod lease;
 mod listing;
 mod market_accounts;
+pub mod market_assets;
 pub mod marks;
 mod migrate;
 pub mod missed;

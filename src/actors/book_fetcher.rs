@@ -148,9 +148,9 @@ impl BookFetch {
     }
 
     async fn read(&self, market: MarketId, cause: &TraceContext) -> Result<Option<FetchedBook>, PollError> {
-        let Some(assets) = self.database.market_assets(&[market]).await?.pop() else { return Ok(None) };
-        let book = book_reading::read(&self.horizon, Class::AskedBooks, &assets, cause).await?;
-        Ok(Some(FetchedBook { book, fetched_at: UnixSeconds::from(self.clock.now()) }))
+        let Some(market) = self.database.market_assets(&[market]).await?.pop() else { return Ok(None) };
+        let book = book_reading::read(&self.horizon, Class::AskedBooks, &market, cause).await?;
+        Ok(Some(FetchedBook { market, book, fetched_at: UnixSeconds::from(self.clock.now()) }))
     }
 
     /// Stores books in a loop apart from requests, so that neither a slow database nor a lost lease delays a reader.
@@ -178,7 +178,7 @@ impl BookFetch {
             Ok(_) => {}
             Err(error) => {
                 outage::database_failed(&self.database, &error, STORING);
-                // After an outage these books are old, and a lost batch may have given their numbers to other markets.
+                // After an outage these books are old.
                 if !error.is_take_over() && !error.is_outage() {
                     self.books.borrow_mut().put_back(books);
                 }

@@ -2,7 +2,7 @@
 
 use super::trace::context::TraceContext;
 use crate::{
-    db::books::MarketAssets,
+    db::market_assets::MarketAssets,
     domain::orderbook::OrderBook,
     horizon::{HorizonClient, HorizonError, budget::Class},
 };

@@ -10,7 +10,7 @@ use super::{
     trace::subject::{Subject, Traced},
 };
 use crate::{
-    db::trades::CommittedBatch,
+    db::{market_assets::MarketAssets, trades::CommittedBatch},
     domain::{
         instant::UnixSeconds, market_snapshot::MarketSnapshot, orderbook::OrderBook, windows::MarketId,
     },
@@ -213,6 +213,8 @@ impl Traced for FetchBook {
 /// An order book, and when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedBook {
+    /// Market of the book, with the pair that Horizon was asked for.
+    pub market: MarketAssets,
     /// Levels in the orientation of the stored market.
     pub book: OrderBook,
     /// Time at which Horizon's answer had arrived.

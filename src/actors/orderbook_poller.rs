@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    db::{Database, books::MarketAssets},
+    db::{Database, market_assets::MarketAssets},
     domain::{
         instant::UnixSeconds,
         orderbook::{OrderBook, PolledBook},
@@ -272,8 +272,8 @@ impl OrderbookPoll {
                     Ok((polled, book)) => books.push((market, polled, book)),
                     Err(error) => {
                         if is_its_own(&error) {
-                            unreadable.push(market);
-                            debug!(market, %error, "order book could not be read");
+                            unreadable.push(market.market);
+                            debug!(market = market.market, %error, "order book could not be read");
                         }
                         failed = Some(error);
                     }
@@ -284,11 +284,11 @@ impl OrderbookPoll {
                 let storing = self.database.record_books(epoch, &books, now);
                 let recorded = transaction(&self.status, cause, storing).await?;
                 for (market, polled, _) in &books {
-                    if !recorded.refused.contains(market) {
-                        pass.note_success(*market, polled.fetched_at);
+                    if !recorded.refused.contains(&market.market) {
+                        pass.note_success(market.market, polled.fetched_at);
                     }
                 }
-                unreadable.extend(recorded.refused); // PostgreSQL would refuse it again
+                unreadable.extend(recorded.refused); // a refused one would be refused again
                 any_read = true;
                 debug!(books = books.len(), "order books stored");
             }
@@ -305,10 +305,10 @@ impl OrderbookPoll {
         &self,
         market: MarketAssets,
         cause: &TraceContext,
-    ) -> (MarketId, Result<(PolledBook, OrderBook), HorizonError>) {
+    ) -> (MarketAssets, Result<(PolledBook, OrderBook), HorizonError>) {
         let book = book_reading::read(&self.horizon, Class::Books, &market, cause).await;
         let fetched_at = UnixSeconds::from(self.clock.now());
-        (market.market, book.map(|book| (PolledBook::of(&book, fetched_at), book)))
+        (market, book.map(|book| (PolledBook::of(&book, fetched_at), book)))
     }
 }
 

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Database, DbError, transaction};
+use super::{Database, DbError, market_assets::BookOfMarket, transaction};
 use crate::domain::{
     amount::Total,
     instant::UnixSeconds,
-    orderbook::{Level, OrderBook, PolledBook},
+    orderbook::{Level, OrderBook},
     price::Price,
     windows::MarketId,
 };
@@ -41,10 +41,10 @@ impl Database {
 /// Stores the levels of these books, in the transaction that stores their figures.
 pub(super) async fn record(
     transaction: &Transaction<'_>,
-    books: &[(MarketId, PolledBook, OrderBook)],
+    books: &[&BookOfMarket],
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let ids: Vec<MarketId> = books.iter().map(|(market, ..)| *market).collect();
+    let ids: Vec<MarketId> = books.iter().map(|(market, ..)| market.market).collect();
     let bids: Vec<String> = books.iter().map(|(.., book)| printed(&book.bids)).collect();
     let asks: Vec<String> = books.iter().map(|(.., book)| printed(&book.asks)).collect();
     let times: Vec<DateTime<Utc>> = books.iter().map(|(_, polled, _)| polled.fetched_at.to_utc()).collect();

@@ -1,10 +1,12 @@
 //! Figures of order books, one row per market.
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
 use tokio_postgres::{
     Row,
     types::{ToSql, Type},
 };
+use tracing::warn;
 
 use super::{
     Database, DbError,
@@ -12,44 +14,24 @@ use super::{
     batches::BOOKS_REMOVED,
     book_levels,
     fenced::{self, ChangedRows},
-    ids,
+    market_assets::{BookOfMarket, MarketAssets},
     refused::{self, Parts},
 };
 use crate::domain::{
-    asset::Asset,
     conversions::SaturatingFrom,
     instant::UnixSeconds,
-    market::Market,
-    orderbook::{BestPrices, BookFigures, OrderBook, PolledBook},
+    orderbook::{BestPrices, BookFigures, PolledBook},
     price::Price,
     windows::MarketId,
 };
 
-/// A market with its two assets, for requesting its book from Horizon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MarketAssets {
-    /// Id of the market.
-    pub market: MarketId,
-    /// Base, the asset that the book sells.
-    pub base: Asset,
-    /// Counter, the asset that the book buys.
-    pub counter: Asset,
-}
-
-impl MarketAssets {
-    /// True if the counter is the base of new outputs.
-    #[must_use]
-    pub fn is_flipped(&self) -> bool {
-        Market::of(self.base, self.counter).is_some_and(|(market, _)| *market.quoted().0 == self.counter)
-    }
-}
-
 /// Result of storing books.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordedBooks {
-    /// Number of the last batch; none if all books were refused.
+    /// Number of the last batch; none if PostgreSQL refused all books.
     pub seq: Option<i64>,
-    /// Markets whose books PostgreSQL refused. Each one was logged.
+    /// Markets whose books were not stored: PostgreSQL refused them, or another market has the id now. Each one was
+    /// logged.
     pub refused: Vec<MarketId>,
 }
 
@@ -67,30 +49,7 @@ impl Database {
         .await
     }
 
-    /// Returns the assets of these markets, in no particular order.
-    ///
-    /// # Errors
-    ///
-    /// Any error of the connection, or [`DbError::Corrupt`].
-    pub async fn market_assets(&self, markets: &[MarketId]) -> Result<Vec<MarketAssets>, DbError> {
-        self.bounded(async {
-            let client = self.client().await?;
-            let sql = include_str!("sql/markets/assets.sql");
-            let rows = client.query_typed(sql, &[(&markets, Type::INT4_ARRAY)]).await?;
-            rows.iter()
-                .map(|row| {
-                    Ok(MarketAssets {
-                        market: row.try_get(0)?,
-                        base: ids::asset(row.try_get(1)?, row.try_get(2)?)?,
-                        counter: ids::asset(row.try_get(3)?, row.try_get(4)?)?,
-                    })
-                })
-                .collect()
-        })
-        .await
-    }
-
-    /// Stores books: their figures and their levels. The result names those that PostgreSQL refused.
+    /// Stores books: their figures and their levels. The result names those that were not stored.
     ///
     /// # Errors
     ///
@@ -98,20 +57,23 @@ impl Database {
     pub async fn record_books(
         &self,
         epoch: i64,
-        books: &[(MarketId, PolledBook, OrderBook)],
+        books: &[BookOfMarket],
         now: UnixSeconds,
     ) -> Result<RecordedBooks, DbError> {
         let (mut parts, mut recorded) = (Parts::of(books), RecordedBooks::default());
         while let Some(part) = parts.next() {
             match self.record_books_part(epoch, part.rows, now).await {
-                Ok(seq) => recorded.seq = Some(seq),
+                Ok(RecordedBooks { seq, refused }) => {
+                    recorded.seq = seq;
+                    recorded.refused.extend(refused);
+                }
                 Err(error) => parts.failed(&part, error)?,
             }
         }
         for (place, error) in parts.refused() {
             let Some((market, ..)) = books.get(place) else { continue };
-            refused::report("orderbook_stats", &market.to_string(), &error);
-            recorded.refused.push(*market);
+            refused::report("orderbook_stats", &market.market.to_string(), &error);
+            recorded.refused.push(market.market);
         }
         Ok(recorded)
     }
@@ -119,11 +81,14 @@ impl Database {
     async fn record_books_part(
         &self,
         epoch: i64,
-        books: &[(MarketId, PolledBook, OrderBook)],
+        books: &[BookOfMarket],
         now: UnixSeconds,
-    ) -> Result<i64, DbError> {
+    ) -> Result<RecordedBooks, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
+        let moved = reassigned(&transaction, books).await?;
+        let books: Vec<&BookOfMarket> =
+            books.iter().filter(|(market, ..)| !moved.contains(&market.market)).collect();
         let figures = |pick: fn(&BookFigures) -> f64| {
             books.iter().map(|(_, book, _)| pick(&book.figures)).collect::<Vec<f64>>()
         };
@@ -131,7 +96,7 @@ impl Database {
             let count = |book: &PolledBook| i32::saturating_from(pick(&book.figures));
             books.iter().map(|(_, book, _)| count(book)).collect::<Vec<i32>>()
         };
-        let ids: Vec<MarketId> = books.iter().map(|(market, ..)| *market).collect();
+        let ids: Vec<MarketId> = books.iter().map(|(market, ..)| market.market).collect();
         let times: Vec<DateTime<Utc>> = books.iter().map(|(_, book, _)| book.fetched_at.to_utc()).collect();
         let (bid_count, ask_count) = (counts(|book| book.bid_count), counts(|book| book.ask_count));
         let (bid_volume, ask_volume) = (figures(|book| book.bid_volume), figures(|book| book.ask_volume));
@@ -158,9 +123,10 @@ impl Database {
             (&now, Type::TIMESTAMPTZ),
         ];
         let row = transaction.query_typed_one(include_str!("sql/books/record.sql"), &params).await?;
-        book_levels::record(&transaction, books, now).await?;
+        book_levels::record(&transaction, &books, now).await?;
         let changes = ChangedRows::versions(versions(&row)?);
-        fenced::commit(transaction, epoch, "books", &changes).await
+        let seq = fenced::commit(transaction, epoch, "books", &changes).await?;
+        Ok(RecordedBooks { seq: Some(seq), refused: moved })
     }
 
     /// Removes the books of all other markets. Returns the number of removed books.
@@ -178,6 +144,21 @@ impl Database {
         }
         Ok(removed)
     }
+}
+
+/// Returns the ids that belong to other markets than those whose books were read, and logs them. Reads them in the
+/// transaction that stores the books: no batch is lost between its statements.
+async fn reassigned(transaction: &Transaction<'_>, books: &[BookOfMarket]) -> Result<Vec<MarketId>, DbError> {
+    let ids: Vec<MarketId> = books.iter().map(|(read, ..)| read.market).collect();
+    let rows = transaction.query_typed(MarketAssets::SQL, &[(&ids, Type::INT4_ARRAY)]).await?;
+    let held = rows.iter().map(MarketAssets::of_row).collect::<Result<Vec<MarketAssets>, _>>()?;
+    let has_moved = |read: &MarketAssets| held.iter().any(|row| row.market == read.market && row != read);
+    let moved: Vec<MarketId> =
+        books.iter().filter(|(read, ..)| has_moved(read)).map(|(read, ..)| read.market).collect();
+    for market in &moved {
+        warn!(market, "id now belongs to another market, order book not stored");
+    }
+    Ok(moved)
 }
 
 /// Returns a row of `all.sql` or `changed.sql`.

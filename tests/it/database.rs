@@ -31,6 +31,7 @@ use stellar_ticker::{
     db::{
         Database, DatabaseSettings,
         clean::Cleaned,
+        market_assets::MarketAssets,
         trades::{BatchKind, CursorMove, IncomingTrade, TradeBatch},
     },
     domain::{
@@ -71,6 +72,13 @@ impl Scene {
     async fn clean(&self, keep_days: i64, now: chrono::DateTime<chrono::Utc>) -> Cleaned {
         candles::derive(&self.database, self.epoch, now.timestamp()).await;
         self.database.clean(self.epoch, keep_days, now, || {}).await.unwrap()
+    }
+
+    /// The stored markets with these ids, in the same order.
+    async fn markets(&self, ids: &[i32]) -> Vec<MarketAssets> {
+        let mut found = self.database.market_assets(ids).await.unwrap();
+        found.sort_by_key(|found| ids.iter().position(|id| *id == found.market));
+        found
     }
 
     async fn count(&self, table: &str) -> i64 {

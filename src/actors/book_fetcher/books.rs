@@ -10,9 +10,10 @@ use futures_util::future::{LocalBoxFuture, Shared};
 
 use crate::{
     actors::messages::FetchedBook,
+    db::market_assets::BookOfMarket,
     domain::{
         instant::UnixSeconds,
-        orderbook::{OrderBook, PolledBook, is_fresh_book},
+        orderbook::{PolledBook, is_fresh_book},
         windows::MarketId,
     },
 };
@@ -71,19 +72,26 @@ impl Books {
 }
 
 /// Returns these books with their figures, as the database stores them.
-pub(super) fn rows(books: &Unstored) -> Vec<(MarketId, PolledBook, OrderBook)> {
-    let row = |(market, fetched): (&MarketId, &Arc<FetchedBook>)| {
-        (*market, PolledBook::of(&fetched.book, fetched.fetched_at), fetched.book.clone())
+pub(super) fn rows(books: &Unstored) -> Vec<BookOfMarket> {
+    let row = |fetched: &Arc<FetchedBook>| {
+        (fetched.market, PolledBook::of(&fetched.book, fetched.fetched_at), fetched.book.clone())
     };
-    books.iter().map(row).collect()
+    books.values().map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        db::market_assets::MarketAssets,
+        domain::{asset::Asset, orderbook::OrderBook},
+    };
 
+    /// A book of the market 7. The pair does not matter here.
     fn book(fetched_at: i64) -> Arc<FetchedBook> {
-        Arc::new(FetchedBook { book: OrderBook::default(), fetched_at: UnixSeconds(fetched_at) })
+        let market = MarketAssets { market: 7, base: Asset::Native, counter: Asset::Native };
+        let fetched_at = UnixSeconds(fetched_at);
+        Arc::new(FetchedBook { market, book: OrderBook::default(), fetched_at })
     }
 
     #[test]
@@ -139,7 +147,8 @@ mod tests {
         books.keep(7, book(100));
         books.keep(7, book(111));
         let stored = rows(&books.take_unstored());
-        let stored: Vec<_> = stored.iter().map(|(market, polled, _)| (*market, polled.fetched_at)).collect();
+        let stored: Vec<_> =
+            stored.iter().map(|(market, polled, _)| (market.market, polled.fetched_at)).collect();
         assert_eq!(stored, [(7, UnixSeconds(111))]);
         assert!(books.take_unstored().is_empty());
     }

@@ -4,7 +4,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use stellar_ticker::{
     db::{
         assets::{AssetStanding, AssetSweep},
-        books::MarketAssets,
         toml_files::FileFetch,
     },
     domain::{
@@ -358,9 +357,10 @@ async fn books_are_read_by_change_and_those_of_dead_markets_leave() {
     let levels =
         OrderBook { bids: vec![level(3, 5), level(2, i128::from(i64::MAX) * 9)], asks: vec![level(4, 1)] };
     let polled = PolledBook::of(&levels, UnixSeconds(NOW));
-    let first = [(markets[0], book(1), OrderBook::default()), (markets[1], polled, levels.clone())];
+    let [one, other] = scene.markets(&markets).await.try_into().unwrap();
+    let first = [(one, book(1), OrderBook::default()), (other, polled, levels.clone())];
     scene.database.record_books(scene.epoch, &first, UnixSeconds(NOW)).await.unwrap();
-    let again = [(markets[0], book(3), OrderBook::default())];
+    let again = [(one, book(3), OrderBook::default())];
     let recorded = scene.database.record_books(scene.epoch, &again, UnixSeconds(NOW)).await.unwrap();
     let held = scene.database.book_levels(markets[1]).await.unwrap();
     assert_eq!(held, Some((levels, UnixSeconds(NOW))));

@@ -107,10 +107,11 @@ async fn trades_count_by_anchors_and_books_by_the_codes_that_spell_a_name() {
         best: BestPrices::default(),
         fetched_at: UnixSeconds(NOW),
     };
+    let ids: Vec<i32> = markets.iter().map(|row| row.get(0)).collect();
+    let markets = scene.markets(&ids).await.into_iter();
     let books: Vec<_> = markets
-        .iter()
         .zip([1.0, 8.0, 9.0])
-        .map(|(row, best)| (row.get(0), book(best, best), OrderBook::default()))
+        .map(|(market, best)| (market, book(best, best), OrderBook::default()))
         .collect();
     let seq = scene.database.record_books(scene.epoch, &books, UnixSeconds(NOW)).await.unwrap().seq.unwrap();
     let [pair] = scene.pairs(seq, NOW + 10).await.unwrap().try_into().unwrap();

@@ -149,7 +149,9 @@ async fn a_book_that_is_refused_is_named_and_the_others_are_stored() {
         fetched_at: UnixSeconds(NOW),
     };
     let markets: Vec<i32> = written.new_markets.iter().map(|ids| ids.market).collect();
-    let books = [(markets[0], 13), (markets[1], 1), (markets[2], 14), (999_999, 2)]
+    let [first, second, third] = scene.markets(&markets).await.try_into().unwrap();
+    let unknown = MarketAssets { market: 999_999, ..first };
+    let books = [(first, 13), (second, 1), (third, 14), (unknown, 2)]
         .map(|(market, count)| (market, book(count), OrderBook::default()));
     let recorded = scene.database.record_books(scene.epoch, &books, UnixSeconds(NOW)).await.unwrap();
     assert_eq!(recorded.refused, [markets[0], markets[2], 999_999], "the last is of no market");

@@ -265,21 +265,22 @@ async fn the_lists_of_ten_thousand_valid_assets_are_read_and_agree() {
 #[tokio::test]
 async fn books_that_changed_after_the_publication_keep_no_other_from_being_compared() {
     let (scene, _) = world().await;
-    let book = |market: i32, bid_count| {
+    let book = |market: MarketAssets, bid_count| {
         let figures = BookFigures { bid_count, bid_volume: 0.1, ..BookFigures::default() };
         let polled = PolledBook { figures, best: BestPrices::default(), fetched_at: UnixSeconds(NOW) };
         (market, polled, OrderBook::default())
     };
     let ids = scene.database.market_ids().await.unwrap();
-    let (changed, wrong, new) = (ids[0], ids[1], ids[2]);
-    let before = [book(changed, 1), book(wrong, 2)];
+    let markets = scene.markets(&ids[..3]).await;
+    let before = [book(markets[0], 1), book(markets[1], 2)];
     scene.database.record_books(scene.epoch, &before, UnixSeconds(NOW)).await.unwrap();
     let mut state = MarketState::load(&scene.database, UnixSeconds(NOW)).await.unwrap();
     let publication = published(&mut state);
     for bid_count in [5, 6] {
-        let later = [book(changed, bid_count), book(new, bid_count)];
+        let later = [book(markets[0], bid_count), book(markets[2], bid_count)];
         scene.database.record_books(scene.epoch, &later, UnixSeconds(NOW)).await.unwrap();
     }
+    let (changed, wrong, new) = (ids[0], ids[1], ids[2]);
     let audited = Audited { seq: publication.seq, as_of: publication.as_of };
     let differing = async || {
         let Listed::Lists(rows) = scene.database.listed(audited).await.unwrap() else { panic!("missed") };
