@@ -4,6 +4,7 @@
 mod candles;
 mod lists;
 mod pace;
+mod price_turn;
 mod slice;
 mod symbols;
 mod usd;
@@ -42,6 +43,7 @@ use crate::{
     shutdown, steps,
 };
 use pace::{Pace, SliceEnd};
+use price_turn::PriceTurn;
 
 /// Interval at which the next publication is looked for.
 const PUBLICATION_POLL: Duration = Duration::from_millis(100);
@@ -86,9 +88,9 @@ pub struct Audit {
     /// Hour since 1970 whose candles the next pass compares first. A restart keeps it, so that all hours have
     /// their turn.
     pub next_candle_hour: Rc<Cell<i64>>,
-    /// Number of price audits so far, which chooses the assets of the next one. A restart keeps it, so that all
-    /// priced assets have their turn.
-    pub price_turn: Rc<Cell<usize>>,
+    /// Turn of the price audit, which chooses the assets of the next one. A restart keeps it, so that all priced
+    /// assets have their turn.
+    price_turn: Rc<Cell<PriceTurn>>,
     /// Ledgers to read again that the backfiller has not confirmed, each with the step that found it first. They are
     /// sent again after each pass, also after a restart: once the windows are rebuilt from the rows, no comparison
     /// shows that a row is lost.

@@ -30,22 +30,23 @@ impl Audit {
         let step = context.pass(steps::AUDIT);
         let audited = self.audit_prices_in(context, tally).await;
         step.ended(&audited);
-        audited
+        let is_compared = matches!(audited, Ok(true));
+        self.price_turn.set(self.price_turn.get().after_pass(is_compared));
+        tally.is_partial |= !is_compared;
+        audited?;
+        Ok(())
     }
 
-    async fn audit_prices_in(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
-        let Some(assets) = self.priced_assets(tally).await else {
-            tally.is_partial = true;
-            return Ok(());
-        };
+    /// Returns false if the prices could not be compared.
+    async fn audit_prices_in(&self, context: &WorkContext, tally: &mut Tally) -> Result<bool, DbError> {
+        let Some(assets) = self.priced_assets(tally).await else { return Ok(false) };
         let Some((first, found)) = self.compare_prices(context, &assets, tally, |_| true).await? else {
-            tally.is_partial = true;
-            info!("prices in dollars not compared");
-            return Ok(());
+            info!("prices in dollars not compared, the next pass tries again");
+            return Ok(false);
         };
         counter!("ticker_audit_prices_total").increment(u64::saturating_from(assets.len()));
         if found.difference_count == 0 {
-            return Ok(());
+            return Ok(true);
         }
         debug!(
             differences = found.difference_count,
@@ -59,9 +60,8 @@ impl Audit {
             |comparison| comparison,
         );
         let Some(again) = again.await? else {
-            tally.is_partial = true;
-            info!("differing prices in dollars not compared again");
-            return Ok(());
+            info!("differing prices in dollars not compared again, the next pass tries again");
+            return Ok(false);
         };
         for difference in again.differences.iter().take(DIFFERENCES_LOGGED_MAX) {
             warn!(
@@ -70,17 +70,15 @@ impl Audit {
                 "published price in dollars differs from the trades"
             );
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Returns the assets whose prices this pass compares, or none if the pool failed. The next pass takes the next
-    /// ones.
+    /// Returns the assets whose prices this pass compares, or none if the pool failed.
     async fn priced_assets(&self, tally: &mut Tally) -> Option<Vec<Asset>> {
         let publication = self.published.newest()?; // each pass begins with one
         let begun = self.clock.monotonic();
         let source = self.listing.clone();
-        let turn = self.price_turn.get();
-        self.price_turn.set(turn.wrapping_add(1));
+        let turn = self.price_turn.get().number();
         let chosen = crate::blocking::run(move || {
             let moment = publication.listing.moment(&source);
             Ok(usd::choose(&publication.snapshot, moment.view().usd(), &source.anchors, turn))
