@@ -264,14 +264,14 @@ impl Database {
     ) -> Result<i64, DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
-        if let Some(sweep) = sweep {
-            set_sweep(&transaction, sweep).await?;
-        }
         let codes: Vec<&str> = assets.iter().map(Asset::code).collect();
         let issuers: Vec<&str> = assets.iter().map(Asset::issuer).collect();
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&codes, Type::TEXT_ARRAY), (&issuers, Type::TEXT_ARRAY), (&now, Type::TIMESTAMPTZ)];
         transaction.execute_typed(include_str!("sql/assets/postpone.sql"), &params).await?;
+        if let Some(sweep) = sweep {
+            set_sweep(&transaction, sweep).await?; // assets first, as in `record_standings_part`
+        }
         fenced::commit(transaction, epoch, "assets", &ChangedRows::default()).await
     }
 }

@@ -120,7 +120,7 @@ async fn a_book_is_not_stored_under_an_id_that_another_market_has_by_now() {
 }
 
 /// Waits until so many sessions wait for a lock.
-async fn writers_wait(client: &Client, count: i64) {
+pub(super) async fn writers_wait(client: &Client, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
     reached("the writers wait", async || {
