@@ -27,7 +27,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V11__add_unproven_ledgers", include_str!("../../migrations/0011_add_unproven_ledgers.sql")),
     ("V12__add_unconfirmed_ranges", include_str!("../../migrations/0012_add_unconfirmed_ranges.sql")),
     ("V13__freeze_no_empty_days", include_str!("../../migrations/0013_freeze_no_empty_days.sql")),
-    ("V14__index_issuers", include_str!("../../migrations/0014_index_issuers.sql")),
+    ("V14__index_assets", include_str!("../../migrations/0014_index_assets.sql")),
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;

@@ -14,6 +14,7 @@ mod isolation;
 mod lost_rows;
 mod market_accounts;
 mod missed;
+mod plans;
 mod reading;
 mod refused;
 mod retention;

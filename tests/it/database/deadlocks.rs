@@ -109,22 +109,3 @@ async fn a_file_locks_all_assets_of_its_issuers_by_their_ids() {
     let files = [fetch(Ok(file(1, "USD")))];
     assert_begins_with_the_first(&scene, scene.database.record_files(scene.epoch, &files, true, now())).await;
 }
-
-/// An organisation that changed concerns all assets of its issuer, and a start meets thousands of organisations.
-#[tokio::test]
-async fn assets_of_an_issuer_are_found_by_an_index() {
-    let scene = Scene::new().await;
-    let many = format!(
-        "INSERT INTO assets (code, issuer, type, meets_rules, toml_url)
-         SELECT 'T' || n, 'G' || n, 'credit_alphanum12', true, CASE WHEN n = 7 THEN '{URL}' ELSE 'https://tea.example/' || n END
-         FROM generate_series(1, 20000) n;
-         ANALYZE assets"
-    );
-    scene.client.batch_execute(&many).await.unwrap();
-    let lock =
-        include_str!("../../../src/db/sql/toml_files/lock_assets.sql").replace("$1", &format!("'{{{URL}}}'"));
-    let plan = scene.client.query(&format!("EXPLAIN {lock}"), &[]).await.unwrap();
-    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
-    let plan = plan.join("\n");
-    assert!(plan.contains("assets_issuer") && !plan.contains("Seq Scan on assets"), "{plan}");
-}
