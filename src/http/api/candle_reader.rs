@@ -120,7 +120,7 @@ impl CandleReader {
         Err(gone(name, oldest))
     }
 
-    /// Error unless the market has trades in memory, these candles, or any others in the database.
+    /// Error unless memory knows the market, or it has these candles or any others in the database.
     pub(super) async fn require(
         &self,
         view: &ListingView,
@@ -128,6 +128,7 @@ impl CandleReader {
         stored: &StoredPart,
     ) -> Result<(), ApiError> {
         if MarketHistory::new(view, market, stored).is_known()
+            || view.holds_market(&market)
             || self.within(async |database| database.had_candles(market).await).await?
         {
             return Ok(());

@@ -202,6 +202,17 @@ fn charts_and_bots_know_it(daemon: &Daemon, now: i64) {
     }
 }
 
+/// Memory knows every market that the database held at the start, traded or not. Another one may have stored candles.
+async fn a_quiet_market_is_known_without_stored_candles(daemon: &Daemon, client: &tokio_postgres::Client) {
+    client.batch_execute("ALTER TABLE candle_markets RENAME TO candle_markets_away").await.unwrap();
+    let candles =
+        |asset: &str| daemon.get(&format!("/api/v1/markets/{asset}_XLM/candles?from={}", now() - 2 * DAY));
+    let known = candles(MILK);
+    assert_eq!(known.status, 200);
+    assert!(list(&known.json(), "candles").is_empty());
+    assert_eq!(candles(&MILK.replace("MILK", "NONE")).status, 503);
+}
+
 /// Without the stored candles, everything is answered that memory holds as a whole.
 async fn memory_needs_no_database(daemon: &Daemon, client: &tokio_postgres::Client, now: i64) {
     let issuer = USDC.strip_prefix("USDC-").unwrap();
@@ -264,11 +275,16 @@ fn an_end_alone_asks_for_the_time_before_it_and_an_empty_answer_says_if_it_is_kn
 fn a_market_without_a_trade_in_memory_is_known_whatever_the_time_of_the_question() {
     let sim = horizon();
     block_on(async {
-        let daemon = daemon_with(&sim, &["--retention-days", "40"]).await;
+        let mut daemon = daemon_with(&sim, &["--retention-days", "40"]).await;
         let (client, now) = (recomputation::connect(&daemon.database).await, now());
         write(&daemon, &client, &hourly(MILK, -14, -8, now)).await;
         a_market_that_traded_once_is_known(&daemon, now);
         charts_and_bots_know_it(&daemon, now);
+        assert!(daemon.terminate().success());
+        let arguments = ["--backfill-hours", "1", "--retention-days", "40"];
+        let daemon = Daemon::serve(&sim.url(), &daemon.database, PASSPHRASE, &arguments);
+        daemon.wait_for_publication();
+        a_quiet_market_is_known_without_stored_candles(&daemon, &client).await;
     });
 }
 

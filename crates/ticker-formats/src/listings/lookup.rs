@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use ticker_domain::{
-    asset::Asset, asset_names::AssetId, identity::SpelledAsset, usd::Rate, windows::MarketId,
+    asset::Asset, asset_names::AssetId, identity::SpelledAsset, market::Market, usd::Rate, windows::MarketId,
 };
 
 use super::{asset::AssetView, market::MarketView, view::ListingView};
@@ -63,6 +63,16 @@ impl ListingView {
         let names = self.snapshot().directory().names();
         let (one, other) = (names.id_of(one)?, names.id_of(other)?);
         self.market_between(&self.asset(one)?, &self.asset(other)?)
+    }
+
+    /// Returns true if the database held the market at the last reload, or if it traded since. It may have no trade in
+    /// the last 7 days: markets are held as long as their trades.
+    #[must_use]
+    pub fn holds_market(&self, market: &Market) -> bool {
+        let directory = self.snapshot().directory();
+        let id = |asset: &Asset| directory.names().id_of(asset);
+        let sides = id(market.base()).zip(id(market.counter()));
+        sides.is_some_and(|(base, counter)| directory.market_between(base, counter).is_some())
     }
 
     /// The market with this id.
@@ -139,6 +149,19 @@ mod tests {
         let (first, second) = (names(), names());
         assert_eq!((first.len(), first.is_sorted()), (4, true), "{first:?}");
         assert_eq!(second, first);
+    }
+
+    #[test]
+    fn a_market_without_a_trade_is_held() {
+        let asset = |code| Asset::issued(code, &address(1)).unwrap();
+        let market = |code| Market::of(Asset::Native, asset(code)).unwrap().0;
+        let mut directory = Directory::default();
+        directory.add_names([(1, Asset::Native), (2, asset("TEA")), (3, asset("MILK"))]);
+        directory.add_markets([(7, 1, 2)]);
+        let view = view_of(directory, &Windows::default(), &[]);
+        assert!(view.markets().is_empty());
+        let held = ["TEA", "MILK", "COFFEE"].map(|code| view.holds_market(&market(code)));
+        assert_eq!(held, [true, false, false]);
     }
 
     /// A page shows the first of them only. A hundred copies must not crowd out the one that people hold, nor may the
