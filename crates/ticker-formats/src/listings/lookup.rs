@@ -65,8 +65,8 @@ impl ListingView {
         self.market_between(&self.asset(one)?, &self.asset(other)?)
     }
 
-    /// Returns true if the database held the market at the last reload, or if it traded since. It may have no trade in
-    /// the last 7 days: markets are held as long as their trades.
+    /// Returns true if the database held the market at the last reload, or if it traded since. It may have no trade
+    /// in the last 7 days: markets are held as long as their trades.
     #[must_use]
     pub fn holds_market(&self, market: &Market) -> bool {
         let directory = self.snapshot().directory();
