@@ -107,14 +107,7 @@ mod tests {
     use super::*;
 
     fn ledger(sequence: u32, hash: u8, previous: u8, closed_at: i64) -> VerifiedLedger {
-        VerifiedLedger {
-            sequence,
-            hash: Hash([hash; 32]),
-            previous: Hash([previous; 32]),
-            closed_at: UnixSeconds(closed_at),
-            trades: Vec::new(),
-            refused: Vec::new(),
-        }
+        VerifiedLedger::without_trades(sequence, hash, previous, closed_at)
     }
 
     #[test]

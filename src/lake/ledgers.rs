@@ -27,6 +27,21 @@ pub struct VerifiedLedger {
     pub refused: Vec<RefusedTrade>,
 }
 
+#[cfg(test)]
+impl VerifiedLedger {
+    /// Ledger without trades, whose hash and whose predecessor's hash repeat these bytes.
+    pub(crate) fn without_trades(sequence: u32, hash: u8, previous: u8, closed_at: i64) -> Self {
+        Self {
+            sequence,
+            hash: Hash([hash; 32]),
+            previous: Hash([previous; 32]),
+            closed_at: UnixSeconds(closed_at),
+            trades: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+}
+
 /// Trade of a ledger.
 #[derive(Clone, Debug)]
 pub struct LakeTrade {

@@ -329,14 +329,7 @@ pub(super) mod tests {
     }
 
     fn ledger(sequence: u32) -> VerifiedLedger {
-        VerifiedLedger {
-            sequence,
-            hash: ledger_metadata::Hash([1; 32]),
-            previous: ledger_metadata::Hash([2; 32]),
-            closed_at: UnixSeconds(i64::from(sequence) * 10),
-            trades: Vec::new(),
-            refused: Vec::new(),
-        }
+        VerifiedLedger::without_trades(sequence, 1, 2, i64::from(sequence) * 10)
     }
 
     #[actix_rt::test]
