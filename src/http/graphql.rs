@@ -1,9 +1,11 @@
 //! `/graphql`: the legacy schema, answered from the newest publication, within limits.
 //!
-//! [`request`] reads the request, [`limits`] counts its cost, [`schema`] resolves it to a [`plan`] of lists, [`render`]
-//! prints them row by row into an [`output`], and [`answers`] caches the result.
+//! [`request`] reads the request, [`limits`] counts its cost, [`conflicts`] finds names of two fields, [`schema`]
+//! resolves it to a [`plan`] of lists, [`render`] prints them row by row into an [`output`], and [`answers`] caches
+//! the result.
 
 mod answers;
+mod conflicts;
 mod fields;
 mod limits;
 mod market_data;
@@ -16,6 +18,7 @@ mod request;
 mod rows;
 mod schema;
 mod template;
+mod typename;
 mod variables;
 
 #[cfg(test)]

@@ -78,32 +78,30 @@ pub(super) struct ChosenField {
 }
 
 impl ChosenField {
-    fn all<'a>(fields: impl Iterator<Item = SelectionField<'a>>) -> Result<Vec<Self>, ConflictError> {
+    fn all<'a>(fields: impl Iterator<Item = SelectionField<'a>>) -> Vec<Self> {
         let mut all = Vec::new();
         for field in fields {
             let chosen = Self {
                 key: field.alias().unwrap_or(field.name()).to_owned(),
                 name: field.name().to_owned(),
-                children: Self::all(field.selection_set())?,
+                children: Self::all(field.selection_set()),
             };
-            chosen.merge_into(&mut all)?;
+            chosen.merge_into(&mut all);
         }
-        Ok(all)
+        all
     }
 
-    /// Adds the field, or merges it into the one that has the same name in the answer. No field of a row has
-    /// arguments, so equal names in the schema mean equal fields.
-    fn merge_into(self, all: &mut Vec<Self>) -> Result<(), ConflictError> {
+    /// Adds the field, or merges it into the one that has the same name in the answer. Both are the same field of the
+    /// schema, which [`super::conflicts`] has checked.
+    fn merge_into(self, all: &mut Vec<Self>) {
         match all.iter_mut().find(|other| other.key == self.key) {
             None => all.push(self),
-            Some(first) if first.name == self.name => {
+            Some(first) => {
                 for child in self.children {
-                    child.merge_into(&mut first.children)?;
+                    child.merge_into(&mut first.children);
                 }
             }
-            Some(_) => return Err(ConflictError),
         }
-        Ok(())
     }
 
     /// Returns the number of values in one row.
@@ -128,33 +126,23 @@ impl List {
     }
 }
 
-/// One name in the answer stands for two lists, or for two fields of a row. The validator of async-graphql overlooks
-/// it if one of them is in a fragment, or if both are in different selections of one object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ConflictError;
-
 /// Lists of one document, in the order in which they were resolved. Passed to the resolvers as data of the request.
 #[derive(Debug, Default)]
-pub(super) struct Plan(Mutex<Vec<Result<List, ConflictError>>>);
+pub(super) struct Plan(Mutex<Vec<List>>);
 
 impl Plan {
     /// Records a list that is being resolved.
     pub(super) fn record<T>(&self, ctx: &Context<'_>, rows: Rows) -> ListMark<T> {
         let fields = ChosenField::all(ctx.field().selection_set());
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lists.push(fields.map(|fields| List { rows, fields }));
+        lists.push(List { rows, fields });
         ListMark { number: lists.len() - 1, _rows: PhantomData }
     }
 
-    /// Returns the lists by their names in the answer. Lists with the same name are merged.
-    ///
-    /// # Errors
-    ///
-    /// [`ConflictError`] if one name stands for two different lists, or for two different fields of one list.
-    pub(super) fn take_lists(&self, data: &Value) -> Result<BTreeMap<String, List>, ConflictError> {
+    /// Returns the lists by their names in the answer. Lists with the same name are merged: they have the same rows.
+    pub(super) fn take_lists(&self, data: &Value) -> BTreeMap<String, List> {
         let lists = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let Value::Object(answers) = data else { return Ok(BTreeMap::new()) };
-        let lists = lists.into_iter().collect::<Result<Vec<List>, ConflictError>>()?;
+        let Value::Object(answers) = data else { return BTreeMap::new() };
         let mut named: BTreeMap<String, List> = BTreeMap::new();
         for (key, value) in answers {
             for list in marks(value).filter_map(|number| lists.get(number)) {
@@ -162,15 +150,12 @@ impl Plan {
                     named.insert(key.to_string(), list.clone());
                     continue;
                 };
-                if first.rows != list.rows {
-                    return Err(ConflictError);
-                }
                 for field in &list.fields {
-                    field.clone().merge_into(&mut first.fields)?;
+                    field.clone().merge_into(&mut first.fields);
                 }
             }
         }
-        Ok(named)
+        named
     }
 }
 

@@ -7,7 +7,7 @@ use async_graphql_actix_web::GraphQLRequest;
 
 use super::{
     output::{AnswerOutput, CachedAnswer, CancelToken, OutputError},
-    plan::{ConflictError, List, Plan},
+    plan::{List, Plan},
     render,
     schema::Legacy,
 };
@@ -29,13 +29,8 @@ impl Prepared {
             // No field of the root may be null. async-graphql leaves out those that fail.
             response.data = Value::Null;
         }
-        match plan.take_lists(&response.data) {
-            Ok(lists) => Self { response, lists },
-            Err(ConflictError) => Self::from(ServerError::new(
-                "One name in the answer stands for different fields or arguments. Use different aliases.",
-                None,
-            )),
-        }
+        let lists = plan.take_lists(&response.data);
+        Self { response, lists }
     }
 
     /// Returns the lists, which are printed row by row.
@@ -81,10 +76,17 @@ impl From<ServerError> for Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::graphql::{output::CancelGuard, plan::ChosenField, schema::legacy};
+    use crate::http::graphql::{
+        output::CancelGuard, plan::ChosenField, request::DocumentRequest, schema::legacy,
+    };
 
     async fn prepared(query: &str) -> Prepared {
-        Prepared::of(&legacy(), GraphQLRequest(query.into())).await
+        let body = serde_json::json!({ "query": query }).to_string();
+        let request = DocumentRequest::from_body(body.as_bytes()).unwrap();
+        match request.parse(&MarketSnapshot::default()).unwrap() {
+            Ok((request, _)) => Prepared::of(&legacy(), request).await,
+            Err(invalid) => Prepared::from(invalid),
+        }
     }
 
     async fn answer(query: &str) -> String {
@@ -120,6 +122,20 @@ mod tests {
         assert_conflict("{ markets { p: open } markets { p: close } }").await;
         assert_conflict("{ markets { p: open } ... on Query { markets { p: close } } }").await;
         assert_conflict("{ a: markets { open } ... on Query { a: markets(numHoursAgo: 1) { open } } }").await;
+    }
+
+    #[tokio::test]
+    async fn one_name_for_a_list_and_another_field_of_the_root_is_an_error() {
+        for other in ["ticker { open }", "__typename", "__schema { queryType { name } }"] {
+            assert_conflict(&format!("{{ a: markets {{ open }} ... on Query {{ a: {other} }} }}")).await;
+            assert_conflict(&format!(
+                "{{ a: {other} ...F }} fragment F on Query {{ a: markets {{ open }} }}"
+            ))
+            .await;
+        }
+        let types =
+            "{ a: __type(name: \"Asset\") { name } ... on Query { a: __type(name: \"Market\") { kind } } }";
+        assert_conflict(types).await;
     }
 
     #[tokio::test]

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    conflicts,
     limits::{self, Cost, LimitError},
-    variables,
+    typename, variables,
 };
 use crate::domain::market_snapshot::MarketSnapshot;
 
@@ -96,7 +97,7 @@ impl DocumentRequest {
         snapshot: &MarketSnapshot,
     ) -> Result<Result<(GraphQLRequest, Cost), ServerError>, LimitError> {
         limits::check_text(&self.query)?;
-        let document = match parse_query(&self.query) {
+        let mut document = match parse_query(&self.query) {
             Ok(document) => document,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -109,6 +110,10 @@ impl DocumentRequest {
         request.set_parsed_query(document);
         Ok(Ok((GraphQLRequest(request), cost)))
     }
+        if let Err(error) = conflicts::check(&document) {
+            return Ok(Err(error));
+        }
+        typename::move_directives(&mut document);
 }
 
 /// Value of a key: of the exact key, else of one that differs in case only. Of two such keys the old ticker took the

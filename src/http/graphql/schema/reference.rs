@@ -263,8 +263,13 @@ fn hard_snapshot() -> MarketSnapshot {
 }
 
 async fn both(query: &str) -> (String, String) {
+    both_of(query, None).await
+}
+
+/// Returns the printed answer of an operation, and that of the reference.
+async fn both_of(query: &str, operation: Option<&str>) -> (String, String) {
     let snapshot = Arc::new(hard_snapshot());
-    let body = serde_json::json!({ "query": query }).to_string();
+    let body = serde_json::json!({ "query": query, "operationName": operation }).to_string();
     let parse = || DocumentRequest::from_body(body.as_bytes()).unwrap().parse(&snapshot).unwrap().unwrap().0;
     let reference = Schema::build(Reference, EmptyMutation, EmptySubscription).finish();
     let expected = render::render(&reference.execute(parse().into_inner().data(Arc::clone(&snapshot))).await);
@@ -315,6 +320,63 @@ async fn rows_are_printed_as_the_values_of_the_schema_would_be() {
 }
 
 #[tokio::test]
+async fn typename_of_the_root_stands_beside_lists_wherever_it_is_selected() {
+    for (names, query) in [
+        (1, "{ __typename issuers { name } }"),
+        (1, "{ issuers { name } a: __typename }"),
+        (2, "{ __typename issuers { name } __typename a: __typename }"),
+        (1, "{ issuers { name } ... { __typename } }"),
+        (1, "{ ... on Query { __typename issuers { name } } __typename }"),
+        (1, "{ issuers { name } ...q } fragment q on Query { t: __typename }"),
+        (1, "{ __typename ...q issuers { name } ...q } fragment q on Query { __typename issuers { url } }"),
+        (2, "{ issuers { name } __typename @skip(if: false) a: __typename @include(if: true) }"),
+        (0, "{ issuers { name } __typename @skip(if: true) a: __typename @include(if: false) }"),
+        (0, "query($v: Boolean = true) { __typename @skip(if: $v) issuers { name } }"),
+        (1, "query($v: Boolean = false) { __typename @skip(if: $v) issuers { name } }"),
+        (
+            1,
+            "query($v: Boolean! = true) { issuers { name } a: __typename @include(if: $v) @skip(if: false) }",
+        ),
+        (1, "query($v: Boolean! = true) { issuers { name } ... on Query { __typename @include(if: $v) } }"),
+        (
+            0,
+            "query($v: Boolean = true) { ...q issuers { name } } fragment q on Query { __typename @skip(if: $v) }",
+        ),
+        (1, "query($v: Boolean = true) { issuers { name __typename @skip(if: $v) } __typename }"),
+        (
+            0,
+            "query($v: Boolean = true) { issuers { ...i } } fragment i on Issuer { __typename @include(if: $v) }",
+        ),
+    ] {
+        let (printed, expected) = both(query).await;
+        assert_eq!(printed, expected, "{query}");
+        assert!(printed.contains("\"issuers\":[{"), "{query}: {printed}");
+        assert_eq!(printed.matches("\"Query\"").count(), names, "{query}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_a_list_in_one_operation_and_typename_in_a_fragment_of_another() {
+    let query = "query A { issuers { name } } query B { ...q } fragment q on Query { issuers: __typename assets { code } }";
+    let (printed, expected) = both_of(query, Some("A")).await;
+    assert_eq!(printed, expected);
+    assert!(printed.starts_with("{\"data\":{\"issuers\":[{\"name\":"), "{printed}");
+    let (printed, expected) = both_of(query, Some("B")).await;
+    assert_eq!(printed, expected);
+    assert!(printed.starts_with("{\"data\":{\"issuers\":\"Query\",\"assets\":[{"), "{printed}");
+}
+
+#[tokio::test]
+async fn directives_of_typename_are_validated() {
+    for (directive, message) in
+        [("@nope", "Unknown directive"), ("@skip", "is required"), ("@skip(if: $w)", "$w")]
+    {
+        let (printed, _) = both(&format!("{{ issuers {{ name }} __typename {directive} }}")).await;
+        assert!(printed.starts_with("{\"errors\":[{") && printed.contains(message), "{printed}");
+    }
+}
+
+#[tokio::test]
 async fn an_object_whose_fields_are_all_skipped_is_empty_and_not_null() {
     for (query, data) in [
         ("{ issuers { name @skip(if: true) } }", "{\"issuers\":[{},{},{}]}"),
@@ -323,6 +385,7 @@ async fn an_object_whose_fields_are_all_skipped_is_empty_and_not_null() {
             "{\"markets\":[{\"orderbookStats\":{}}]}",
         ),
         ("{ markets @skip(if: true) { close } }", "{}"),
+        ("query($s: Boolean = true) { __typename @skip(if: $s) }", "{}"),
         (
             "query($s: Boolean! = true) { a: issuers @skip(if: $s) { name } b: assets @include(if: $s) { countries } }",
             "{\"b\":[{\"countries\":\"\"},{\"countries\":\"\"},{\"countries\":\"\"},{\"countries\":\"\"}]}",
@@ -341,18 +404,6 @@ async fn a_refused_argument_leaves_no_data_of_other_fields() {
         let (printed, _) = both(query).await;
         assert!(printed.starts_with("{\"errors\":[{") && printed.ends_with(",\"data\":null}"), "{printed}");
         assert_eq!(printed.matches("\"message\"").count(), 1, "{printed}");
-    }
-}
-
-#[tokio::test]
-async fn a_name_that_stands_for_two_lists_is_an_error() {
-    for query in [
-        "{ a: markets(numHoursAgo: 1) { close } ... on Query { a: markets(numHoursAgo: 2) { close } } }",
-        "{ a: markets { close } ... on Query { a: ticker { close } } }",
-    ] {
-        let (printed, _) = both(query).await;
-        assert!(printed.starts_with("{\"errors\":[{\"message\":\"One name in the answer"), "{printed}");
-        assert!(!printed.contains("\"data\""), "{printed}");
     }
 }
 
