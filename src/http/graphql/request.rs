@@ -15,12 +15,16 @@ use super::{
 use crate::domain::market_snapshot::MarketSnapshot;
 
 /// Error in a body or a query string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RequestError {
     #[error("batches are not supported: send one request at a time")]
     Batch,
     #[error("the body must be a JSON object with \"query\"")]
     NoObject,
+    #[error("the body is not JSON: {0}")]
+    NoJson(String),
+    #[error("\"variables\" is not JSON: {0}")]
+    VariablesNoJson(String),
     #[error("\"query\" and \"operationName\" must be strings, \"variables\" must be an object")]
     WrongType,
     #[error("the query string must be a list of key=value pairs in UTF-8")]
@@ -45,7 +49,8 @@ impl DocumentRequest {
         match Value::deserialize(&mut serde_json::Deserializer::from_str(&text)) {
             Ok(Value::Object(object)) => Self::from_parts(&|key| value_of(&object, key).cloned()),
             Ok(Value::Array(_)) => Err(RequestError::Batch),
-            _ => Err(RequestError::NoObject),
+            Ok(_) => Err(RequestError::NoObject),
+            Err(error) => Err(RequestError::NoJson(error.to_string())),
         }
     }
 
@@ -57,7 +62,7 @@ impl DocumentRequest {
         let variables: Option<Value> = variables
             .map(|text| serde_json::from_str(text))
             .transpose()
-            .map_err(|_| RequestError::WrongType)?;
+            .map_err(|error| RequestError::VariablesNoJson(error.to_string()))?;
         Self::from_parts(&|key| match key {
             "variables" => variables.clone(),
             _ => pairs.get(key).cloned().map(Value::String),
@@ -105,15 +110,15 @@ impl DocumentRequest {
         let variables = serde_json::from_str(&self.variables).map(Variables::from_json).unwrap_or_default();
         let variables = variables::completed(variables, &document, self.operation_name.as_deref());
         let cost = limits::check(&document, &variables, snapshot)?;
+        if let Err(error) = conflicts::check(&document) {
+            return Ok(Err(error));
+        }
+        typename::move_directives(&mut document);
         let mut request = async_graphql::Request::new(String::new()).variables(variables);
         request.operation_name.clone_from(&self.operation_name);
         request.set_parsed_query(document);
         Ok(Ok((GraphQLRequest(request), cost)))
     }
-        if let Err(error) = conflicts::check(&document) {
-            return Ok(Err(error));
-        }
-        typename::move_directives(&mut document);
 }
 
 /// Value of a key: of the exact key, else of one that differs in case only. Of two such keys the old ticker took the
@@ -134,6 +139,10 @@ mod tests {
         DocumentRequest { query: query.into(), operation_name, variables: variables.into() }
     }
 
+    fn is_no_json(body: &[u8]) -> bool {
+        matches!(DocumentRequest::from_body(body), Err(RequestError::NoJson(_)))
+    }
+
     #[test]
     fn reads_an_object_and_nothing_else() {
         for (body, expected) in [
@@ -148,16 +157,17 @@ mod tests {
             ),
             ("{}", Ok(DocumentRequest::default())),
             (r#"[{"query": "{a}"}]"#, Err(RequestError::Batch)),
-            ("{assets{code}}", Err(RequestError::NoObject)),
-            ("", Err(RequestError::NoObject)),
+            ("null", Err(RequestError::NoObject)),
             ("\"x\"", Err(RequestError::NoObject)),
             (r#"{"query": 5}"#, Err(RequestError::WrongType)),
             (r#"{"query": "", "variables": "x"}"#, Err(RequestError::WrongType)),
         ] {
             assert_eq!(DocumentRequest::from_body(body.as_bytes()), expected, "{body}");
         }
-        assert_eq!(DocumentRequest::from_body(b"\xff"), Err(RequestError::NoObject));
-        assert_eq!(DocumentRequest::from_body("[".repeat(60_000).as_bytes()), Err(RequestError::NoObject));
+        for body in ["{assets{code}}", "", "\u{ff}", "[".repeat(60_000).as_str()] {
+            assert!(is_no_json(body.as_bytes()), "{body:.80}");
+        }
+        assert!(is_no_json(b"\xff"));
     }
 
     #[test]
@@ -183,7 +193,7 @@ mod tests {
         }
         assert_eq!(DocumentRequest::from_body(b"[] {\"query\":\"q\"}"), Err(RequestError::Batch));
         for cut in ["{\"query\":\"q\"", "{\"query\":\"q", "x{\"query\":\"q\"}"] {
-            assert_eq!(DocumentRequest::from_body(cut.as_bytes()), Err(RequestError::NoObject), "{cut}");
+            assert!(is_no_json(cut.as_bytes()), "{cut}");
         }
     }
 
@@ -193,8 +203,29 @@ mod tests {
             DocumentRequest::from_body(b"{\"query\":\"# \xff\\n{a}\",\"variables\":{\"n\":\"\xe9\"}}\xff");
         assert_eq!(read, Ok(request("# \u{fffd}\n{a}", None, "{\"n\":\"\u{fffd}\"}")));
         for body in [b"\xff{\"query\":\"q\"}".as_slice(), b"{\"query\":\xff\"q\"}", b"{\xffquery:1}"] {
-            assert_eq!(DocumentRequest::from_body(body), Err(RequestError::NoObject));
+            assert!(is_no_json(body));
         }
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_is_refused_wherever_it_stands() {
+        for half in ["\\ud800", "\\udc00", "\\ud800x", "\\ud800\\u0041", "\\udc00\\ud800"] {
+            for body in [
+                format!("{{\"query\":\"{half}\"}}"),
+                format!("{{\"query\":\"q\",\"operationName\":\"{half}\"}}"),
+                format!("{{\"query\":\"q\",\"variables\":{{\"p\":\"XLM_{half}\"}}}}"),
+                format!("{{\"query\":\"q\",\"variables\":{{\"{half}\":1}}}}"),
+            ] {
+                assert!(is_no_json(body.as_bytes()), "{body}");
+            }
+            let variables = format!("query=q&variables={{\"p\":\"{half}\"}}");
+            let read = DocumentRequest::from_query_string(&variables);
+            assert!(matches!(read, Err(RequestError::VariablesNoJson(_))), "{variables}");
+            let text = request(&format!("{{ ticker(pairName: \"XLM_{half}\") {{ close }} }}"), None, "");
+            assert!(text.parse(&MarketSnapshot::default()).unwrap().is_err(), "{half}");
+        }
+        let pair = DocumentRequest::from_body(br#"{"query":"q","variables":{"p":"\ud83d\ude00"}}"#);
+        assert_eq!(pair, Ok(request("q", None, "{\"p\":\"\u{1f600}\"}")));
     }
 
     #[test]
@@ -203,7 +234,11 @@ mod tests {
             DocumentRequest::from_query_string("query=%7Ba%7D&variables=%7B%22h%22%3A1%7D&operationName=Q");
         assert_eq!(read, Ok(request("{a}", Some("Q"), r#"{"h":1}"#)));
         assert_eq!(DocumentRequest::from_query_string(""), Ok(DocumentRequest::default()));
-        assert_eq!(DocumentRequest::from_query_string("variables=x"), Err(RequestError::WrongType));
+        assert!(matches!(
+            DocumentRequest::from_query_string("variables=x"),
+            Err(RequestError::VariablesNoJson(_))
+        ));
+        assert_eq!(DocumentRequest::from_query_string("variables=[]"), Err(RequestError::WrongType));
     }
 
     #[test]

@@ -198,6 +198,18 @@ fn the_only_operation_has_its_defaults_with_and_without_a_name(daemon: &Daemon) 
     }
 }
 
+fn half_of_a_surrogate_pair_is_refused(daemon: &Daemon) {
+    for body in [
+        r#"{"query":"{__typename}","operationName":"\ud800"}"#,
+        r#"{"query":"query($p:String){ticker(pairName:$p){close}}","variables":{"p":"XLM_\udc00"}}"#,
+    ] {
+        let answer = daemon.post("/graphql", "", body.as_bytes());
+        assert_eq!(answer.status, 400, "{body}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with("the body is not JSON: ") && detail.contains("hex escape"), "{detail}");
+    }
+}
+
 #[test]
 fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
     let sim = network(63, FaultPlan::none());
@@ -259,6 +271,7 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
             Some("GET, HEAD, POST, OPTIONS")
         );
         head_is_get_without_a_body(&daemon);
+        half_of_a_surrogate_pair_is_refused(&daemon);
         the_only_operation_has_its_defaults_with_and_without_a_name(&daemon);
         // A wrong document gets a few short errors.
         let wrong = body(&format!("{{assets{{{}}}}}", "nope ".repeat(2_400)));
