@@ -1,4 +1,4 @@
-//! Choice between HTML and JSON by `Accept` (RFC 9110, section 12.5.1). Pure.
+//! Choice of the media type of an answer by `Accept` (RFC 9110, section 12.5.1). Pure.
 
 use actix_web::{
     HttpRequest,
@@ -8,8 +8,13 @@ use actix_web::{
 
 use super::negotiation::header_list;
 
+/// Media type of an answer of GraphQL over HTTP.
+pub(super) const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+
 /// Weight of a type, and how closely the range that gave it names the type: 3 by name, 2 by `text/*`, 1 by `*/*`.
 type Weight = (Quality, u8);
+/// Closeness of a range that names the type.
+const BY_NAME: u8 = 3;
 
 /// Returns true if the client prefers a page to JSON. A client without `Accept`, and one that weighs both alike, gets
 /// JSON, as from the old ticker. Of equal weights, that of the closer range counts: `text/html, */*` asks for the page.
@@ -20,6 +25,21 @@ pub(super) fn prefers_html(request: &HttpRequest) -> bool {
 fn is_html_first(accept: &str) -> bool {
     let html = weight(accept, &mime::TEXT_HTML);
     html.0 > Quality::ZERO && html > weight(accept, &mime::APPLICATION_JSON)
+}
+
+/// Returns true if the client names [`GRAPHQL_RESPONSE`] and does not weigh JSON more. A client without `Accept`, and
+/// one that takes everything, gets JSON, as from the old ticker.
+pub(super) fn prefers_graphql_response(request: &HttpRequest) -> bool {
+    header_list(request, header::ACCEPT).is_some_and(|accept| is_graphql_response_first(&accept))
+}
+
+fn is_graphql_response_first(accept: &str) -> bool {
+    GRAPHQL_RESPONSE.parse::<Mime>().is_ok_and(|wanted| {
+        let (quality, closeness) = weight(accept, &wanted);
+        closeness == BY_NAME
+            && quality > Quality::ZERO
+            && quality >= weight(accept, &mime::APPLICATION_JSON).0
+    })
 }
 
 /// Weight of a type: that of the closest range. Elements that are invalid are skipped.
@@ -36,7 +56,7 @@ fn weight(accept: &str, wanted: &Mime) -> Weight {
                 if range.params().any(|(name, _)| name != mime::CHARSET) {
                     continue;
                 }
-                3
+                BY_NAME
             }
             _ => continue,
         };
@@ -80,6 +100,33 @@ mod tests {
             ("text/html;q=nonsense, */*", false),
         ] {
             assert_eq!(is_html_first(accept), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_type_of_graphql_is_for_those_who_name_it() {
+        for (accept, expected) in [
+            ("", false),
+            ("*/*", false),
+            ("application/*", false),
+            ("application/json", false),
+            ("application/graphql-response+json", true),
+            ("application/graphql-response+json; charset=utf-8", true),
+            ("Application/GraphQL-Response+JSON", true),
+            // graphql-request, Apollo Client and urql.
+            ("application/graphql-response+json, application/json", true),
+            ("application/graphql-response+json,application/json;q=0.9", true),
+            (
+                "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+                true,
+            ),
+            ("application/graphql-response+json, */*", true),
+            ("application/graphql-response+json;q=0.5, */*", false),
+            ("application/graphql-response+json;q=0.5, application/json", false),
+            ("application/graphql-response+json;q=0", false),
+            ("application/graphql+json", false),
+        ] {
+            assert_eq!(is_graphql_response_first(accept), expected, "{accept}");
         }
     }
 

@@ -242,10 +242,12 @@ impl GraphQl {
         let making = self.make(&question, Arc::clone(&view.snapshot));
         let made = self.answers.entry(&view.snapshot, published, question.clone()).get(making);
         let answer = tokio::time::timeout(DEADLINE, made).await.map_err(|_| GraphqlError::Late)??;
-        let mut response = HttpResponse::Ok();
+        let (status, media_type) =
+            status_and_type(accept::prefers_graphql_response(request), answer.has_data);
+        let mut response = HttpResponse::build(status);
         response
-            .insert_header((header::CONTENT_TYPE, "application/json"))
-            .insert_header((header::VARY, "Accept-Encoding"))
+            .insert_header((header::CONTENT_TYPE, media_type))
+            .insert_header((header::VARY, "Accept, Accept-Encoding"))
             .insert_header((header::CACHE_CONTROL, "no-cache"))
             .insert_header(any_origin())
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
@@ -305,6 +307,16 @@ impl GraphQl {
         };
         let (printed, _slot) = in_slot(slot, print).await?;
         Ok(printed?)
+    }
+}
+
+/// Returns the status and the media type of an answer. A document that was not executed gets 200 with the media type
+/// of the old ticker, and 400 with that of GraphQL over HTTP, as its specification demands.
+const fn status_and_type(is_graphql_response: bool, has_data: bool) -> (StatusCode, &'static str) {
+    match (is_graphql_response, has_data) {
+        (false, _) => (StatusCode::OK, "application/json"),
+        (true, true) => (StatusCode::OK, accept::GRAPHQL_RESPONSE),
+        (true, false) => (StatusCode::BAD_REQUEST, accept::GRAPHQL_RESPONSE),
     }
 }
 

@@ -50,6 +50,16 @@ test("variables choose the market", async () => {
   client.stop();
 });
 
+test("a wrong document is a GraphQL error to it, not one of the network", async () => {
+  const client = newClient();
+  await assert.rejects(client.query({ query: gql("{ ticker { nonsense } }") }), (error) => {
+    assert(CombinedGraphQLErrors.is(error), `${error}`);
+    assert.match(error.errors[0].message, /nonsense/);
+    return true;
+  });
+  client.stop();
+});
+
 test("a refused argument is a GraphQL error to it, not one of the network", async () => {
   const client = newClient();
   await assert.rejects(client.query({ query: gql(document("ticker")), variables: { numHoursAgo: 169 } }), (error) => {

@@ -65,6 +65,8 @@ pub(super) struct CachedAnswer {
     pub(super) pieces: Vec<Bytes>,
     /// Coding of the body: the requested one, or identity for a body that is not worth compressing.
     pub(super) coding: Coding,
+    /// False if the document is wrong, so that it was not executed and the answer has no `data`.
+    pub(super) has_data: bool,
     /// Its share of the memory for answers.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -72,7 +74,7 @@ pub(super) struct CachedAnswer {
 impl CachedAnswer {
     /// Returns an answer that holds `room` for as long as it lives.
     pub(super) const fn new(pieces: Vec<Bytes>, coding: Coding, room: Option<OwnedSemaphorePermit>) -> Self {
-        Self { pieces, coding, _room: room }
+        Self { pieces, coding, has_data: true, _room: room }
     }
 
     /// Returns the bytes of all pieces.
@@ -171,6 +173,8 @@ fn kib(bytes: usize) -> u32 {
 pub(super) struct AnswerOutput {
     /// Text that is not compressed yet. Callers append to it and then call [`Self::settle`].
     pub(super) text: String,
+    /// False if the answer has no `data`.
+    pub(super) has_data: bool,
     coding: Coding,
     sink: Sink,
     token: CancelToken,
@@ -189,7 +193,7 @@ impl AnswerOutput {
             Coding::Gzip => Sink::Gzip(Box::new(GzEncoder::new(pieces, Compression::fast()))),
             _ => Sink::Plain(pieces),
         };
-        Self { text: String::new(), coding, sink, token }
+        Self { text: String::new(), has_data: true, coding, sink, token }
     }
 
     pub(super) const fn token(&self) -> &CancelToken {
@@ -221,7 +225,8 @@ impl AnswerOutput {
         if self.sink.is_empty() && self.text.len() < COMPRESSED_FROM_BYTES {
             let share = self.sink.into_share();
             let room = share.map(|share| share.shrink(self.text.len()));
-            return Ok(CachedAnswer::new(vec![self.text.into()], Coding::Identity, room));
+            let answer = CachedAnswer::new(vec![self.text.into()], Coding::Identity, room);
+            return Ok(CachedAnswer { has_data: self.has_data, ..answer });
         }
         self.write_text()?;
 
@@ -236,7 +241,8 @@ impl AnswerOutput {
         };
         pieces.close();
         let room = pieces.share.map(|share| share.shrink(pieces.bytes));
-        Ok(CachedAnswer::new(pieces.done, self.coding, room))
+        let answer = CachedAnswer::new(pieces.done, self.coding, room);
+        Ok(CachedAnswer { has_data: self.has_data, ..answer })
     }
 }
 

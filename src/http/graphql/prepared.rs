@@ -139,6 +139,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_an_executed_document_has_data() {
+        for (query, has_data) in [
+            ("{ markets { close } }", true),
+            ("{ __typename @skip(if: true) }", true),
+            ("{ ticker(numHoursAgo: 169) { close } }", true),
+            ("{ nope }", false),
+            ("{", false),
+            ("", false),
+            ("{ a: markets { close } ... { a: __typename } }", false),
+        ] {
+            let guard = CancelGuard::default();
+            let answer = prepared(query).await.short(&MarketSnapshot::default(), guard.token()).unwrap();
+            assert_eq!(answer.has_data, has_data, "{query}");
+        }
+    }
+
+    #[tokio::test]
     async fn equal_fields_and_lists_are_merged() {
         let query = "{
                 markets { p: open ...F orderbookStats { bidMax } }

@@ -40,7 +40,8 @@ pub(super) fn print(
     out: &mut AnswerOutput,
 ) -> Result<(), OutputError> {
     out.text.push('{');
-    if push_errors(&mut out.text, response) {
+    out.has_data = push_errors(&mut out.text, response);
+    if out.has_data {
         match &response.data {
             Value::Object(fields) => {
                 for (place, (name, value)) in fields.iter().enumerate() {

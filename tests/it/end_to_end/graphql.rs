@@ -198,6 +198,39 @@ fn the_only_operation_has_its_defaults_with_and_without_a_name(daemon: &Daemon) 
     }
 }
 
+/// Sends documents that are executed, refused by a resolver, and wrong, with the header of a client of GraphQL over
+/// HTTP and with that of the old ticker's readers.
+fn the_media_type_is_what_the_client_accepts(daemon: &Daemon) {
+    const NEW: &str = "application/graphql-response+json";
+    for (accept, kind, of_wrong) in [
+        (NEW, NEW, 400),
+        ("application/graphql-response+json, application/json;q=0.9", NEW, 400),
+        ("application/json", "application/json", 200),
+        ("*/*", "application/json", 200),
+    ] {
+        for (status, has_data, query) in [
+            (200, true, "{ticker{close}}"),
+            (200, true, "{ticker(numHoursAgo:169){close}}"),
+            (of_wrong, false, "{nope}"),
+            (of_wrong, false, "{"),
+            (of_wrong, false, ""),
+        ] {
+            let body = json!({"query": query}).to_string();
+            // The second answer is from the cache.
+            for _ in 0..2 {
+                let answer = daemon.post("/graphql", &format!("Accept: {accept}\r\n"), body.as_bytes());
+                let types = (answer.header("content-type"), answer.header("vary"));
+                assert_eq!(types, (Some(kind), Some("Accept, Accept-Encoding")), "{accept} {query}");
+                assert_eq!(answer.status, status, "{accept} {query}");
+                assert_eq!(answer.json().get("data").is_some(), has_data, "{accept} {query}");
+            }
+        }
+        let limit = json!({"query": "{".repeat(100)}).to_string();
+        let refused = daemon.post("/graphql", &format!("Accept: {accept}\r\n"), limit.as_bytes());
+        assert_eq!((refused.status, refused.header("content-type")), (400, Some("application/problem+json")));
+    }
+}
+
 fn half_of_a_surrogate_pair_is_refused(daemon: &Daemon) {
     for body in [
         r#"{"query":"{__typename}","operationName":"\ud800"}"#,
@@ -285,7 +318,7 @@ fn takes_what_the_old_endpoint_took_and_refuses_what_is_too_much() {
 }
 
 #[test]
-fn a_browser_that_opens_the_path_gets_the_explorer() {
+fn accept_chooses_the_explorer_and_the_media_type() {
     let sim = network(64, FaultPlan::none());
     let database = block_on(fresh_database());
     let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &[]);
@@ -301,4 +334,5 @@ fn a_browser_that_opens_the_path_gets_the_explorer() {
         let answer = daemon.get_with("GET", "/graphql", &format!("Accept: {accepted}\r\n"));
         assert_eq!(answer.status, 200, "{accepted}");
     }
+    the_media_type_is_what_the_client_accepts(&daemon);
 }

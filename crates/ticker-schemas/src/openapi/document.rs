@@ -67,6 +67,7 @@ fn get(operation: &Operation) -> Value {
                 "description": "The address of the same in its canonical spelling",
                 "headers": {"Location": {"required": true, "schema": {"type": "string"}}},
             }),
+            400 if operation.path == "/graphql" => refusal_of_graphql(),
             503 if operation.path.starts_with("/udf/") => json!({"$ref": "#/components/responses/udf_error"}),
             _ => json!({"$ref": "#/components/responses/problem"}),
         };
@@ -111,13 +112,32 @@ fn post_of_graphql() -> Value {
         "responses": {
             "200": {
                 "description": "Data, or errors in the words of GraphQL",
-                "content": {"application/json": {"schema": {"type": "object"}}},
+                "content": content_of_graphql(),
             },
-            "400": problem,
+            "400": refusal_of_graphql(),
             "408": problem,
             "413": problem,
             "500": problem,
             "503": problem,
+        },
+    })
+}
+
+/// The two media types of an answer of GraphQL, between which `Accept` chooses.
+fn content_of_graphql() -> Value {
+    json!({
+        "application/json": {"schema": {"type": "object"}},
+        "application/graphql-response+json": {"schema": {"type": "object"}},
+    })
+}
+
+/// A document that was not executed gets this status only with the media type of GraphQL over HTTP.
+fn refusal_of_graphql() -> Value {
+    json!({
+        "description": "The reason, as a problem of RFC 9457 or as errors in the words of GraphQL",
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}},
+            "application/graphql-response+json": {"schema": {"type": "object"}},
         },
     })
 }
@@ -149,6 +169,7 @@ fn answer(operation: &Operation) -> Value {
             "application/json": {"schema": {"type": "object"}},
             "text/html; charset=utf-8": {"schema": {"type": "string"}},
         }),
+        Answer::Object if operation.path == "/graphql" => content_of_graphql(),
         Answer::Object => json!({"application/json": {"schema": {"type": ["object", "array"]}}}),
         Answer::Events => json!({"text/event-stream": {"schema": {"type": "string"}}}),
         Answer::Text => json!({"text/plain; charset=utf-8": {"schema": {"type": "string"}}}),
