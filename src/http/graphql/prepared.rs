@@ -79,10 +79,14 @@ mod tests {
     use crate::http::graphql::{
         output::CancelGuard, plan::ChosenField, request::DocumentRequest, schema::legacy,
     };
+    use serde_json::json;
 
     async fn prepared(query: &str) -> Prepared {
-        let body = serde_json::json!({ "query": query }).to_string();
-        let request = DocumentRequest::from_body(body.as_bytes()).unwrap();
+        prepared_of(&json!({ "query": query })).await
+    }
+
+    async fn prepared_of(body: &serde_json::Value) -> Prepared {
+        let request = DocumentRequest::from_body(body.to_string().as_bytes()).unwrap();
         match request.parse(&MarketSnapshot::default()).unwrap() {
             Ok((request, _)) => Prepared::of(&legacy(), request).await,
             Err(invalid) => Prepared::from(invalid),
@@ -152,6 +156,35 @@ mod tests {
             let guard = CancelGuard::default();
             let answer = prepared(query).await.short(&MarketSnapshot::default(), guard.token()).unwrap();
             assert_eq!(answer.has_data, has_data, "{query}");
+        }
+    }
+
+    #[tokio::test]
+    async fn variables_and_operations_are_chosen_as_graphql_says() {
+        let optional = "query A($h: Int) { ticker(numHoursAgo: $h) { close } }";
+        let required = "query A($h: Int!) { ticker(numHoursAgo: $h) { close } }";
+        let two = "query A { ticker { close } } query B { markets { close } }";
+        for (has_data, query, name, variables) in [
+            (true, optional, json!(null), json!(null)),
+            (true, optional, json!(""), json!({"h": null})),
+            (true, optional, json!("A"), json!({"h": 24.0, "unknown": [1]})),
+            (false, optional, json!("A"), json!({"h": "24"})),
+            (false, optional, json!("A"), json!({"h": 24.5})),
+            (false, optional, json!("A"), json!({"h": true})),
+            (false, optional, json!("B"), json!({})),
+            (true, required, json!("A"), json!({"h": 1})),
+            (false, required, json!("A"), json!({})),
+            (false, required, json!("A"), json!({"h": null})),
+            (true, two, json!("A"), json!({})),
+            (true, two, json!("B"), json!({})),
+            (false, two, json!(null), json!({})),
+            (false, two, json!("C"), json!({})),
+        ] {
+            let body = json!({"query": query, "operationName": name, "variables": variables});
+            let guard = CancelGuard::default();
+            let prepared = prepared_of(&body).await;
+            let answer = prepared.short(&MarketSnapshot::default(), guard.token()).unwrap();
+            assert_eq!(answer.has_data, has_data, "{body}");
         }
     }
 

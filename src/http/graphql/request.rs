@@ -108,9 +108,12 @@ impl DocumentRequest {
         };
         // Either an object, which `from_parts` has checked, or empty.
         let variables = serde_json::from_str(&self.variables).map(Variables::from_json).unwrap_or_default();
-        let variables = variables::completed(variables, &document, self.operation_name.as_deref());
+        let operation_name = self.operation_name.as_deref();
+        let variables = variables::completed(variables, &document, operation_name);
         let cost = limits::check(&document, &variables, snapshot)?;
-        if let Err(error) = conflicts::check(&document) {
+        let checked = conflicts::check(&document)
+            .and_then(|()| variables::check_required(&variables, &document, operation_name));
+        if let Err(error) = checked {
             return Ok(Err(error));
         }
         typename::move_directives(&mut document);

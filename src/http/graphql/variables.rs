@@ -1,7 +1,7 @@
 //! Values of a document's variables, as the old endpoint read them. Pure.
 
 use async_graphql::{
-    Value, Variables,
+    ServerError, Value, Variables,
     parser::types::{BaseType, DocumentOperations, ExecutableDocument, OperationDefinition, Type},
 };
 
@@ -25,6 +25,28 @@ pub(super) fn completed(
         }
     }
     variables
+}
+
+/// Checks that each variable of a type that is not nullable has a value. async-graphql takes its absence for an
+/// absent argument if the argument is nullable.
+///
+/// # Errors
+///
+/// The answer to a request without such a value.
+pub(super) fn check_required(
+    variables: &Variables,
+    document: &ExecutableDocument,
+    operation_name: Option<&str>,
+) -> Result<(), ServerError> {
+    let Some(operation) = operation(document, operation_name) else { return Ok(()) };
+    for variable in &operation.variable_definitions {
+        let (name, declared) = (&variable.node.name.node, &variable.node.var_type.node);
+        if !declared.nullable && variables.get(name).is_none_or(|value| *value == Value::Null) {
+            let message = format!("Variable \"${name}\" of type \"{declared}\" must have a value");
+            return Err(ServerError::new(message, Some(variable.pos)));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the operation that will run; none if async-graphql will refuse the name or its absence.
@@ -91,6 +113,28 @@ mod tests {
             json!({}),
             "none either"
         );
+    }
+
+    #[test]
+    fn a_variable_that_is_not_nullable_must_have_a_value() {
+        let checked = |query: &str, name: Option<&str>, variables: serde_json::Value| {
+            let document = parse_query(query).unwrap();
+            let variables = completed(Variables::from_json(variables), &document, name);
+            check_required(&variables, &document, name).map_err(|error| error.message)
+        };
+        let required = "query A($h: Int!) { a } query B { a }";
+        let refused = Err("Variable \"$h\" of type \"Int!\" must have a value".to_owned());
+        assert_eq!(checked(required, Some("A"), json!({})), refused);
+        assert_eq!(checked(required, Some("A"), json!({"h": null})), refused);
+        for (query, name, variables) in [
+            (required, Some("A"), json!({"h": 0})),
+            (required, Some("B"), json!({})),
+            (required, None, json!({})),
+            ("query($h: Int) { a }", None, json!({"h": null})),
+            ("query($h: Int! = 5) { a }", None, json!({})),
+        ] {
+            assert_eq!(checked(query, name, variables), Ok(()), "{query} {name:?}");
+        }
     }
 
     #[test]
