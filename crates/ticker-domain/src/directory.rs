@@ -270,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn assets_are_listed_by_the_bytes_of_code_then_issuer() {
+        let assets =
+            [("b", "G1", ""), ("A", "G2", ""), ("XLM", "native", ""), ("A", "G10", ""), ("A1", "G1", "")];
+        let listing = directory(&assets, &[], &[]).listing();
+        let names: Vec<_> = listing.iter().map(|asset| (asset.code(), asset.issuer())).collect();
+        assert_eq!(names, [("A", "G10"), ("A", "G2"), ("A1", "G1"), ("XLM", "native"), ("b", "G1")]);
+    }
+
+    #[test]
     fn removing_markets_leaves_nothing_behind() {
         let mut directory = directory(
             &[("XLM", "native", ""), ("B", "G", ""), ("C", "G", "")],

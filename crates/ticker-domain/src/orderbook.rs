@@ -210,6 +210,24 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_has_all_levels_and_volumes_and_the_best_prices() {
+        let one = OrderBook { bids: vec![level(2, 1, "1.5")], asks: vec![level(4, 1, "1")] }.figures();
+        let other = OrderBook { bids: vec![level(1, 1, "2")], asks: vec![level(3, 1, "2")] }.figures();
+        let sum = BookFigures {
+            bid_count: 2,
+            bid_volume: 3.5,
+            bid_max: 2.0,
+            ask_count: 2,
+            ask_volume: 10.0,
+            ask_min: 3.0,
+        };
+        for (mut first, second) in [(one, other), (other, one)] {
+            first.merge(&second);
+            assert_eq!(first, sum);
+        }
+    }
+
+    #[test]
     fn the_spread_is_relative_and_0_without_both_sides() {
         let book = BookFigures { bid_max: 8.0, ask_min: 10.0, ..BookFigures::default() };
         assert_eq!(book.spread(), (0.2, 8.1));

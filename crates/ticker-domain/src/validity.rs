@@ -49,6 +49,16 @@ mod tests {
         assert!(!may_be_valid(&Standing { accounts: 99, toml_url: "http://tea.example", ..GOOD }, true));
         assert!(!may_be_valid(&Standing { accounts: 99, toml_url: "", ..GOOD }, true));
         assert!(may_be_valid(&Standing { accounts: 100, toml_url: "", ..GOOD }, true));
+        assert!(may_be_valid(&Standing { accounts: 100, toml_url: "http://tea.example", ..GOOD }, true));
+        assert!(may_be_valid(&Standing { code: "remove", ..GOOD }, true));
+        assert!(!may_be_valid(&Standing { supply: -1, ..GOOD }, true));
         assert!(may_be_valid(&Standing { toml_url: "", ..GOOD }, false));
+        for poor in [
+            Standing { accounts: 9, ..GOOD },
+            Standing { supply: 0, ..GOOD },
+            Standing { code: "REMOVE", ..GOOD },
+        ] {
+            assert!(!may_be_valid(&poor, false), "testnet only spares the stellar.toml: {poor:?}");
+        }
     }
 }

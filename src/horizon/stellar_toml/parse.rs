@@ -129,6 +129,65 @@ mod tests {
     }
 
     #[test]
+    fn every_key_fills_its_own_field() {
+        let servers =
+            ["FEDERATION_SERVER", "AUTH_SERVER", "TRANSFER_SERVER", "WEB_AUTH_ENDPOINT", "DEPOSIT_SERVER"];
+        let names = ["ORG_NAME", "ORG_URL", "ORG_TWITTER"];
+        let texts = [
+            "code",
+            "issuer",
+            "anchor_asset",
+            "name",
+            "desc",
+            "conditions",
+            "redemption_instructions",
+            "status",
+        ];
+        let lines = |keys: &[&str]| keys.iter().map(|key| format!("{key} = \"{key}\"\n")).collect::<String>();
+        let text = format!(
+            "{}[DOCUMENTATION]\n{}[[CURRENCIES]]\n{}display_decimals = 1\nfixed_number = 2\nmax_number = 3\n\
+             collateral_address_signatures = [\"s\"]\n[[CURRENCIES]]\nmax_number = 3.0\nis_unlimited = \"true\"\n",
+            lines(&servers),
+            lines(&names),
+            lines(&texts)
+        );
+        let file = parse(text.as_bytes()).unwrap();
+        let org = &file.org;
+        let read = [
+            &org.federation_server,
+            &org.auth_server,
+            &org.transfer_server,
+            &org.web_auth_endpoint,
+            &org.deposit_server,
+        ];
+        assert_eq!(read, servers);
+        assert_eq!([&org.name, &org.url, &org.twitter], names);
+        let Currency {
+            code,
+            issuer,
+            anchor_asset,
+            name,
+            desc,
+            conditions,
+            redemption_instructions,
+            status,
+            ..
+        } = &file.currencies[0];
+        assert_eq!(
+            [code, issuer, anchor_asset, name, desc, conditions, redemption_instructions, status],
+            texts
+        );
+        let first = &file.currencies[0];
+        assert_eq!((first.display_decimals, first.fixed_number, first.max_number), (1, 2, 3));
+        assert_eq!(first.collateral_address_signatures, ["s"]);
+        assert_eq!(
+            file.currencies[1],
+            Currency::default(),
+            "a number with a point and a quoted flag are none"
+        );
+    }
+
+    #[test]
     fn a_bad_field_or_entry_affects_no_other() {
         let file = parse(
             br#"
