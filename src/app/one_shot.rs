@@ -19,6 +19,8 @@ use ticker_formats::legacy::{assets_json, markets_json};
 
 /// Time limit for the running daemon's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Name of standard output in `--out-file`. A file of this name is written as `./-`.
+const STDOUT: &str = "-";
 
 /// Migrates the schema.
 pub(super) fn migrate(config: &Config) -> Result<u8, CommandError> {
@@ -70,6 +72,9 @@ pub(super) fn generate_asset_data(config: &Config, out_file: &Path) -> Result<u8
 }
 
 fn write(file: &Path, json: &str) -> Result<(), CommandError> {
+    if file == Path::new(STDOUT) {
+        return output::print(json).map(|_| ());
+    }
     output::write(file, json.as_bytes()).map_err(|error| output::unwritable("--out-file", file, &error))
 }
 

@@ -11,7 +11,9 @@ use crate::actors::{disk_error::is_of_place, json_writer::replace_bytes};
 
 /// Prints a text. Returns false if the reader has seen enough.
 pub(super) fn print(text: &str) -> Result<bool, CommandError> {
-    printed(io::stdout().lock().write_all(text.as_bytes()))
+    let mut stdout = io::stdout().lock();
+    // An unfinished last line stays in a buffer, and the end of the process hides its error.
+    printed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
 /// Result of printing: false if the reader has seen enough.

@@ -261,7 +261,7 @@ fn generate() -> Command {
         .value_name("FILE")
         .required(true)
         .value_parser(value_parser!(PathBuf))
-        .help("File to write; an existing one is replaced once the new one is whole");
+        .help("File to write, - for standard output; an existing file is replaced once the new one is whole");
     let one = |name, about, example| {
         settings(command(name, about, example), relevant::stored_data).arg(out_file.clone())
     };

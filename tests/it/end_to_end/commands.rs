@@ -56,6 +56,13 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
         assert_eq!(task(&["generate", "market-data", "-o", file.to_str().unwrap()]).0, 0);
         let markets: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert!(recomputation::compare(&client, &markets).await > 10);
+        for (what, rows) in [("market-data", "pairs"), ("asset-data", "assets")] {
+            let (code, printed, log) = task(&["generate", what, "-o", "-"]);
+            assert_eq!(code, 0, "{what}: {log}");
+            let printed: Value = serde_json::from_str(&printed).unwrap();
+            assert!(printed[rows].as_array().unwrap().len() > 10, "{what}");
+        }
+        assert!(!std::path::Path::new("-").exists(), "no file of this name");
         let with_books = markets["pairs"].as_array().unwrap().iter().filter(|pair| pair["bid_count"] != 0);
         assert!(with_books.count() > 10);
         let daemon = Daemon::serve(&url, &database, PASSPHRASE, &[]);
