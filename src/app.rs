@@ -16,6 +16,8 @@ mod store;
 mod test_hooks;
 mod validate;
 
+pub use signals::Signals;
+
 use std::process::ExitCode;
 
 use crate::{
@@ -95,13 +97,13 @@ impl From<UnfitError> for CommandError {
     }
 }
 
-/// Runs a command to its end and returns the exit code.
+/// Runs a command to its end and returns the exit code. `signals` are the handlers of [`Signals::early`].
 #[must_use]
-pub fn run(command: Command) -> ExitCode {
+pub fn run(command: Command, signals: Option<Signals>) -> ExitCode {
     let ended = match command {
-        Command::Serve(config) => daemon::serve(config),
-        Command::Demo { config, simulation } => demo::demo(config, &simulation),
-        Command::HorizonSim(options) => demo::horizon_sim(&options),
+        Command::Serve(config) => daemon::serve(config, signals),
+        Command::Demo { config, simulation } => demo::demo(config, &simulation, signals),
+        Command::HorizonSim(options) => demo::horizon_sim(&options, signals),
         Command::Migrate(config) => one_shot::migrate(&config),
         Command::StartOver(config) => one_shot::start_over(&config),
         Command::GenerateMarketData { config, out_file } => {

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use stellar_ticker::app::{self, Signals};
 use stellar_ticker::cli::{self, CliError, Command};
 use stellar_ticker::config::{EXIT_CONFIG, Environment};
-use stellar_ticker::{app, init, process, telemetry};
+use stellar_ticker::{init, process, telemetry};
 
 /// Allocator of the program. Publishing allocates and frees many large buffers on several threads, and the system's
 /// allocator fragments under that load.
@@ -18,18 +19,20 @@ fn main() -> ExitCode {
     if let Some(code) = init::run_as_first_process() {
         return code;
     }
+    // Before anything that takes time, so that a daemon which is stopped meanwhile drains too.
+    let signals = Signals::early(std::env::args_os().nth(1).as_deref());
     // Set before the first TLS connection. It fails only if a provider is installed already, and that one serves too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let environment: Environment =
         std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     match cli::parse(std::env::args_os(), &environment) {
-        Ok(command) => run(command),
+        Ok(command) => run(command, signals),
         Err(error) => fail(&error),
     }
 }
 
-fn run(command: Command) -> ExitCode {
+fn run(command: Command, signals: Option<Signals>) -> ExitCode {
     if let Some(answer) = command.answer() {
         return printed(io::stdout().write_all(answer.as_bytes()), 0);
     }
@@ -39,7 +42,7 @@ fn run(command: Command) -> ExitCode {
         let _ = writeln!(io::stderr(), "error: {error}");
         return ExitCode::from(EXIT_CONFIG);
     }
-    app::run(command)
+    app::run(command, signals)
 }
 
 fn fail(error: &CliError) -> ExitCode {

@@ -67,7 +67,7 @@ const RUNTIME_THREADS: usize = 2;
 const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it has drained. Returns the exit code.
-pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
+pub(super) fn serve(config: Config, signals: Option<Signals>) -> Result<u8, CommandError> {
     limits::check(config.nginx.is_some())?;
     if config.nginx.is_some() && Uid::effective().is_root() {
         // nginx's workers are another user then, who must read the published files.
@@ -80,7 +80,7 @@ pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
         #[expect(clippy::expect_used, reason = "without threads there is no process")]
         runtime.expect("the runtime's threads can be made")
     });
-    let ended = system.block_on(run(&config));
+    let ended = system.block_on(run(&config, signals));
     if matches!(ended, Ok(HUNG_EXIT_CODE)) {
         // Leaving `main` would wait for the blocked thread for ever.
         std::process::exit(HUNG_EXIT_CODE.into());
@@ -90,8 +90,8 @@ pub(super) fn serve(config: Config) -> Result<u8, CommandError> {
 
 /// Runs the daemon, then stops the private PostgreSQL in the time that is left. During the drain, another stop signal
 /// ends the process at once.
-async fn run(config: &Config) -> Result<u8, CommandError> {
-    let mut signals = Signals::listen()?;
+async fn run(config: &Config, signals: Option<Signals>) -> Result<u8, CommandError> {
+    let mut signals = signals.map_or_else(Signals::listen, Ok)?;
     let (mut store, mut stopping) = (None, None);
     let ended = run_on(config, &mut store, &mut signals, &mut stopping).await;
     if let Some(store) = store {

@@ -29,13 +29,17 @@ const LAKE_LEDGERS_AT_ONCE: u32 = 1_000;
 const FAULT_RATE: f64 = 0.05;
 
 /// Runs a simulated Horizon in this process and the daemon on it. Returns the daemon's exit code.
-pub(super) fn demo(mut config: Config, simulation: &SimulationOptions) -> Result<u8, CommandError> {
+pub(super) fn demo(
+    mut config: Config,
+    simulation: &SimulationOptions,
+    signals: Option<Signals>,
+) -> Result<u8, CommandError> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = serve(loopback, &config.network_passphrase, simulation)?;
     config.horizon_url = server.url();
     config.toml_gateway = Some(format!("{}/_toml", server.url()));
     welcome(&config);
-    let ended = daemon::serve(config);
+    let ended = daemon::serve(config, signals);
     server.stop();
     ended
 }
@@ -78,14 +82,14 @@ fn welcome_text(bind: SocketAddr, file: &str) -> String {
 }
 
 /// Runs the simulated Horizon alone until a signal stops it.
-pub(super) fn horizon_sim(options: &HorizonSimOptions) -> Result<u8, CommandError> {
+pub(super) fn horizon_sim(options: &HorizonSimOptions, signals: Option<Signals>) -> Result<u8, CommandError> {
     let server = serve(options.bind, &options.network_passphrase, &options.simulation)?;
     info!(url = server.url(), toml_gateway = format!("{}/_toml", server.url()), "simulated Horizon started");
     info!(lake_url = format!("{}/lake", server.url()), "the same trades are served as a data lake");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::Software(error.to_string()))?;
     let signal = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
+        let mut signals = signals.map_or_else(Signals::listen, Ok)?;
         match &options.lake_dir {
             None => Ok(signals.next().await),
             Some(directory) => tokio::select! {

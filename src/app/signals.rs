@@ -6,10 +6,11 @@
 //! | SIGHUP | reloads nginx if it runs; drains if the terminal was closed; otherwise a line in the log |
 //! | SIGUSR1, SIGUSR2, SIGXFSZ | a line in the log |
 
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{ffi::OsStr, io::IsTerminal, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal as Number;
 use tokio::{
+    runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
     time::Instant,
@@ -17,6 +18,7 @@ use tokio::{
 use tracing::{debug, info};
 
 use super::CommandError;
+use crate::http::server;
 
 /// Interval within which a second signal of the same kind is the same request. GNU `timeout`, shells and npm signal a
 /// process and then its group, so that one request arrives twice.
@@ -28,8 +30,13 @@ const STOPPING: [Number; 3] = [Number::SIGTERM, Number::SIGINT, Number::SIGQUIT]
 /// reaches the process's size limit raises SIGXFSZ; with a handler, the write returns an error instead.
 const NOTED: [Number; 3] = [Number::SIGUSR1, Number::SIGUSR2, Number::SIGXFSZ];
 
+/// Commands that drain on a signal and exit 0, at any time of their start.
+const DAEMONS: [&str; 3] = ["serve", "demo", "horizon-sim"];
+/// Fewest file descriptors for early handlers. With less room the library of the runtime panics.
+const EARLY_DESCRIPTORS_MIN: u64 = 32;
+
 /// Handlers of all signals that this process handles.
-pub(super) struct Signals {
+pub struct Signals {
     handled: Vec<(Number, Signal)>,
     /// Last stop request and its time, to recognise its repetition.
     requested: Option<(Number, Instant)>,
@@ -40,6 +47,22 @@ pub(super) struct Signals {
 }
 
 impl Signals {
+    /// Installs all handlers before the command line is parsed, if `command` is a daemon. Any other command ends by a
+    /// signal at once, or installs them later.
+    ///
+    /// Also returns none if the system refuses: the daemon then tries again and reports the error.
+    #[must_use]
+    pub fn early(command: Option<&OsStr>) -> Option<Self> {
+        let is_daemon = command.is_some_and(|command| DAEMONS.iter().any(|name| command == *name));
+        if !is_daemon || server::descriptors() < EARLY_DESCRIPTORS_MIN {
+            return None;
+        }
+        // Handlers outlive the runtime that installs them. The daemon's own runtime delivers what arrives until then.
+        let runtime = Builder::new_current_thread().enable_io().build().ok()?;
+        let _entered = runtime.enter();
+        Self::listen().ok()
+    }
+
     /// Installs all handlers. From here on, no signal has its default effect.
     pub(super) fn listen() -> Result<Self, CommandError> {
         let all = STOPPING.into_iter().chain(NOTED).chain([Number::SIGHUP]);

@@ -7,8 +7,11 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill, killpg},
-    unistd::Pid,
+    sys::{
+        signal::{Signal, kill, killpg},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
 };
 
 use super::*;
@@ -18,7 +21,7 @@ use crate::support::{
     figure,
     postgres::open_tempdir,
     private_server,
-    processes::children,
+    processes::{children, handles},
     surroundings::clean,
 };
 
@@ -177,6 +180,28 @@ fn sigterm_ends_each_wait_of_a_start() {
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
         let (code, log) = ended(child, log);
         assert!(code == Some(0) && log.contains("stopping before the start was complete"), "{code:?} {log}");
+    }
+}
+
+/// The configuration is read before logs, threads and listeners exist. Reading a pipe holds the program there.
+#[test]
+fn sigterm_before_the_configuration_is_read_ends_the_daemon_with_0() {
+    let nowhere = "postgres://ticker@127.0.0.1:1/ticker";
+    for command in ["serve", "demo"] {
+        let directory = open_tempdir();
+        let pipe = directory.path().join("pipe");
+        mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        let (pipe_name, data_dir) = (pipe.to_str().unwrap(), directory.path().join("data"));
+        let mut arguments = vec![command, "--config", pipe_name, "--database-url", nowhere];
+        arguments.extend(["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"]);
+        arguments.extend(["--data-dir", data_dir.to_str().unwrap()]);
+        let child = spawn(&arguments);
+        let pid = i32::try_from(child.id()).unwrap();
+        wait_until("SIGTERM has a handler", || handles(pid, Signal::SIGTERM));
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        std::fs::write(&pipe, "").unwrap(); // the end of the configuration
+        let (code, log) = ended(child, String::new());
+        assert_eq!(code, Some(0), "{command}: {log}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
+
 /// The children of a process, zombies too.
 pub(crate) fn children(parent: i32) -> Vec<i32> {
     let is_child = |pid: &i32| {
@@ -11,6 +13,14 @@ pub(crate) fn children(parent: i32) -> Vec<i32> {
     };
     let entries = fs::read_dir("/proc").unwrap();
     entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// True if the process has a handler for the signal.
+pub(crate) fn handles(pid: i32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+    caught & (1 << (signal as i32 - 1)) != 0
 }
 
 /// A line of `/proc/PID/status` in KiB, such as `VmRSS` or, for the most that it ever was, `VmHWM`.
