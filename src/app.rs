@@ -7,6 +7,7 @@ mod doctor;
 mod ingest;
 mod inspect;
 mod ledger;
+mod limits;
 mod one_shot;
 mod output;
 mod progress_bar;
@@ -101,8 +102,12 @@ impl From<UnfitError> for CommandError {
 #[must_use]
 pub fn run(command: Command, signals: Option<Signals>) -> ExitCode {
     let ended = match command {
-        Command::Serve(config) => daemon::serve(config, signals),
-        Command::Demo { config, simulation } => demo::demo(config, &simulation, signals),
+        Command::Serve(config) => {
+            limits::check(config.nginx.is_some()).and_then(|()| daemon::serve(config, signals))
+        }
+        Command::Demo { config, simulation } => {
+            limits::check(config.nginx.is_some()).and_then(|()| demo::demo(config, &simulation, signals))
+        }
         Command::HorizonSim(options) => demo::horizon_sim(&options, signals),
         Command::Migrate(config) => one_shot::migrate(&config),
         Command::StartOver(config) => one_shot::start_over(&config),

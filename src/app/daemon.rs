@@ -4,7 +4,6 @@ mod address;
 pub(super) mod disk;
 mod gauges;
 mod health;
-mod limits;
 mod nginx;
 mod tree;
 
@@ -68,7 +67,6 @@ const TICK_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it has drained. Returns the exit code.
 pub(super) fn serve(config: Config, signals: Option<Signals>) -> Result<u8, CommandError> {
-    limits::check(config.nginx.is_some())?;
     if config.nginx.is_some() && Uid::effective().is_root() {
         // nginx's workers are another user then, who must read the published files.
         let open = Mode::from_bits_truncate(0o022);

@@ -17,7 +17,7 @@ use crate::support::{
     figure,
     network::{PASSPHRASE, block_on, network},
     not_tested,
-    postgres::{fresh_database, over_tcp, socket_of},
+    postgres::{fresh_database, open_tempdir, over_tcp, socket_of},
     progress::wait_for_pairs,
     scripted::{LEDGER, scripted, tea, trade},
     wait_until,
@@ -109,6 +109,17 @@ fn a_process_that_may_reserve_too_little_memory_says_so_and_ends() {
     let (code, _, log) = run_in(&SERVE, &[(ADDRESS_SPACE, "2000000")]);
     assert_eq!(code, 69, "{log}");
     assert!(log.contains("may use 1953 MiB of address space") && log.contains("ulimit -v"), "{log}");
+}
+
+#[test]
+fn a_demo_that_may_reserve_too_little_memory_says_so_before_it_simulates_anything() {
+    let directory = open_tempdir();
+    let demo = ["demo", "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", "--data-dir"];
+    let demo = [&demo[..], &[directory.path().to_str().unwrap()]].concat();
+    let (code, _, log) = run_in(&demo, &[(ADDRESS_SPACE, "2000000")]);
+    assert_eq!(code, 69, "{log}");
+    assert!(log.contains("may use 1953 MiB of address space"), "{log}");
+    assert!(!log.contains("demo started") && !log.contains("The demo:"), "{log}");
 }
 
 #[test]

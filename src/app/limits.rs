@@ -4,7 +4,7 @@
 use nix::sys::resource::{Resource, getrlimit};
 use tracing::warn;
 
-use super::super::CommandError;
+use super::CommandError;
 use crate::{blocking, http::server};
 
 /// Fewest file descriptors to start with. A daemon on the real Horizon without readers has some 110 open at most; with
