@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V12__add_unconfirmed_ranges", include_str!("../../migrations/0012_add_unconfirmed_ranges.sql")),
     ("V13__freeze_no_empty_days", include_str!("../../migrations/0013_freeze_no_empty_days.sql")),
     ("V14__index_assets", include_str!("../../migrations/0014_index_assets.sql")),
+    ("V15__drop_candles_by_bounds", include_str!("../../migrations/0015_drop_candles_by_bounds.sql")),
 ];
 /// Advisory lock that every migrating process takes. The number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x0073_7465_6c6c_6172;

@@ -111,8 +111,16 @@ async fn a_foreign_partition_of_candles_stays_and_stops_no_drop() {
         .await
         .unwrap();
     candles::derive(&scene.database, scene.epoch, NOW).await;
-    let foreign =
-        ["candles_1m_p99999999", "candles_1m_p20200230", "candles_1m_p202001", "candles_1m_p", "odd"];
+    let foreign = [
+        "candles_1m_p99999999",
+        "candles_1m_p20200230",
+        "candles_1m_p202001",
+        "candles_1m_p",
+        "odd",
+        // The name of a day, with the bounds of a year: of another one, and of the one that begins with that day.
+        "candles_1m_p20200101",
+        "candles_1m_p19960101",
+    ];
     for (name, year) in foreign.iter().zip(1990..) {
         let attach = format!(
             "CREATE TABLE {name} (LIKE candles_1m INCLUDING ALL);
