@@ -67,7 +67,8 @@ fn expected(daemon: &Daemon) -> Vec<String> {
     let mut expected: Vec<String> =
         ["coverage", "gaps"].map(|list| status[list].as_array().unwrap().len().to_string()).to_vec();
     let audit = &status["audit"];
-    if audit.is_null() {
+    // Before the first pass it may hold what was read again.
+    if audit["markets"].is_null() {
         expected.push("no pass yet".to_owned());
         return expected;
     }
@@ -95,7 +96,8 @@ fn the_status_page_shows_the_ranges_the_gaps_and_the_audit_of_the_api() {
     let sim = horizon();
     block_on(async {
         let daemon = daemon(&sim).await;
-        // An audit may end between the two.
+        daemon.wait_for_audit();
+        // Another one may end between the two.
         wait_until("the page shows the status of the API", || expected(&daemon) == shown(&daemon));
         let ranges: usize = shown(&daemon)[0].parse().unwrap();
         assert!(ranges > 0, "the history is held");
