@@ -49,6 +49,16 @@ fn of_the_caller<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     tokio::task::spawn_blocking(work)
 }
 
+/// Starts a thread and ends it. The pool panics if its first thread cannot be made; a plain thread returns an error.
+///
+/// # Errors
+///
+/// The system gives no thread: a limit on processes or on memory.
+pub fn probe() -> io::Result<()> {
+    let probe = std::thread::Builder::new().name("probe".into()).spawn(|| ())?;
+    probe.join().map_err(|_| io::ErrorKind::Other.into())
+}
+
 /// Starts all threads of the pool and waits until they run. Meanwhile it holds as many threads as the rest
 /// of the process will need, and ends those.
 ///
@@ -56,12 +66,7 @@ fn of_the_caller<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 ///
 /// The system gives fewer threads: a limit on processes or on memory.
 pub fn prepare() -> io::Result<()> {
-    // The pool panics if its first thread cannot be made. Try with a plain thread first, which returns an error.
-    std::thread::Builder::new()
-        .name("probe".into())
-        .spawn(|| ())?
-        .join()
-        .map_err(|_| io::ErrorKind::Other)?;
+    probe()?;
     let meeting = Arc::new(Meeting::default());
     let mut others = Vec::new();
     let enough = meeting.gather(THREADS).and_then(|()| {

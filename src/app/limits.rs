@@ -1,6 +1,8 @@
 //! Limits of the system on this process: open files, threads and address space. Libraries panic or abort where one of
 //! them runs out, so a limit that is too low is refused at start.
 
+use std::io;
+
 use nix::sys::resource::{Resource, getrlimit};
 use tracing::warn;
 
@@ -61,10 +63,17 @@ fn check_address_space(bytes: u64) -> Result<(), CommandError> {
 
 /// Starts the threads for long work. Returns an error now rather than running out of threads later.
 fn prepare_threads() -> Result<(), CommandError> {
-    blocking::prepare().map_err(|error| {
-        CommandError::Unavailable(format!(
-            "this process cannot start the threads it needs ({error}): raise the limit on threads (ulimit -u, TasksMax= of \
-             systemd, --pids-limit of a container), to 256 for the daemon with nginx and a private PostgreSQL"
-        ))
-    })
+    blocking::prepare().map_err(too_few_threads)
+}
+
+/// Checks that the system gives any thread, for commands that need only a few.
+pub(super) fn check_thread() -> Result<(), CommandError> {
+    blocking::probe().map_err(too_few_threads)
+}
+
+fn too_few_threads(error: io::Error) -> CommandError {
+    CommandError::Unavailable(format!(
+        "this process cannot start the threads it needs ({error}): raise the limit on threads (ulimit -u, TasksMax= of \
+         systemd, --pids-limit of a container), to 256 for the daemon with nginx and a private PostgreSQL"
+    ))
 }

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use tokio::runtime::Runtime;
 use tracing::info;
 
-use super::{CommandError, output, store::Store};
+use super::{CommandError, limits, output, store::Store};
 use crate::{
     actors::aggregator::MarketState,
     clock::{Clock, SystemClock},
@@ -98,7 +98,9 @@ fn with_store(
     done.map(|()| 0)
 }
 
+/// Returns a runtime without threads of its own: it would panic if the system gave it none.
 fn runtime() -> Result<Runtime, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    limits::check_thread()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CommandError::Software(error.to_string()))
 }

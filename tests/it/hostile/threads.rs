@@ -27,6 +27,7 @@ use crate::support::{
 const SMALL_USER: u32 = 54_321;
 const CROWDED_USER: u32 = 54_322;
 const NAMELESS_USER: u32 = 54_323;
+const LONE_USER: u32 = 54_324;
 /// Limit of threads that `docs/run.md` sets for a container.
 const THREADS_MAX: usize = 256;
 const MEMORY_MIB_MAX: u64 = 1_024;
@@ -101,6 +102,20 @@ fn a_process_that_may_make_too_few_threads_says_so_and_ends() {
         let (code, _, log) = run_in(&SERVE, &[(OWN_USER, &format!("{SMALL_USER}:{threads}"))]);
         assert_eq!(code, 69, "{threads}: {log}");
         assert!(log.contains("cannot start the threads it needs") && log.contains("--pids-limit"), "{log}");
+    }
+}
+
+#[test]
+fn a_command_that_may_make_no_thread_says_so_and_ends() {
+    if !is_root() {
+        return;
+    }
+    let database = ["--database-url", "postgres://127.0.0.1:1/x", "--startup-timeout", "1s"];
+    for command in [&["migrate"][..], &["generate", "market-data", "-o", "-"]] {
+        let arguments = [command, &database].concat();
+        let (code, _, log) = run_in(&arguments, &[(OWN_USER, &format!("{LONE_USER}:1"))]);
+        assert_eq!(code, 69, "{command:?}: {log}");
+        assert!(log.contains("cannot start the threads it needs"), "{log}");
     }
 }
 
