@@ -107,7 +107,7 @@ pub enum PrivatePostgresError {
         /// Time limit of the whole start, in seconds.
         waited_s: u64,
     },
-    /// The data directory cannot be made or entered.
+    /// The data directory cannot be made, entered or locked.
     #[error("cannot use the data directory {data_dir} (--data-dir chooses another): {source}")]
     DataDir {
         /// The data directory.

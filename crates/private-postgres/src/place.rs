@@ -91,8 +91,10 @@ impl ClusterPaths {
     /// releases it when its holder ends, for whatever reason.
     pub(super) fn try_lock(&self) -> Result<Option<Flock<File>>, PrivatePostgresError> {
         let path = self.data_dir.join("pg.lock");
-        let doing = || PrivatePostgresError::io(format!("lock {}", path.display()));
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(doing())?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        // The directory may belong to another user, as after a start as root.
+        let file =
+            file.map_err(|source| PrivatePostgresError::DataDir { data_dir: self.data_dir.clone(), source })?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 // Only for error messages of other processes. A failure does not weaken the lock.
@@ -100,7 +102,9 @@ impl ClusterPaths {
                 Ok(Some(lock))
             }
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, errno)) => Err(doing()(errno.into())),
+            Err((_, errno)) => {
+                Err(PrivatePostgresError::io(format!("lock {}", path.display()))(errno.into()))
+            }
         }
     }
 

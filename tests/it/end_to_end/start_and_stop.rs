@@ -163,6 +163,17 @@ fn a_file_in_place_of_the_data_directory_is_a_wrong_configuration() {
     assert!(code == Some(78) && log.contains("--data-dir chooses another"), "{code:?} {log}");
 }
 
+/// As in a directory of another user, but for any user of the tests.
+#[test]
+fn a_data_directory_whose_lock_cannot_be_opened_is_a_wrong_configuration() {
+    let sim = network(335, FaultPlan::none());
+    let directory = open_tempdir();
+    std::fs::create_dir_all(directory.path().join("data/pg.lock")).unwrap();
+    let more = ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"];
+    let (code, log) = ended(serve(&sim, directory.path(), &more), String::new());
+    assert!(code == Some(78) && log.contains("--data-dir chooses another"), "{code:?} {log}");
+}
+
 #[test]
 fn sigterm_ends_each_wait_of_a_start() {
     let sim = network(34, FaultPlan::none());
