@@ -232,11 +232,16 @@ mod tests {
 
     #[test]
     fn accepts_a_zero_price_and_one_zero_amount() {
-        let trade = TradeRecord { price_n: 0, price_d: 0, ..record() }.normalise().unwrap();
-        assert!(trade.price().is_none());
+        for (price_n, price_d) in [(0, 0), (0, 1), (1, 0)] {
+            let trade = TradeRecord { price_n, price_d, ..record() }.normalise().unwrap();
+            assert!(trade.price().is_none(), "{price_n}/{price_d}");
+        }
         let mut one_sided = record();
         one_sided.base.amount = Amount::default();
         assert!(one_sided.normalise().is_ok());
+        let mut other_side = record();
+        other_side.counter.amount = Amount::default();
+        assert!(other_side.normalise().is_ok());
     }
 
     #[test]
@@ -245,7 +250,10 @@ mod tests {
         empty.base.amount = Amount::default();
         empty.counter.amount = Amount::default();
         assert_eq!(empty.normalise(), Err(TradeError::Empty));
-        assert_eq!(TradeRecord { price_n: -1, ..record() }.normalise(), Err(TradeError::NegativePrice));
+        for (price_n, price_d) in [(-1, 3), (1, -3), (-1, -3)] {
+            let negative = TradeRecord { price_n, price_d, ..record() };
+            assert_eq!(negative.normalise(), Err(TradeError::NegativePrice), "{price_n}/{price_d}");
+        }
         let mut same = record();
         same.counter.asset = same.base.asset;
         assert_eq!(same.normalise(), Err(TradeError::SameAsset));

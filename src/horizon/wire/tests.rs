@@ -264,6 +264,14 @@ fn books_use_exact_prices() {
     }
 }
 
+#[test]
+fn a_side_of_a_book_ends_at_200_levels() {
+    let level = json!({"price_r": {"n": 1, "d": 3}, "price": "0.3333333", "amount": "1"});
+    let book = json!({"bids": vec![level.clone(); 201], "asks": vec![level; 200]});
+    let read = order_book(&bytes(&book)).unwrap();
+    assert_eq!((read.bids.len(), read.asks.len()), (200, 200));
+}
+
 proptest! {
     #[test]
     fn never_panics_on_any_bytes(body in prop::collection::vec(any::<u8>(), 0..300)) {
