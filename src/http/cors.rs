@@ -32,7 +32,7 @@ pub(super) async fn exposed(
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::Arc};
+    use std::{net::TcpListener, sync::Arc, time::Duration};
 
     use crate::{
         domain::market_snapshot::MarketSnapshot,
@@ -58,7 +58,8 @@ mod tests {
 
     #[actix_web::test]
     async fn every_answer_that_pages_may_read_exposes_the_labels_of_its_publication() {
-        let client = awc::Client::default();
+        // awc's own limit of five seconds is too short for a busy machine.
+        let client = awc::Client::builder().timeout(Duration::from_secs(60)).finish();
         for is_published in [true, false] {
             let listener = listener(is_published);
             for path in [

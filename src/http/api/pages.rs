@@ -235,7 +235,8 @@ mod tests {
         let policy = server::ConnectionPolicy { connections_per_address: None, is_behind_nginx: false };
         let listener =
             server::start_public(TcpListener::bind("127.0.0.1:0").unwrap(), state, policy).unwrap();
-        let client = awc::Client::default();
+        // awc's own limit of five seconds is too short for a busy machine.
+        let client = awc::Client::builder().timeout(Duration::from_secs(60)).finish();
         for path in ["/", "/m/XLM_A", "/a/XLM"] {
             let address = format!("http://{}{path}", listener.address());
             let ask =
