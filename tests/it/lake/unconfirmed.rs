@@ -38,8 +38,8 @@ fn trades_of_a_wrong_lake_are_read_again(history: &str, seed: u64, next_lake: fn
         if history == "horizon" {
             wait_until_history_is_complete(&daemon); // several parts are read at once
         }
-        daemon.kill();
         let (first, last) = complete_range(&client).await;
+        daemon.kill();
         let first = first + 300; // ten minutes: these ledgers stay within the wanted hour
         plan.clear(Endpoint::Ledgers);
         let _daemon = serve(&next_lake(&sim));
