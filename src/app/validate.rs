@@ -85,7 +85,7 @@ impl Checker {
     /// Adds the result of a comparison.
     fn compared(&mut self, name: &str, compared: Result<Compared, UnreadableError>) {
         match compared {
-            Ok(compared) if compared.entries == 0 && compared.differences.is_empty() => {
+            Ok(compared) if compared.is_empty() => {
                 self.report.skip("agreement", name, "nothing in common to compare");
             }
             Ok(compared) => drop(self.report.add("agreement", name, compared.differences)),

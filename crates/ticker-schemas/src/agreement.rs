@@ -46,6 +46,12 @@ impl Compared {
     /// Most differences that are kept. The rest would say the same again.
     pub const SHOWN_MAX: usize = VIOLATIONS_MAX;
 
+    /// True if the documents had nothing in common to compare.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries == 0 && self.differences.is_empty()
+    }
+
     fn differs(&mut self, text: impl AsRef<str>) {
         if self.differences.len() < Self::SHOWN_MAX {
             self.differences.push(shown(text.as_ref()).into_owned());

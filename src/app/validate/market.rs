@@ -5,6 +5,9 @@ use ticker_schemas::agreement::{self, Reference, ReferenceMarket};
 use super::Checker;
 use crate::{app::CommandError, http::served_client::Document};
 
+/// Times that two formats of a book are requested until both show the same reading of it.
+const BOOK_READS_MAX: u32 = 5;
+
 /// Checks the documents of the listed market with the most trades, and those that belong to no market.
 pub(super) async fn check(checker: &mut Checker, reference: &Reference) -> Result<(), CommandError> {
     if checker.wants("own") {
@@ -95,16 +98,33 @@ async fn books(checker: &mut Checker, market: &ReferenceMarket, own: &str) -> Re
         let path = format!("/api/v1/ccxt/orderbook?symbol={}", market.id);
         checker.checked("ccxt-orderbook", &path).await?;
     }
-    for (schema, path) in others {
-        if let Some(other) = checker.checked(schema, &path).await?
+    for (schema, other) in others {
+        if let Some(theirs) = checker.checked(schema, &other).await?
             && is_valid
         {
-            checker.compared(
-                &format!("{path} = {own}/orderbook"),
-                agreement::book(schema, &other.body, &document.body),
-            );
+            compare_books(checker, schema, [&other, &path], theirs).await?;
         }
     }
+    Ok(())
+}
+
+/// Compares a book in another format with the market API's own. The poller may read the book again between the two
+/// requests: then both are sent again.
+async fn compare_books(
+    checker: &mut Checker,
+    schema: &'static str,
+    [other, own]: [&str; 2],
+    mut theirs: Document,
+) -> Result<(), CommandError> {
+    let mut compared = agreement::book(schema, &theirs.body, &checker.read(own).await?.body);
+    for _ in 1..BOOK_READS_MAX {
+        if !matches!(&compared, Ok(compared) if compared.is_empty()) {
+            break;
+        }
+        theirs = checker.read(other).await?;
+        compared = agreement::book(schema, &theirs.body, &checker.read(own).await?.body);
+    }
+    checker.compared(&format!("{other} = {own}"), compared);
     Ok(())
 }
 
