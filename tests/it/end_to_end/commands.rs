@@ -70,26 +70,30 @@ fn the_old_programs_tasks_one_by_one_make_the_same_file() {
         let (code, _, log) = task(&["ingest", "assets"]);
         assert_eq!(code, 69, "beside a daemon there is nothing to do: {log}");
         assert!(log.contains(DAEMON_RUNS), "{log}");
-        let listed = daemon.get("/api/v1/books").json();
-        let books = listed["books"].as_array().unwrap();
-        let stored = "SELECT count(*) FROM orderbook_stats o JOIN markets m ON m.id = o.market_id
-            JOIN assets b ON b.id = m.base_asset_id JOIN assets c ON c.id = m.counter_asset_id
-            WHERE b.is_valid AND c.is_valid AND EXISTS (SELECT FROM trades t WHERE t.market_id = m.id)";
-        let stored = number(&client, stored).await;
-        assert_eq!(i64::try_from(books.len()).unwrap(), stored, "each book has its age");
-        let age = |book: &Value| book["age_s"].as_i64().unwrap();
-        assert!(books.iter().all(|book| book["market"].as_str().unwrap().contains('_') && age(book) >= 0));
-        assert!(books.is_sorted_by_key(|book| -age(book)), "the oldest first");
-        assert_eq!(listed["total"].as_u64(), u64::try_from(books.len()).ok());
-        let zipped = daemon.get_with("GET", "/api/v1/books", "Accept-Encoding: gzip\r\n");
-        assert_eq!((zipped.status, zipped.header("content-encoding")), (200, Some("gzip")));
-        assert!(zipped.body.len() < listed.to_string().len() / 2);
-        wait_until("a publication outlives two requests", || {
-            let tag = daemon.get("/api/v1/books").header("etag").unwrap().to_owned();
-            daemon.get_with("GET", "/api/v1/books", &format!("If-None-Match: {tag}\r\n")).status == 304
-        });
-        assert!(daemon.status()["books"]["oldest_age_s"].as_i64() >= Some(age(&books[0])));
+        books_are_listed_with_their_ages(&daemon, &client).await;
     });
+}
+
+async fn books_are_listed_with_their_ages(daemon: &Daemon, client: &Client) {
+    let listed = daemon.get("/api/v1/books").json();
+    let books = listed["books"].as_array().unwrap();
+    let stored = "SELECT count(*) FROM orderbook_stats o JOIN markets m ON m.id = o.market_id
+        JOIN assets b ON b.id = m.base_asset_id JOIN assets c ON c.id = m.counter_asset_id
+        WHERE b.is_valid AND c.is_valid AND EXISTS (SELECT FROM trades t WHERE t.market_id = m.id)";
+    let stored = number(client, stored).await;
+    assert_eq!(i64::try_from(books.len()).unwrap(), stored, "each book has its age");
+    let age = |book: &Value| book["age_s"].as_i64().unwrap();
+    assert!(books.iter().all(|book| book["market"].as_str().unwrap().contains('_') && age(book) >= 0));
+    assert!(books.is_sorted_by_key(|book| -age(book)), "the oldest first");
+    assert_eq!(listed["total"].as_u64(), u64::try_from(books.len()).ok());
+    let zipped = daemon.get_with("GET", "/api/v1/books", "Accept-Encoding: gzip\r\n");
+    assert_eq!((zipped.status, zipped.header("content-encoding")), (200, Some("gzip")));
+    assert!(zipped.body.len() < listed.to_string().len() / 2);
+    wait_until("a publication outlives two requests", || {
+        let tag = daemon.get("/api/v1/books").header("etag").unwrap().to_owned();
+        daemon.get_with("GET", "/api/v1/books", &format!("If-None-Match: {tag}\r\n")).status == 304
+    });
+    assert!(daemon.status()["books"]["oldest_age_s"].as_i64() >= Some(age(&books[0])));
 }
 
 /// The command does not see how long the daemon keeps candles, and dropped ones never come back.
