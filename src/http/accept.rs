@@ -27,8 +27,8 @@ fn is_html_first(accept: &str) -> bool {
     html.0 > Quality::ZERO && html > weight(accept, &mime::APPLICATION_JSON)
 }
 
-/// Returns true if the client names [`GRAPHQL_RESPONSE`] and does not weigh JSON more. A client without `Accept`, and
-/// one that takes everything, gets JSON, as from the old ticker.
+/// Returns true if the client names [`GRAPHQL_RESPONSE`] and prefers it to JSON. Everybody else gets JSON, as from the
+/// old ticker.
 pub(super) fn prefers_graphql_response(request: &HttpRequest) -> bool {
     header_list(request, header::ACCEPT).is_some_and(|accept| is_graphql_response_first(&accept))
 }
@@ -36,9 +36,7 @@ pub(super) fn prefers_graphql_response(request: &HttpRequest) -> bool {
 fn is_graphql_response_first(accept: &str) -> bool {
     GRAPHQL_RESPONSE.parse::<Mime>().is_ok_and(|wanted| {
         let (quality, closeness) = weight(accept, &wanted);
-        closeness == BY_NAME
-            && quality > Quality::ZERO
-            && quality >= weight(accept, &mime::APPLICATION_JSON).0
+        closeness == BY_NAME && quality > weight(accept, &mime::APPLICATION_JSON).0
     })
 }
 
@@ -113,14 +111,15 @@ mod tests {
             ("application/graphql-response+json", true),
             ("application/graphql-response+json; charset=utf-8", true),
             ("Application/GraphQL-Response+JSON", true),
-            // graphql-request, Apollo Client and urql.
-            ("application/graphql-response+json, application/json", true),
+            // Apollo Client, graphql-request and urql.
             ("application/graphql-response+json,application/json;q=0.9", true),
+            ("application/graphql-response+json, application/json", false),
             (
                 "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
-                true,
+                false,
             ),
-            ("application/graphql-response+json, */*", true),
+            ("application/graphql-response+json, */*", false),
+            ("application/graphql-response+json, */*;q=0.1", true),
             ("application/graphql-response+json;q=0.5, */*", false),
             ("application/graphql-response+json;q=0.5, application/json", false),
             ("application/graphql-response+json;q=0", false),

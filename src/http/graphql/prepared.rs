@@ -152,6 +152,10 @@ mod tests {
             ("{", false),
             ("", false),
             ("{ a: markets { close } ... { a: __typename } }", false),
+            ("{ __typename(a: 1) }", false),
+            ("{ __typename { nope } }", false),
+            ("{ markets { ... { __typename(a: $b) } close } }", false),
+            ("{ markets { close } ...f } fragment f on Query { __typename { a } }", false),
         ] {
             let guard = CancelGuard::default();
             let answer = prepared(query).await.short(&MarketSnapshot::default(), guard.token()).unwrap();

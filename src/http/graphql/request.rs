@@ -112,11 +112,11 @@ impl DocumentRequest {
         let variables = variables::completed(variables, &document, operation_name);
         let cost = limits::check(&document, &variables, snapshot)?;
         let checked = conflicts::check(&document)
-            .and_then(|()| variables::check_required(&variables, &document, operation_name));
+            .and_then(|()| variables::check_required(&variables, &document, operation_name))
+            .and_then(|()| typename::move_directives(&mut document));
         if let Err(error) = checked {
             return Ok(Err(error));
         }
-        typename::move_directives(&mut document);
         let mut request = async_graphql::Request::new(String::new()).variables(variables);
         request.operation_name.clone_from(&self.operation_name);
         request.set_parsed_query(document);

@@ -205,6 +205,7 @@ fn the_media_type_is_what_the_client_accepts(daemon: &Daemon) {
     for (accept, kind, of_wrong) in [
         (NEW, NEW, 400),
         ("application/graphql-response+json, application/json;q=0.9", NEW, 400),
+        ("application/graphql-response+json, application/json", "application/json", 200),
         ("application/json", "application/json", 200),
         ("*/*", "application/json", 200),
     ] {
