@@ -32,7 +32,7 @@ pub struct Choice {
     pub previous: Option<Asset>,
     /// Asset that leads now, and since when.
     pub challenger: Option<(Asset, UnixSeconds)>,
-    /// Time of the last check at which any asset might stand for the code.
+    /// Time of the last check at which any asset might stand for the code, or the chosen one had traded.
     pub checked_at: UnixSeconds,
 }
 
@@ -63,7 +63,7 @@ impl Choice {
         if moment >= self.since { (Some(self.asset), Some(self.since)) } else { (self.previous, None) }
     }
 
-    /// Returns true if no asset might stand for the code in the last year.
+    /// Returns true if in the last year no asset might stand for the code and the chosen one did not trade.
     #[must_use]
     pub const fn is_forgotten(&self, now: UnixSeconds) -> bool {
         now.0.saturating_sub(self.checked_at.0) > KEPT
@@ -129,13 +129,21 @@ impl Choice {
 }
 
 /// All choices after a check. A code gets its first choice when one of its assets has volume. Forgotten ones are left
-/// out.
+/// out. An asset that trades keeps its code, even if its domain does not confirm it any more.
 #[must_use]
-pub fn next(stored: &Choices, candidates: &BTreeMap<String, Vec<Candidate>>, now: UnixSeconds) -> Choices {
+pub fn next(
+    stored: &Choices,
+    candidates: &BTreeMap<String, Vec<Candidate>>,
+    is_traded: impl Fn(&Asset) -> bool,
+    now: UnixSeconds,
+) -> Choices {
     let of_code = |code: &str| candidates.get(code).map(Vec::as_slice).unwrap_or_default();
+    let checked = |code: &str, choice: &Choice| {
+        let checked = choice.checked(of_code(code), now);
+        if is_traded(&choice.asset) { Choice { checked_at: now, ..checked } } else { checked }
+    };
     let kept = stored.iter().filter(|(_, choice)| !choice.is_forgotten(now));
-    let mut choices: Choices =
-        kept.map(|(code, choice)| (code.clone(), choice.checked(of_code(code), now))).collect();
+    let mut choices: Choices = kept.map(|(code, choice)| (code.clone(), checked(code, choice))).collect();
     for (code, candidates) in candidates {
         if !choices.contains_key(code) {
             choices.extend(Choice::first(candidates, now).map(|choice| (code.clone(), choice)));
@@ -215,20 +223,20 @@ mod tests {
                 (vec![candidate(1, volumes[0]), candidate(2, volumes[1])], vec![candidate(3, 0)]);
             BTreeMap::from([("TEA".to_owned(), tea), ("NONE".to_owned(), none)])
         };
-        let first = next(&Choices::new(), &candidates([1, 2]), START);
+        let first = next(&Choices::new(), &candidates([1, 2]), |_| true, START);
         assert_eq!(first.keys().collect::<Vec<_>>(), ["TEA"]);
-        let later = next(&first, &candidates([9, 2]), START.plus(HOUR));
+        let later = next(&first, &candidates([9, 2]), |_| true, START.plus(HOUR));
         assert_eq!(later["TEA"].asset, issued("TEA", 2));
-        let gone = next(&first, &BTreeMap::new(), START.plus(HOUR));
+        let gone = next(&first, &BTreeMap::new(), |_| false, START.plus(HOUR));
         assert_eq!(gone["TEA"].asset, issued("TEA", 2), "an asset without candidates keeps its code");
     }
 
     #[test]
     fn a_choice_is_forgotten_after_a_year_without_any_asset_that_may_stand_for_its_code() {
         let of = |candidates: &[Candidate]| BTreeMap::from([("TEA".to_owned(), candidates.to_vec())]);
-        let first = next(&Choices::new(), &of(&[candidate(1, 100)]), START);
+        let first = next(&Choices::new(), &of(&[candidate(1, 100)]), |_| true, START);
         let check = |choices: &Choices, days: i64, candidates: &[Candidate]| {
-            next(choices, &of(candidates), START.plus(days * DAY))
+            next(choices, &of(candidates), |_| false, START.plus(days * DAY))
         };
         let quiet = (1..=365).fold(first, |choices, day| check(&choices, day, &[]));
         assert_eq!(quiet["TEA"].asset, issued("TEA", 1), "nobody takes it over with one trade");
@@ -240,6 +248,17 @@ mod tests {
         assert_eq!(quiet["TEA"].at(late), (None, None), "also where the row is still there");
         assert_eq!(overturned(&quiet, &Choices::new(), late), Choices::new());
         assert_eq!(overturned(&quiet, &Choices::new(), late.minus(DAY)), quiet);
+    }
+
+    #[test]
+    fn an_asset_that_trades_keeps_its_code_for_years_without_its_domain() {
+        let of = |candidates: &[Candidate]| BTreeMap::from([("TEA".to_owned(), candidates.to_vec())]);
+        let first = next(&Choices::new(), &of(&[candidate(1, 100)]), |_| true, START);
+        let trades = |asset: &Asset| *asset == issued("TEA", 1);
+        let check = |choices: Choices, day: i64| next(&choices, &of(&[]), trades, START.plus(day * DAY));
+        let used = (1..=800).fold(first, check);
+        let taken = next(&used, &of(&[candidate(2, 1)]), trades, START.plus(801 * DAY));
+        assert_eq!(taken["TEA"].asset, issued("TEA", 1), "nobody takes it over with one trade");
     }
 
     #[test]

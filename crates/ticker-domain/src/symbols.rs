@@ -131,6 +131,15 @@ pub fn candidates(snapshot: &MarketSnapshot, anchors: &[Asset]) -> BTreeMap<Stri
     candidates_with_xlm(snapshot, anchors, xlm_price(snapshot, anchors).as_ref())
 }
 
+/// Returns true if the asset traded in the last 7 days.
+#[must_use]
+pub fn is_traded(snapshot: &MarketSnapshot, asset: &Asset) -> bool {
+    // Replicas may know different markets without a trade in the windows.
+    let has_trades = |market| snapshot.windows().figures_of(market).is_some();
+    let directory = snapshot.directory();
+    directory.names().id_of(asset).is_some_and(|id| directory.markets_of_asset(id).any(has_trades))
+}
+
 fn candidates_with_xlm(
     snapshot: &MarketSnapshot,
     anchors: &[Asset],
@@ -148,10 +157,8 @@ fn candidates_with_xlm(
         // `native` means XLM wherever an asset is named. A reader takes `usdc` for USDC.
         let has_code = |fixed: &Asset| fixed.code().eq_ignore_ascii_case(asset.code());
         let is_fixed = asset.code() == "native" || fixed.iter().any(has_code);
-        // Replicas may know different markets without a trade in the windows.
-        let is_traded =
-            directory.markets_of_asset(id).any(|market| snapshot.windows().figures_of(market).is_some());
-        if is_fixed || !is_traded || !listed.is_controlled_by_domain || listed.num_accounts < HOLDERS_MIN {
+        let is_confirmed = listed.is_controlled_by_domain && listed.num_accounts >= HOLDERS_MIN;
+        if is_fixed || !is_confirmed || !is_traded(snapshot, asset) {
             continue;
         }
         let volume = |span| {

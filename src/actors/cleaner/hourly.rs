@@ -19,7 +19,7 @@ use crate::{
         instant::{DAY, HOUR, NOTICE, UnixSeconds},
         market_snapshot::MarketSnapshot,
         symbol_choice::{self, Choices},
-        symbols::candidates,
+        symbols::{candidates, is_traded},
     },
     published::Published,
     steps,
@@ -207,7 +207,8 @@ impl Hourly {
     ) -> Result<(), DbError> {
         let stored = database.symbol_choices().await?;
         let now = UnixSeconds::from(clock.now());
-        let choices = symbol_choice::next(&stored, &candidates(snapshot, &self.anchors), now);
+        let candidates = candidates(snapshot, &self.anchors);
+        let choices = symbol_choice::next(&stored, &candidates, |asset| is_traded(snapshot, asset), now);
         if !choices.is_empty() {
             database.record_symbol_choices(epoch, &choices).await?;
         }
@@ -227,12 +228,18 @@ impl Hourly {
 fn report(before: &Choices, after: &Choices) {
     for (code, choice) in after {
         let Some(was) = before.get(code).filter(|was| was.asset != choice.asset) else { continue };
+        let reason = if choice.previous == Some(was.asset) {
+            "another issuer had led for 7 days"
+        } else {
+            "its issuer had not stood for it for a year"
+        };
         info!(
             code,
             from = was.asset.issuer(),
             to = choice.asset.issuer(),
             since = %choice.since.to_rfc3339(),
-            "symbol changed: another issuer had led for 7 days"
+            reason,
+            "symbol changed"
         );
     }
 }

@@ -103,7 +103,7 @@ fn an_issuer_that_led_for_a_week_takes_the_code_over_with_a_line_in_the_log() {
         })
         .await;
         let said = |log: &str| {
-            let lines = log.lines().filter(|line| line.contains("symbol changed: another issuer had led"));
+            let lines = log.lines().filter(|line| line.contains("another issuer had led for 7 days"));
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
         wait_until("it is logged", || !said(&second.log()).is_empty());
