@@ -70,7 +70,6 @@ impl Database {
         let never = UnixSeconds(0).to_utc().date_naive();
         let days = old.days.into_iter().map(|end| [end, never]).collect();
         let months: Vec<Edges> = old.months.into_iter().map(|end| [never, end]).collect();
-        let has_old_months = !months.is_empty();
         let days = self.drop_in_turn(epoch, days, &advance).await?;
         let mut dropped = self.drop_in_turn(epoch, months, &advance).await?;
         if dropped.left == 0 {
@@ -78,7 +77,7 @@ impl Database {
             self.trim_candle_coverage(epoch, others).await?;
         }
         // The search reads all names. If it fails, the next month makes up for it.
-        if has_old_months && dropped.left == 0 {
+        if dropped.partitions > 0 && dropped.left == 0 {
             dropped.markets = self.forget_markets(epoch, &advance).await?;
         }
         dropped.partitions += days.partitions;
