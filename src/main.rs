@@ -26,7 +26,10 @@ fn main() -> ExitCode {
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let environment: Environment =
         std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-    match cli::parse(std::env::args_os(), &environment) {
+    let parse = || cli::parse(std::env::args_os(), &environment);
+    // Settings may come from a pipe or a mount that never answers.
+    let parsed = if signals.is_some() { Signals::or_exit(parse) } else { parse() };
+    match parsed {
         Ok(command) => run(command, signals),
         Err(error) => fail(&error),
     }

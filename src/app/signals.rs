@@ -6,13 +6,13 @@
 //! | SIGHUP | reloads nginx if it runs; drains if the terminal was closed; otherwise a line in the log |
 //! | SIGUSR1, SIGUSR2, SIGXFSZ | a line in the log |
 
-use std::{ffi::OsStr, io::IsTerminal, sync::Arc, time::Duration};
+use std::{ffi::OsStr, io::IsTerminal, sync::Arc, thread, time::Duration};
 
 use nix::sys::signal::Signal as Number;
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
-    sync::Notify,
+    sync::{Notify, oneshot},
     time::Instant,
 };
 use tracing::{debug, info};
@@ -61,6 +61,21 @@ impl Signals {
         let runtime = Builder::new_current_thread().enable_io().build().ok()?;
         let _entered = runtime.enter();
         Self::listen().ok()
+    }
+
+    /// Does `work` of the start that may block without end, such as reading a pipe. A stop request meanwhile ends the
+    /// process with 0: there is nothing to drain yet.
+    pub fn or_exit<T>(work: impl FnOnce() -> T) -> T {
+        let (done, is_done) = oneshot::channel();
+        let watch = thread::Builder::new().name("signals".into()).spawn(move || exit_at_stop(is_done));
+        let result = work();
+        drop(done);
+        // Without a thread, the signal takes effect after the work.
+        if let Ok(watch) = watch {
+            // A panic is logged by the panic hook, and the work is done.
+            let _ = watch.join();
+        }
+        result
     }
 
     /// Installs all handlers. From here on, no signal has its default effect.
@@ -122,6 +137,19 @@ impl Signals {
         });
         futures_util::future::select_all(each).await.0
     }
+}
+
+/// Ends the process with 0 at the first stop request, until the sender of `is_done` is dropped.
+fn exit_at_stop(is_done: oneshot::Receiver<()>) {
+    let Ok(runtime) = Builder::new_current_thread().enable_io().build() else { return };
+    runtime.block_on(async {
+        // Own streams, so that the daemon still receives all that arrives meanwhile.
+        let Ok(mut signals) = Signals::listen() else { return };
+        tokio::select! {
+            _ = signals.next() => std::process::exit(0),
+            _ = is_done => {}
+        }
+    });
 }
 
 /// Returns true if standard input, output or error is a terminal that is still open.
