@@ -8,7 +8,8 @@ use std::{
 /// Time for which a silent server is tried after the others.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
 
-/// Servers that did not answer in time, by a key such as their address, and the moment when each was silent.
+/// Servers that did not answer in time, by a key such as their address, and the moment when each was silent. The oldest
+/// silence comes first.
 ///
 /// The kernel of a machine accepts connections for a process that is frozen, so only its silence tells.
 #[derive(Debug)]
@@ -21,18 +22,23 @@ impl<K> Default for PassedOver<K> {
 }
 
 impl<K: PartialEq> PassedOver<K> {
-    /// Returns the servers in their order, with those that were silent lately at the end.
+    /// Returns the servers in their order, with those that were silent lately at the end. Of these, the one whose
+    /// silence is oldest comes first, so that each gets its turn.
     #[must_use]
     pub fn ordered<T>(&self, mut servers: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
         let silent = self.current();
-        servers.sort_by_key(|server| contains(&silent, &key(server))); // stable
+        // The sort is stable, and none comes before any place.
+        servers.sort_by_key(|server| {
+            let key = key(server);
+            silent.iter().position(|(other, _)| *other == key)
+        });
         servers
     }
 
     /// Returns true if this server was silent lately.
     #[must_use]
     pub fn contains(&self, key: &K) -> bool {
-        contains(&self.current(), key)
+        self.current().iter().any(|(other, _)| other == key)
     }
 
     /// Records that a server was silent.
@@ -48,10 +54,6 @@ impl<K: PartialEq> PassedOver<K> {
         silent.retain(|(_, at)| at.elapsed() < PASSED_OVER_FOR);
         silent
     }
-}
-
-fn contains<K: PartialEq>(silent: &[(K, Instant)], key: &K) -> bool {
-    silent.iter().any(|(other, _)| other == key)
 }
 
 #[cfg(test)]
@@ -73,5 +75,17 @@ mod tests {
         }
         assert_eq!(order(&passed_over), [1, 2, 3, 4]);
         assert!(!passed_over.contains(&3));
+    }
+
+    #[test]
+    fn silent_servers_take_turns() {
+        let passed_over = PassedOver::default();
+        let order = || passed_over.ordered(vec![1, 2], |server| *server);
+        passed_over.was_silent(1);
+        assert_eq!(order(), [2, 1]);
+        passed_over.was_silent(2);
+        assert_eq!(order(), [1, 2]);
+        passed_over.was_silent(1);
+        assert_eq!(order(), [2, 1]);
     }
 }
