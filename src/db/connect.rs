@@ -126,6 +126,9 @@ impl Attempt {
         for _ in 0..SILENT_ADDRESSES_MAX {
             let trying = tokio::time::timeout(self.host_timeout, self.one(host, &mut dialling)).await;
             if let Ok(outcome) = trying {
+                if outcome.is_ok() {
+                    self.answered(host, dialling.accepted);
+                }
                 return Some(outcome);
             }
             // Nothing accepted a connection: all addresses were tried in parallel.
@@ -137,6 +140,13 @@ impl Attempt {
             }
         }
         None
+    }
+
+    /// Records that a host answered, at this address if it has one.
+    fn answered(&self, host: &Target, address: Option<SocketAddr>) {
+        for place in [Some(Place::Host(host.index)), address.map(Place::Address)].into_iter().flatten() {
+            self.passed_over.answered(&place);
+        }
     }
 
     async fn one(&self, host: &Target, dialling: &mut Dialling) -> Result<Session, Error> {

@@ -31,8 +31,12 @@ impl SilenceGuard {
     }
 
     /// Records that the server answered or refused.
-    pub const fn note_answer(&mut self) {
-        self.is_silent = false;
+    pub fn note_answer(&mut self) {
+        // An answer arrives in many parts, and the first one tells.
+        let is_first = std::mem::take(&mut self.is_silent);
+        if let Some(server) = self.server.filter(|_| is_first) {
+            self.passed_over.answered(&server);
+        }
     }
 
     /// Records the outcome of writing. A connection that breaks was refused, and its server is not silent.
@@ -115,7 +119,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Watched<Io> {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::*;
+    use super::{super::passed_over::PASSED_OVER_FOR, *};
 
     #[tokio::test]
     async fn a_server_is_silent_if_it_owes_an_answer_to_the_last_request() {
@@ -149,6 +153,23 @@ mod tests {
         drop(far);
         assert!(client.write_all(b"?").await.is_err());
         drop(client);
+        assert!(!passed_over.contains(&server));
+    }
+
+    #[test]
+    fn an_answer_ends_the_doubling() {
+        let server = SocketAddr::from(([1, 1, 1, 1], 1));
+        let passed_over = Arc::new(PassedOver::default());
+        for _ in 0..2 {
+            passed_over.was_silent(server);
+            passed_over.pass(PASSED_OVER_FOR);
+        }
+        assert!(passed_over.contains(&server));
+        SilenceGuard::new(Some(server), Arc::clone(&passed_over)).note_answer();
+        assert!(!passed_over.contains(&server));
+        passed_over.was_silent(server);
+        assert!(passed_over.contains(&server));
+        passed_over.pass(PASSED_OVER_FOR);
         assert!(!passed_over.contains(&server));
     }
 }
