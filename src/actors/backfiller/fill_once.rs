@@ -29,6 +29,15 @@ struct FillOnce {
     has_read_pages: Cell<bool>,
     /// True while Horizon is asked for the newest ledgers, and all others are held.
     lacks_only_newest: Cell<bool>,
+    /// Time when Horizon last failed to give what the lake lacks, while the lake had more to read.
+    horizon_failed_at: Cell<Option<Instant>>,
+}
+
+impl FillOnce {
+    /// Returns true if Horizon failed less than `pause` ago.
+    fn spares_horizon(&self, now: Instant, pause: Duration) -> bool {
+        self.horizon_failed_at.get().is_some_and(|at| now.saturating_duration_since(at) < pause)
+    }
 }
 
 /// Failures since the last success.
@@ -127,16 +136,10 @@ impl Backfill {
             read => read.map(|()| true)?,
         };
         let is_read = self.fill_from_lake(reader, context, shared, round).await?;
-        // Ledgers are left to Horizon for an hour only. With a hundred slow bad objects the lake takes longer, and
-        // would be asked for the first ones again.
-        let is_filled = match self.fill_left(context, shared).await {
-            Err(error)
-                if !is_read && (error.is_of_horizon() || error.is_of_a_place() || error.is_doubt()) =>
-            {
-                debug!(%error, "ledgers that the lake lacks not read from Horizon yet");
-                false
-            }
-            filled => filled?,
+        let is_filled = if is_read {
+            self.fill_left(context, shared).await?
+        } else {
+            self.fill_left_meanwhile(context, shared, state, reader.timeouts.given_up).await?
         };
         if !is_read || !is_filled {
             return Ok(false);
@@ -152,6 +155,32 @@ impl Backfill {
         self.read_tail(context, shared).await?;
         state.has_read_pages.set(true);
         Ok(false)
+    }
+
+    /// Reads from Horizon what the lake lacks, while the lake has more to read. After a failure of Horizon, does
+    /// nothing for `pause`. Returns true if nothing is left to Horizon.
+    ///
+    /// Ledgers are left to Horizon for an hour only. With a hundred slow bad objects the lake takes longer, and would
+    /// be asked for the first ones again.
+    async fn fill_left_meanwhile(
+        &self,
+        context: &WorkContext,
+        shared: &SharedByLoops,
+        state: &FillOnce,
+        pause: Duration,
+    ) -> Result<bool, HistoryError> {
+        // A silent Horizon costs up to 40 s each time, and the lake is read in rounds of some seconds.
+        if state.spares_horizon(Instant::now(), pause) {
+            return Ok(false);
+        }
+        match self.fill_left(context, shared).await {
+            Err(error) if error.is_of_horizon() || error.is_of_a_place() || error.is_doubt() => {
+                debug!(%error, "ledgers that the lake lacks not read from Horizon yet");
+                state.horizon_failed_at.set(Some(Instant::now()));
+                Ok(false)
+            }
+            filled => filled,
+        }
     }
 }
 
@@ -171,5 +200,15 @@ mod tests {
         let other = HistoryError::OtherHashes;
         assert!((0..FAILURES_MAX).all(|_| !failures.add(&other, begun, most)));
         assert!(failures.add(&other, begun, most));
+    }
+
+    #[test]
+    fn a_horizon_that_failed_is_spared_for_a_while() {
+        let (state, failed_at) = (FillOnce::default(), Instant::now());
+        let pause = Duration::from_secs(300);
+        assert!(!state.spares_horizon(failed_at, pause));
+        state.horizon_failed_at.set(Some(failed_at));
+        assert!(state.spares_horizon(failed_at + Duration::from_secs(299), pause));
+        assert!(!state.spares_horizon(failed_at + pause, pause));
     }
 }

@@ -1,6 +1,6 @@
 //! Ledgers that nobody can give, and lakes that go on behind a hole.
 
-use stellar_ticker::sim::lake::LakeFault;
+use stellar_ticker::sim::{Endpoint, Fault, lake::LakeFault};
 
 use super::*;
 use crate::support::{reached, wait_until};
@@ -74,11 +74,17 @@ fn without_horizon_new_trades_go_on_behind_a_hole_of_a_hundred_objects() {
 
 /// Reads an hour by `ingest trades` from the lake. Returns a connection to the database, and the log.
 async fn ingested(sim: &SimServer) -> (Client, String) {
+    ingested_in(&IMPATIENT_FOR_HISTORY, sim).await
+}
+
+/// The same with another environment.
+async fn ingested_in(environment: &[(&str, &str)], sim: &SimServer) -> (Client, String) {
     let (database, url, lake) = (fresh_database().await, sim.url(), lake_url(sim));
     let history = ["ingest", "trades", "--num-hours", "1", "--ledger-source", "lake", "--lake-url", &lake];
-    let more = ["--network", PASSPHRASE, "--horizon-requests-per-hour", "0"];
+    let more =
+        ["--network", PASSPHRASE, "--horizon-requests-per-hour", "0", "--log", "info,stellar_ticker=debug"];
     let place = ["--database-url", &database, "--horizon-url", &url];
-    let (code, _, log) = run_in(&[&history[..], &more, &place].concat(), &IMPATIENT_FOR_HISTORY);
+    let (code, _, log) = run_in(&[&history[..], &more, &place].concat(), environment);
     assert_eq!(code, 0, "{log}");
     (recomputation::connect(&database).await, log)
 }
@@ -128,6 +134,23 @@ fn the_command_reads_from_horizon_what_the_lake_lacks_before_the_lake_is_read() 
             to = hole.end()
         );
         assert!(number(&client, &stored_later).await > 1_000, "{log}");
+    });
+}
+
+/// If it is silent, each attempt takes up to 40 s. The lake is read in rounds of 2,000 ledgers.
+#[test]
+fn the_command_does_not_ask_a_failing_horizon_after_each_round_of_the_lake() {
+    let plan = FaultPlan::none();
+    let sim = horizon(SimConfig { ledger_seconds: 0.5, ..lake_config(263, 2.0, 1, plan.clone()) });
+    sim.lake().spoil(sim.oracle().head().latest - 100, LakeFault::Hole);
+    // Enough for each of the four rounds, and too few to end the command.
+    (0..8).for_each(|_| plan.push(Endpoint::Root, Fault::Status(500)));
+    block_on(async {
+        let (client, log) = ingested_in(&[], &sim).await;
+        compare_at_least(3_001, &client, sim.oracle()).await;
+        let attempts = log.matches("ledgers that the lake lacks not read from Horizon yet").count();
+        // After five minutes, which a busy machine may take, there is a second one.
+        assert!((1..=2).contains(&attempts), "{attempts}: {log}");
     });
 }
 
