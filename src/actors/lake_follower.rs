@@ -337,7 +337,7 @@ mod tests {
         let mut follower = LakeFollower { chain, ..LakeFollower::at(21) };
         follower.pass_over(25);
         let in_doubt = follower.chain.in_doubt().unwrap();
-        assert_eq!((in_doubt.below, in_doubt.taken.map(|(lowest, _)| lowest)), (21, Some(13)));
+        assert_eq!((in_doubt.below, in_doubt.taken.map(|taken| taken.from)), (21, Some(13)));
         assert_eq!((in_doubt.confirmed_to, follower.next()), (None, 26));
     }
 

@@ -79,14 +79,16 @@ impl Database {
     pub async fn settle_unconfirmed(
         &self,
         epoch: i64,
-        settled: LedgerRange,
+        settled: &[LedgerRange],
         uncovered: &[LedgerRange],
     ) -> Result<(), DbError> {
         let mut client = self.client().await?;
         let transaction = fenced::begin(&mut client).await?;
         coverage::remove_all(&transaction, uncovered).await?;
-        let touching = take_touching(&transaction, settled).await?;
-        coverage::insert(&transaction, INSERT, &without(&merge(touching), settled)).await?;
+        for settled in settled {
+            let touching = take_touching(&transaction, *settled).await?;
+            coverage::insert(&transaction, INSERT, &without(&merge(touching), *settled)).await?;
+        }
         if uncovered.is_empty() {
             fenced::commit_unnumbered(transaction, epoch).await
         } else {

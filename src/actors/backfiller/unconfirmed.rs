@@ -139,7 +139,7 @@ impl Backfill {
                 }
             }
             let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-            database.settle_unconfirmed(epoch, range, part.as_slice()).await?;
+            database.settle_unconfirmed(epoch, &[range], part.as_slice()).await?;
             turns.note_settled();
             if let Some(LedgerRange { from, to, .. }) = part {
                 info!(
@@ -170,7 +170,7 @@ impl Backfill {
         for range in below.into_iter().filter(|range| is_at_horizon(range, history.latest, &held)) {
             let part = self.part_from(history.elder, &range, &held).await?;
             let epoch = self.writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
-            self.writer.database.settle_unconfirmed(epoch, range, part.as_slice()).await?;
+            self.writer.database.settle_unconfirmed(epoch, &[range], part.as_slice()).await?;
             if let Some(LedgerRange { from, to, .. }) = part {
                 info!(from, to, "reading these unconfirmed ledgers of the lake again from Horizon");
                 is_any = true;

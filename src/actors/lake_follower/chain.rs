@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use super::hash_request::HashRequest;
 use crate::{
     actors::lake_reader::{HashChecker, LedgersInDoubt},
-    domain::{coverage::ClosedLedger, instant::UnixSeconds},
+    domain::{
+        coverage::{ClosedLedger, LedgerRange},
+        instant::UnixSeconds,
+    },
     lake::{Link, VerifiedLedger},
     published::HashCheck,
 };
@@ -33,8 +36,8 @@ pub(super) struct Chain {
     confirmed: Option<ClosedLedger>,
     /// Time of the last hash that agreed, of any chain.
     confirmed_at: Option<Instant>,
-    /// Lowest ledger of earlier chains that Horizon has not confirmed.
-    left_unconfirmed: Option<ClosedLedger>,
+    /// Ledgers of earlier chains that Horizon has not confirmed.
+    left_unconfirmed: Option<LedgerRange>,
     /// Ledger of the chain whose hash Horizon did not have, or did not give.
     pending: Option<Pending>,
     /// Request for the hash of the pending ledger that is not answered yet.
@@ -91,7 +94,7 @@ impl Chain {
     /// False for a ledger in doubt.
     pub(super) fn stands(&self, sequence: u32) -> bool {
         self.in_doubt.is_none_or(|in_doubt| {
-            sequence >= in_doubt.below || in_doubt.taken.is_none_or(|(lowest, _)| sequence < lowest)
+            in_doubt.taken.is_none_or(|taken| !(taken.from..=taken.to).contains(&sequence))
         })
     }
 
@@ -229,26 +232,41 @@ impl Chain {
         self.note_in_doubt(below, taken, None);
     }
 
-    const fn note_in_doubt(
+    fn note_in_doubt(
         &mut self,
         (below, below_time): ClosedLedger,
-        taken: Option<ClosedLedger>,
+        taken: Option<LedgerRange>,
         confirmed_to: Option<ClosedLedger>,
     ) {
+        let taken = taken
+            .filter(|taken| taken.from < below)
+            .map(|taken| LedgerRange { to: taken.to.min(below.saturating_sub(1)), ..taken });
         self.in_doubt = Some(LedgersInDoubt { below, below_time, taken, confirmed_to });
     }
 
     /// Ends the chain: the next ledger begins another one.
     pub(super) fn cut(&mut self) {
         // If Horizon contradicts the next chain, this one may be wrong too.
-        self.left_unconfirmed = self.left_unconfirmed.or(self.first_unconfirmed());
+        let earlier = self.left_unconfirmed;
+        self.left_unconfirmed = match self.unconfirmed() {
+            Some(here) => Some(earlier.map_or(here, |earlier| LedgerRange {
+                to: here.to,
+                to_time: here.to_time,
+                ..earlier
+            })),
+            None => earlier,
+        };
         (self.link, self.first, self.confirmed) = (None, None, None);
         (self.pending, self.request) = (None, None);
     }
 
-    /// First ledger of the chain above the last one that Horizon confirmed.
-    fn first_unconfirmed(&self) -> Option<ClosedLedger> {
-        self.confirmed.map(|(ledger, at)| (ledger.saturating_add(1), at)).or(self.first)
+    /// Ledgers of the chain above the last one that Horizon confirmed.
+    fn unconfirmed(&self) -> Option<LedgerRange> {
+        let newest = self.link?;
+        let confirmed = self.confirmed.map(|(ledger, at)| (ledger.saturating_add(1), at));
+        let (from, from_time) = confirmed.or(self.first)?;
+        let (to, to_time) = (newest.sequence(), newest.closed_at());
+        (from <= to).then_some(LedgerRange { from, to, from_time, to_time })
     }
 }
 
@@ -258,7 +276,8 @@ pub(super) mod tests {
 
     /// Chain of the ledgers 10 to 20. Horizon had the hash of 12.
     pub(in crate::actors::lake_follower) fn taken() -> Chain {
-        let mut chain = Chain { first: Some((10, UnixSeconds(100))), ..Chain::default() };
+        let link = Some(Link::of(&ledger(20)));
+        let mut chain = Chain { first: Some((10, UnixSeconds(100))), link, ..Chain::default() };
         chain.confirm((12, UnixSeconds(120)));
         chain
     }
@@ -284,7 +303,11 @@ pub(super) mod tests {
     }
 
     fn lowest_in_doubt(chain: &Chain) -> Option<u32> {
-        chain.in_doubt.and_then(|in_doubt| in_doubt.taken).map(|(ledger, _)| ledger)
+        in_doubt(chain).map(|(lowest, _)| lowest)
+    }
+
+    fn in_doubt(chain: &Chain) -> Option<(u32, u32)> {
+        chain.in_doubt.and_then(|in_doubt| in_doubt.taken).map(|taken| (taken.from, taken.to))
     }
 
     #[test]
@@ -316,8 +339,33 @@ pub(super) mod tests {
         let mut chain = taken();
         chain.cut();
         chain.confirm_chain((26, UnixSeconds(260)));
-        assert_eq!(lowest_in_doubt(&chain), Some(13));
+        assert_eq!(in_doubt(&chain), Some((13, 20)));
+        chain.add(&ledger(26));
+        chain.add(&ledger(27));
         assert_eq!(contradicted_at(&mut chain, 40), Some(27));
+    }
+
+    #[test]
+    fn ledgers_that_others_read_between_two_chains_are_not_in_doubt() {
+        let mut chain = taken();
+        chain.cut();
+        chain.confirm_chain((2_001, UnixSeconds(20_010)));
+        assert_eq!(in_doubt(&chain), Some((13, 20)), "not those that pages read meanwhile");
+        let mut chain = Chain { confirmed: Some((20, UnixSeconds(200))), ..taken() };
+        chain.cut();
+        chain.confirm_chain((2_001, UnixSeconds(20_010)));
+        assert_eq!(in_doubt(&chain), None, "Horizon had the hash of the last one");
+    }
+
+    #[test]
+    fn two_chains_that_end_unconfirmed_are_both_in_doubt() {
+        let mut chain = taken();
+        chain.cut();
+        chain.add(&ledger(30));
+        chain.add(&ledger(31));
+        chain.cut();
+        chain.confirm_chain((40, UnixSeconds(400)));
+        assert_eq!(in_doubt(&chain), Some((13, 31)));
     }
 
     #[test]
@@ -329,7 +377,7 @@ pub(super) mod tests {
     }
 
     fn ledger(sequence: u32) -> VerifiedLedger {
-        VerifiedLedger::without_trades(sequence, 1, 2, i64::from(sequence) * 10)
+        VerifiedLedger::without_trades(sequence, 1, 1, i64::from(sequence) * 10)
     }
 
     #[actix_rt::test]

@@ -28,9 +28,9 @@ pub struct LedgersInDoubt {
     pub below: u32,
     /// Its close time.
     pub below_time: UnixSeconds,
-    /// Lowest ledger that this process took and that no chain connects to a hash of Horizon, and its close time. None
-    /// if it took no such ledger. The database may name others.
-    pub taken: Option<(u32, UnixSeconds)>,
+    /// Ledgers below that this process took, and that no chain connects to a hash of Horizon. None if it took no such
+    /// ledger. The database may name others.
+    pub taken: Option<LedgerRange>,
     /// Last ledger of the chain that begins with `below` and is Horizon's, and its close time. None if Horizon has
     /// another hash.
     pub confirmed_to: Option<(u32, UnixSeconds)>,
@@ -51,16 +51,15 @@ impl LedgersInDoubt {
                 self.confirmed_to.is_none().then_some(*range)
             }
         });
-        let taken = self.taken.map(|(from, at)| below(from, at));
-        coverage::merge(noted.chain(taken).collect())
+        coverage::merge(noted.chain(self.taken).collect())
     }
 
     /// Ledgers that need no note any more: the confirmed chain, and those below it that are read again. None after
     /// another hash.
-    fn settled(&self, uncovered: &[LedgerRange]) -> Option<LedgerRange> {
-        let (to, to_time) = self.confirmed_to?;
+    fn settled(&self, uncovered: &[LedgerRange]) -> Vec<LedgerRange> {
+        let Some((to, to_time)) = self.confirmed_to else { return Vec::new() };
         let chain = LedgerRange { from: self.below, to, from_time: self.below_time, to_time };
-        Some(uncovered.first().map_or(chain, |lowest| LedgerRange { to, to_time, ..*lowest }))
+        coverage::merge(uncovered.iter().copied().chain([chain]).collect())
     }
 }
 
@@ -115,10 +114,13 @@ impl UnconfirmedLedgers {
         let epoch = writer.leadership.epoch().ok_or(WriteError::NotLeading)?;
         let noted = writer.database.unconfirmed_ledgers().await?;
         let uncovered = in_doubt.ranges(&noted);
-        if let Some(settled) = in_doubt.settled(&uncovered) {
-            let is_noted = noted.iter().any(|range| range.from <= settled.to && settled.from <= range.to);
-            if is_noted || !uncovered.is_empty() {
-                writer.database.settle_unconfirmed(epoch, settled, &uncovered).await?;
+        if in_doubt.confirmed_to.is_some() {
+            let settled = in_doubt.settled(&uncovered);
+            let is_settled = |noted: &LedgerRange| {
+                settled.iter().any(|range| noted.from <= range.to && range.from <= noted.to)
+            };
+            if noted.iter().any(is_settled) || !uncovered.is_empty() {
+                writer.database.settle_unconfirmed(epoch, &settled, &uncovered).await?;
             }
             let endless: Vec<LedgerRange> = noted.into_iter().filter(is_endless).collect();
             if !endless.is_empty() {
@@ -163,9 +165,9 @@ mod tests {
     }
 
     /// Comparison of ledger 35, which agreed if it confirmed a chain.
-    fn compared(taken: Option<u32>, confirmed_to: Option<u32>) -> LedgersInDoubt {
+    fn compared(taken: Option<LedgerRange>, confirmed_to: Option<u32>) -> LedgersInDoubt {
         let (below, below_time) = closed(35);
-        let (taken, confirmed_to) = (taken.map(closed), confirmed_to.map(closed));
+        let confirmed_to = confirmed_to.map(closed);
         LedgersInDoubt { below, below_time, taken, confirmed_to }
     }
 
@@ -177,24 +179,32 @@ mod tests {
     fn a_hash_that_agrees_leaves_noted_ledgers_of_no_chain_and_ends_the_notes_about_its_own() {
         let (noted, agreed) = ([range(10, 12), range(30, 40)], compared(None, Some(44)));
         assert_eq!(agreed.ranges(&noted), []);
-        assert_eq!(agreed.settled(&[]), Some(range(35, 44)));
+        assert_eq!(agreed.settled(&[]), [range(35, 44)]);
     }
 
     #[test]
     fn what_was_taken_below_a_confirmed_chain_is_read_again_and_needs_no_note() {
-        let (noted, agreed) = ([range(10, 12), range(30, 40)], compared(Some(33), Some(44)));
+        let (noted, agreed) = ([range(10, 12), range(30, 40)], compared(Some(range(33, 34)), Some(44)));
         let uncovered = agreed.ranges(&noted);
-        assert_eq!(ends(&uncovered), [(33, 34, 175)]);
-        assert_eq!(agreed.settled(&uncovered), Some(range(33, 44)));
+        assert_eq!(uncovered, [range(33, 34)]);
+        assert_eq!(agreed.settled(&uncovered), [range(33, 44)]);
+    }
+
+    #[test]
+    fn ledgers_between_what_was_taken_and_a_confirmed_chain_keep_their_coverage_and_notes() {
+        let agreed = compared(Some(range(20, 25)), Some(44));
+        let uncovered = agreed.ranges(&[]);
+        assert_eq!(uncovered, [range(20, 25)]);
+        assert_eq!(agreed.settled(&uncovered), [range(20, 25), range(35, 44)]);
     }
 
     #[test]
     fn after_another_hash_all_noted_ledgers_are_in_doubt() {
         let noted = [range(10, 12), range(30, 40)];
         assert_eq!(ends(&compared(None, None).ranges(&noted)), [(10, 12, 60), (30, 40, 200)]);
-        let with_taken = compared(Some(28), None).ranges(&noted);
+        let with_taken = compared(Some(range(28, 34)), None).ranges(&noted);
         assert_eq!(ends(&with_taken), [(10, 12, 60), (28, 40, 200)]);
-        assert_eq!(compared(Some(28), None).settled(&with_taken), None);
+        assert_eq!(compared(Some(range(28, 34)), None).settled(&with_taken), []);
     }
 
     #[test]

@@ -72,13 +72,13 @@ async fn ranges_keep_their_ledgers_beyond_the_settled_ones() {
     let held = TradeBatch { covered: Some(range(5, 60)), ..batch(None, vec![trade(5, 0, 20, 10)]) };
     scene.database.write_trades(scene.epoch, &held).await.unwrap();
     noted(&scene, &[(10, 40), (50, 55)]).await;
-    scene.database.settle_unconfirmed(scene.epoch, range(20, 30), &[range(20, 24)]).await.unwrap();
+    scene.database.settle_unconfirmed(scene.epoch, &[range(20, 30)], &[range(20, 24)]).await.unwrap();
     assert_eq!(ends(&scene.database.coverage().await.unwrap()), [(5, 19), (25, 60)]);
     assert_eq!(ends(&noted(&scene, &[]).await), [(10, 19), (31, 40), (50, 55)]);
-    scene.database.settle_unconfirmed(scene.epoch, range(35, 60), &[]).await.unwrap();
+    scene.database.settle_unconfirmed(scene.epoch, &[range(35, 60)], &[]).await.unwrap();
     assert_eq!(ends(&noted(&scene, &[]).await), [(10, 19), (31, 34)]);
     assert_eq!(ends(&scene.database.coverage().await.unwrap()), [(5, 19), (25, 60)]);
-    let refused = scene.database.settle_unconfirmed(scene.epoch + 1, range(1, 60), &[]).await;
+    let refused = scene.database.settle_unconfirmed(scene.epoch + 1, &[range(1, 60)], &[]).await;
     assert!(matches!(refused, Err(stellar_ticker::db::DbError::LeaseLost)), "{refused:?}");
     assert_eq!(scene.count("unconfirmed_ranges").await, 2);
 }
