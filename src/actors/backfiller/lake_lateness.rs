@@ -7,6 +7,7 @@ use crate::{
     actors::{
         lake_reader::{HASH_TIMEOUT, LakeReader},
         lake_timeouts::LakeTimeouts,
+        network_check::History,
     },
     domain::{conversions::SaturatingFrom, instant::UnixSeconds},
     horizon::budget::Class,
@@ -74,10 +75,12 @@ impl Backfill {
         is_out || is_late || lake.contradicted.is_some()
     }
 
-    /// Current time by the earlier of two clocks: our own, and Horizon's if it has reported lately.
+    /// Current time by the earlier of two clocks: our own, and Horizon's if it has reported lately. A server that is
+    /// behind the ledgers of the lake says nothing about the time.
     fn earlier_time(&self, timeouts: LakeTimeouts, shared: &SharedByLoops) -> UnixSeconds {
         let now = UnixSeconds::from(self.writer.clock.now());
-        let report = shared.history.get().filter(|history| history.age() < timeouts.report_max());
+        let is_usable = |report: &History| report.age() < timeouts.report_max() && !report.is_behind();
+        let report = shared.history.get().filter(is_usable);
         report.and_then(|history| history.time()).map_or(now, |time| time.min(now))
     }
 }

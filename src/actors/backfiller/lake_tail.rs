@@ -78,6 +78,10 @@ impl Backfill {
             }
             // A bad or late lake costs requests, but no trades.
             let read = match self.read_tail(context, shared).await {
+                Ok(()) => self.cover_quiet_ledgers(context, shared).await,
+                failed => failed,
+            };
+            let read = match read {
                 // A batch of a contradicted lake may have been stored after the ledgers before it were in doubt.
                 Ok(()) if is_out || reader.reports.is_contradicted() => {
                     self.read_unconfirmed_from_horizon(reader, shared).await

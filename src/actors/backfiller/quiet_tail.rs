@@ -25,6 +25,8 @@ const NEWEST_LEFT_OUT: u32 = 20;
 const ASKED_EVERY: Duration = Duration::from_secs(60);
 /// Attempts to get both answers from one server.
 const ATTEMPTS_MAX: u32 = 3;
+/// Newest trades that are requested. The newest one may be unreadable, which proves nothing.
+const NEWEST_TRADES: u32 = 10;
 
 impl Backfill {
     /// Stores as complete the ledgers above the held ones that Horizon closed without a trade. Call it after the tail
@@ -80,8 +82,8 @@ async fn ledger_and_newest_trade(horizon: &HorizonClient, ledger: u32) -> Option
         // In this order: a server that has the ledger gives all trades up to it.
         let closed_at = horizon.ledger_closed_at(ledger).await.ok()??;
         let connections = horizon.connections_opened();
-        let page = horizon.trades_page(None, PageOrder::Descending, 1).await.ok()?;
-        let [Ok(newest)] = page.as_slice() else { return None };
+        let page = horizon.trades_page(None, PageOrder::Descending, NEWEST_TRADES).await.ok()?;
+        let newest = page.iter().find_map(|record| record.as_ref().ok())?;
         // Behind a new connection may be another server.
         if horizon.connections_opened() == connections {
             return Some((closed_at, newest.trade.token.ledger()));

@@ -110,6 +110,12 @@ impl History {
         self.known
     }
 
+    /// Returns true if the root came from a server that is behind what is known.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.latest.saturating_add(AHEAD_LEDGERS_MAX) < self.known
+    }
+
     /// Returns the highest ledger that can exist by now. A trade of a higher ledger is false, and would move a cursor
     /// past real trades to come.
     #[must_use]
@@ -276,6 +282,17 @@ mod tests {
         assert_eq!(known(100, &[900, 899, 103, 102]), 103);
         assert_eq!(known(100, &[900, 899, 899, 103]), 899);
         assert_eq!(known(100, &[90, 90, 90]), 100, "the root is newer");
+    }
+
+    #[test]
+    fn a_root_is_behind_if_other_roots_or_held_trades_are_far_above_it() {
+        let is_behind = |held: &[u32]| {
+            let mut history = history(500);
+            history.raise(held.iter().copied());
+            history.is_behind()
+        };
+        assert!(!is_behind(&[]) && !is_behind(&[520, 520]));
+        assert!(is_behind(&[700, 700]));
     }
 
     /// Newest known ledger after roots that name these newest ledgers, one after the other.
