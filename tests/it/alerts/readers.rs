@@ -13,6 +13,8 @@ use crate::{
 const MARKETS: u32 = 3_000;
 /// Queries at once.
 const QUERIES: usize = 300;
+/// Memory that the markets and their readers take at least, in bytes.
+const GROWTH: f64 = 16.0 * 1024.0 * 1024.0;
 
 #[test]
 fn answers_that_wait_for_a_database_that_hangs() {
@@ -52,13 +54,43 @@ fn more_queries_than_there_is_room_for() {
     daemon.wait_for_publication();
     let before = scrape(&daemon);
     assert!(!fires("TickerGraphqlBusy", &before, &before));
+    query_at_once(&daemon);
+    assert!(fires("TickerGraphqlBusy", &before, &scrape(&daemon)));
+}
+
+fn query_at_once(daemon: &Daemon) {
     std::thread::scope(|scope| {
         for number in 0..QUERIES {
             let address = daemon.public;
             scope.spawn(move || post_unkept(address, &worst_legal(number)));
         }
     });
-    assert!(fires("TickerGraphqlBusy", &before, &scrape(&daemon)));
+}
+
+/// The limit is lowered to just above what a daemon with one market uses. `alerts_test.yml` tests the real one.
+#[test]
+fn memory_that_many_markets_and_their_readers_take() {
+    let serve = |markets: u32| {
+        let database = block_on(wide_database(markets));
+        let daemon = Daemon::serve("http://127.0.0.1:9", &database, PASSPHRASE, &[]);
+        daemon.wait_for_publication();
+        daemon
+    };
+    let small = serve(1);
+    let of_small = scrape(&small);
+    let used = figure_in(&of_small, "process_resident_memory_bytes", "").unwrap();
+    let rules = RULES.replace("> 1717986918", &format!("> {:.0}", used + GROWTH));
+    assert_ne!(rules, RULES, "the rule has another limit");
+    let lasting = |all: BTreeMap<String, String>| -> Vec<(String, String)> {
+        all.into_iter().map(|(series, now)| (series, format!("{now}x{MINUTES}"))).collect()
+    };
+    assert!(!fires_with("TickerMemoryHigh", &rules, lasting(of_small)));
+    drop(small);
+    let large = serve(MARKETS);
+    wait_until("more memory is used", || {
+        query_at_once(&large);
+        fires_with("TickerMemoryHigh", &rules, lasting(scrape(&large)))
+    });
 }
 
 #[test]
