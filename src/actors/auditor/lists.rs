@@ -7,7 +7,10 @@ use tracing::{debug, info, warn};
 
 use super::{Audit, BACK_SECONDS_MIN, DIFFERENCES_LOGGED_MAX, REBUILD_TIMEOUT, Tally, WorkContext};
 use crate::{
-    actors::{messages::ReloadDirectory, trace::context::TraceContext},
+    actors::{
+        messages::ReloadDirectory,
+        trace::{step::Step, subject::Subject},
+    },
     audit::{Comparison, lists},
     db::{
         DbError,
@@ -20,8 +23,8 @@ use crate::{
 impl Audit {
     /// Compares the lists. Logs what differs twice and has all lists reloaded.
     pub(super) async fn audit_lists(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
-        let step = context.pass(steps::AUDIT);
-        let audited = self.audit_lists_in(context, &step.trace(), tally).await;
+        let mut step = context.pass(steps::AUDIT);
+        let audited = self.audit_lists_in(context, &mut step, tally).await;
         step.ended(&audited);
         audited
     }
@@ -29,7 +32,7 @@ impl Audit {
     async fn audit_lists_in(
         &self,
         context: &WorkContext,
-        trace: &TraceContext,
+        step: &mut Step,
         tally: &mut Tally,
     ) -> Result<(), DbError> {
         let Some((first, found)) = self.compare_lists(context, tally, |_| true).await? else {
@@ -37,6 +40,7 @@ impl Audit {
             info!("assets, markets and books could not be compared, the next pass tries again");
             return Ok(());
         };
+        step.set_subject(Subject::none().with("seq", first.seq));
         counter!("ticker_audit_lists_total").increment(1);
         if found.difference_count == 0 {
             return Ok(());
@@ -70,7 +74,7 @@ impl Audit {
                 "asset, market or book differs from its row"
             );
         }
-        let reloaded = self.reloader.call(Some(trace), ReloadDirectory, REBUILD_TIMEOUT).await;
+        let reloaded = self.reloader.call(Some(&step.trace()), ReloadDirectory, REBUILD_TIMEOUT).await;
         let Ok(Some(reloaded)) = reloaded else {
             warn!("assets, markets and books could not be reloaded, the next pass tries again");
             return Ok(());

@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::{Audit, DIFFERENCES_LOGGED_MAX, Tally, WorkContext, slice::result_of};
 use crate::{
+    actors::trace::{step::Step, subject::Subject},
     audit::{
         Comparison,
         usd::{self, CleanMinutes},
@@ -27,8 +28,8 @@ impl Audit {
     /// Compares the prices of some assets, and logs what differs twice. There is nothing to repair: a wrong window is
     /// rebuilt with its slice, and any other difference is a fault of the program.
     pub(super) async fn audit_prices(&self, context: &WorkContext, tally: &mut Tally) -> Result<(), DbError> {
-        let step = context.pass(steps::AUDIT);
-        let audited = self.audit_prices_in(context, tally).await;
+        let mut step = context.pass(steps::AUDIT);
+        let audited = self.audit_prices_in(context, &mut step, tally).await;
         step.ended(&audited);
         let is_compared = matches!(audited, Ok(true));
         self.price_turn.set(self.price_turn.get().after_pass(is_compared));
@@ -38,8 +39,14 @@ impl Audit {
     }
 
     /// Returns false if the prices could not be compared.
-    async fn audit_prices_in(&self, context: &WorkContext, tally: &mut Tally) -> Result<bool, DbError> {
+    async fn audit_prices_in(
+        &self,
+        context: &WorkContext,
+        step: &mut Step,
+        tally: &mut Tally,
+    ) -> Result<bool, DbError> {
         let Some(assets) = self.priced_assets(tally).await else { return Ok(false) };
+        step.set_subject(Subject::none().with("prices", assets.len()));
         let Some((first, found)) = self.compare_prices(context, &assets, tally, |_| true).await? else {
             info!("prices in dollars not compared, the next pass tries again");
             return Ok(false);

@@ -71,6 +71,22 @@ fn requests_and_transactions_are_below_the_work_that_causes_them() {
 }
 
 #[test]
+fn each_audit_names_the_markets_the_prices_or_the_publication_that_it_compares() {
+    let sim = network(553, FaultPlan::none());
+    block_on(async {
+        let database = fresh_database().await;
+        let daemon = Daemon::serve(&sim.url(), &database, PASSPHRASE, &["--audit-interval", "100ms"]);
+        daemon.wait_for_publication();
+        for subject in ["markets", "prices", "seq"] {
+            wait_until(&format!("an audit with {subject} is recorded"), || {
+                let audits = records(&daemon, "type=audit&outcome=done");
+                audits.iter().any(|audit| !audit["subject"][subject].is_null())
+            });
+        }
+    });
+}
+
+#[test]
 fn a_request_for_the_hash_of_a_ledger_is_below_the_read_of_that_ledger() {
     let sim = with_lake(549, 1.0, 1, FaultPlan::none());
     block_on(async {
