@@ -227,7 +227,7 @@ fn held_ledgers_that_the_lake_no_longer_has_are_compared_with_horizon() {
             faults::lacks_no_trade(&client, &sim, from, to).await
         })
         .await;
-        assert!(daemon.status()["audit"]["reread"]["missing"].as_i64() > Some(0), "{}", daemon.status());
+        wait_until("they are reported", || daemon.status()["audit"]["reread"]["missing"].as_i64() > Some(0));
     });
 }
 
