@@ -238,23 +238,20 @@ impl Chain {
         taken: Option<LedgerRange>,
         confirmed_to: Option<ClosedLedger>,
     ) {
-        let taken = taken
-            .filter(|taken| taken.from < below)
-            .map(|taken| LedgerRange { to: taken.to.min(below.saturating_sub(1)), ..taken });
+        let taken = taken.filter(|taken| taken.from < below).map(|taken| {
+            let to = taken.to.min(below.saturating_sub(1));
+            LedgerRange { to, to_time: taken.to_time.min(below_time).max(taken.from_time), ..taken }
+        });
         self.in_doubt = Some(LedgersInDoubt { below, below_time, taken, confirmed_to });
     }
 
     /// Ends the chain: the next ledger begins another one.
     pub(super) fn cut(&mut self) {
-        // If Horizon contradicts the next chain, this one may be wrong too.
-        let earlier = self.left_unconfirmed;
-        self.left_unconfirmed = match self.unconfirmed() {
-            Some(here) => Some(earlier.map_or(here, |earlier| LedgerRange {
-                to: here.to,
-                to_time: here.to_time,
-                ..earlier
-            })),
-            None => earlier,
+        // If Horizon contradicts the next chain, this one may be wrong too. Later ledgers came from elsewhere.
+        self.left_unconfirmed = match (self.left_unconfirmed, self.unconfirmed()) {
+            // A lake that lost its end is followed from a lower ledger on.
+            (Some(earlier), Some(here)) => Some(spanning(earlier, here)),
+            (earlier, here) => earlier.or(here),
         };
         (self.link, self.first, self.confirmed) = (None, None, None);
         (self.pending, self.request) = (None, None);
@@ -267,6 +264,16 @@ impl Chain {
         let (from, from_time) = confirmed.or(self.first)?;
         let (to, to_time) = (newest.sequence(), newest.closed_at());
         (from <= to).then_some(LedgerRange { from, to, from_time, to_time })
+    }
+}
+
+/// Range from the lower first ledger to the higher last one.
+fn spanning(one: LedgerRange, other: LedgerRange) -> LedgerRange {
+    LedgerRange {
+        from: one.from.min(other.from),
+        to: one.to.max(other.to),
+        from_time: one.from_time.min(other.from_time),
+        to_time: one.to_time.max(other.to_time),
     }
 }
 
@@ -366,6 +373,17 @@ pub(super) mod tests {
         chain.cut();
         chain.confirm_chain((40, UnixSeconds(400)));
         assert_eq!(in_doubt(&chain), Some((13, 31)));
+    }
+
+    #[test]
+    fn a_chain_that_begins_lower_hides_no_unconfirmed_ledger_of_an_earlier_one() {
+        let mut chain = taken();
+        chain.cut();
+        chain.add(&ledger(15));
+        chain.add(&ledger(16));
+        chain.cut();
+        chain.confirm_chain((40, UnixSeconds(400)));
+        assert_eq!(in_doubt(&chain), Some((13, 20)));
     }
 
     #[test]

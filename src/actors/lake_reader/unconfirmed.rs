@@ -54,8 +54,8 @@ impl LedgersInDoubt {
         coverage::merge(noted.chain(self.taken).collect())
     }
 
-    /// Ledgers that need no note any more: the confirmed chain, and those below it that are read again. None after
-    /// another hash.
+    /// Ledgers that need no note any more: the confirmed chain, and those below it that are read again. The ledgers
+    /// between keep their notes. None after another hash.
     fn settled(&self, uncovered: &[LedgerRange]) -> Vec<LedgerRange> {
         let Some((to, to_time)) = self.confirmed_to else { return Vec::new() };
         let chain = LedgerRange { from: self.below, to, from_time: self.below_time, to_time };

@@ -192,3 +192,35 @@ fn a_new_chain_takes_only_the_ledgers_since_the_last_hash_out_of_the_coverage() 
         .await;
     });
 }
+
+/// The next chain of the lake begins above them, and its hash says nothing of what is below.
+#[test]
+fn ledgers_that_pages_gave_while_the_lake_failed_stay_in_the_coverage() {
+    let plan = FaultPlan::none();
+    let sim = with_lake(264, 2.0, 0, plan.clone());
+    let head = || sim.oracle().head().latest;
+    block_on(async {
+        let daemon = reading_lake_in(&IMPATIENT, &sim, &sim.url(), "0").await;
+        let client = recomputation::connect(&daemon.database).await;
+        let newest = "SELECT coalesce(max(to_ledger), 0) FROM coverage";
+        let begun = i64::from(head());
+        reached("the lake gives new ledgers", async || number(&client, newest).await >= begun + 3).await;
+        plan.always(Endpoint::Lake, Fault::Status(500));
+        let of_pages = head() + 2..=head() + 7;
+        let held = format!(
+            "SELECT count(*) FROM generate_series({}, {}) AS ledger
+             WHERE EXISTS (SELECT FROM coverage WHERE ledger BETWEEN from_ledger AND to_ledger)",
+            of_pages.start(),
+            of_pages.end()
+        );
+        let count = i64::try_from(of_pages.clone().count()).unwrap();
+        reached("pages give these ledgers", async || number(&client, &held).await == count).await;
+        // Once they are not held any more, nobody gives them again.
+        of_pages.clone().for_each(|ledger| sim.lake().spoil(ledger, LakeFault::Hole));
+        plan.break_pages(of_pages);
+        plan.clear(Endpoint::Lake);
+        let doubt = "Horizon has confirmed none of these ledgers of the lake, reading them again";
+        wait_until("the next chain is confirmed", || daemon.log().contains(doubt));
+        assert_eq!(number(&client, &held).await, count);
+    });
+}
