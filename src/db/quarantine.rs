@@ -1,5 +1,6 @@
 //! Quarantine: records that could not be stored, with their bytes and the reason.
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
@@ -54,6 +55,21 @@ impl Database {
             })
             .collect()
     }
+
+    /// Returns true if each of these records is in quarantine, whatever the reason. That holds for no records.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the connection.
+    pub async fn are_quarantined(&self, raws: &[Bytes]) -> Result<bool, DbError> {
+        if raws.is_empty() {
+            return Ok(true);
+        }
+        let hashes: Vec<String> = raws.iter().map(|raw| hash_of(raw)).collect();
+        let client = self.client().await?;
+        let sql = include_str!("sql/quarantine/holds_all.sql");
+        Ok(client.query_typed_one(sql, &[(&hashes, Type::TEXT_ARRAY)]).await?.try_get(0)?)
+    }
 }
 
 /// An entry that is in quarantine for the first time.
@@ -82,9 +98,7 @@ pub(super) async fn insert(
     let reasons: Vec<String> = entries.iter().map(|entry| text(&entry.reason)).collect();
     let raws: Vec<&[u8]> =
         entries.iter().map(|entry| entry.raw.get(..RAW_BYTES_MAX).unwrap_or(&entry.raw)).collect();
-    // The hash covers the whole record, also if only its beginning is stored: two long records may begin in the same
-    // way.
-    let hashes: Vec<String> = entries.iter().map(|entry| format!("{:032x}", xxh3_128(&entry.raw))).collect();
+    let hashes: Vec<String> = entries.iter().map(|entry| hash_of(&entry.raw)).collect();
     let params: [(&(dyn ToSql + Sync), Type); 5] = [
         (&sources, Type::TEXT_ARRAY),
         (&tokens, Type::TEXT_ARRAY),
@@ -94,4 +108,9 @@ pub(super) async fn insert(
     ];
     let rows = transaction.query_typed(include_str!("sql/quarantine/insert.sql"), &params).await?;
     rows.iter().map(|row| Ok(NewlyQuarantined { token: row.try_get(0)?, reason: row.try_get(1)? })).collect()
+}
+
+/// Hash of the whole record, also if only its beginning is stored: two long records may begin in the same way.
+fn hash_of(raw: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(raw))
 }

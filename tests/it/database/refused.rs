@@ -36,6 +36,24 @@ fn of_amounts(expected: Option<PagingToken>, stroops: &[i64]) -> TradeBatch {
 }
 
 #[tokio::test]
+async fn a_record_is_found_in_quarantine_by_its_own_bytes() {
+    let scene = Scene::new().await;
+    let raw = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let mut stored = of_amounts(None, &[10]);
+    stored.quarantine.push(QuarantineEntry {
+        source: "pages",
+        token: Some(token(5, 1)),
+        reason: "not a trade".into(),
+        raw: raw("{}"),
+    });
+    scene.database.write_trades(scene.epoch, &stored).await.unwrap();
+    let database = &scene.database;
+    assert!(database.are_quarantined(&[]).await.unwrap());
+    assert!(database.are_quarantined(&[raw("{}")]).await.unwrap());
+    assert!(!database.are_quarantined(&[raw("{}"), raw("{ }")]).await.unwrap(), "one of them was never seen");
+}
+
+#[tokio::test]
 async fn a_trade_that_is_refused_goes_to_quarantine_and_the_rest_of_its_batch_is_stored() {
     let scene = Scene::new().await;
     refuse(&scene, "trades", "base_amount = 13", "NEW.base_amount = 14").await;
